@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs/iattr.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+/* What somebody may have chosen, as opposed to how a file system stores it (extents, inline, ...). */
+#define CHOSEN                                                                                     \
+	(FS_SECRM_FL | FS_UNRM_FL | FS_COMPR_FL | FS_SYNC_FL | FS_APPEND_FL | FS_NODUMP_FL |       \
+	 FS_NOATIME_FL | FS_NOCOMP_FL | FS_JOURNAL_DATA_FL | FS_NOTAIL_FL | FS_NOCOW_FL |          \
+	 FS_DAX_FL | FS_VERITY_FL | FS_ENCRYPT_FL)
+
+int vu_iattr_get(int fd, uint32_t *ret_flags)
+{
+	int flags = 0; /* the kernel writes an int, whatever the request's type says */
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		return -errno;
+	*ret_flags = (uint32_t)flags;
+	return 0;
+}
+
+int vu_iattr_set_immutable(int fd, bool on)
+{
+	int flags = 0;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		return -errno;
+	int wanted = on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+
+	if (wanted == flags)
+		return 0;
+	return ioctl(fd, FS_IOC_SETFLAGS, &wanted) ? -errno : 0;
+}
+
+uint32_t vu_iattr_key_flags(uint32_t flags)
+{
+	return flags & CHOSEN;
+}

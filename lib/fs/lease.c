@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs/lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+int vu_lease_take(int fd)
+{
+	if (!fcntl(fd, F_SETLEASE, F_RDLCK))
+		return 0;
+	return errno == EAGAIN ? VU_LEASE_BUSY : -errno;
+}
+
+bool vu_lease_quiet(int fd)
+{
+	return fcntl(fd, F_GETLEASE) == F_RDLCK;
+}
+
+void vu_lease_drop(int fd)
+{
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+
+#include "base/cleanup.h"
+#include "base/hex.h"
+#include "fs/stat.h"
+
+/* FS_IOC_GETFSUUID of Linux 6.9; Debian 12's headers do not know it. */
+struct fsuuid {
+	uint8_t len;
+	uint8_t uuid[16];
+};
+#define GETFSUUID _IOR(0x15, 0, struct fsuuid)
+
+void vu_mount_done(struct vu_mount *m)
+{
+	free(m->point);
+	free(m->type);
+	free(m->fs_id);
+	*m = (struct vu_mount){0};
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo (proc(5)). */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = 0;
+}
+
+/* Splits a line of mountinfo in place; finds its 5th field and, behind " - ", the type. */
+static bool parse_line(char *line, uint64_t id, char **ret_point, char **ret_type, bool *ret_ro)
+{
+	uint64_t this_id;
+	char *field = line, *save = NULL, *tail = strstr(line, " - ");
+
+	if (sscanf(line, "%" SCNu64, &this_id) != 1 || this_id != id || !tail)
+		return false;
+	*tail = 0;
+	field = strtok_r(line, " ", &save);
+	for (int i = 1; field && i < 5; i++)
+		field = strtok_r(NULL, " ", &save);
+	*ret_point = field;
+	char *options = strtok_r(NULL, " ", &save);
+
+	*ret_ro = options && (!strncmp(options, "ro,", 3) || !strcmp(options, "ro"));
+	*ret_type = strtok_r(tail + 3, " ", &save);
+	return *ret_point && *ret_type;
+}
+
+static int find_mount(uint64_t id, struct vu_mount *m)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+
+	if (!f)
+		return -errno;
+	while (getline(&line, &size, f) > 0) {
+		char *point, *type;
+
+		if (!parse_line(line, id, &point, &type, &m->read_only))
+			continue;
+		unescape(point);
+		m->point = strdup(point);
+		m->type = strdup(type);
+		return m->point && m->type ? 0 : -ENOMEM;
+	}
+	return -ENOENT;
+}
+
+/* btrfs: the fsid names the subvolume, within which alone hard links are possible. */
+static int identify(int fd, struct vu_mount *m)
+{
+	struct fsuuid u = {0};
+	struct statfs s;
+	char hex[33];
+
+	if (fstatfs(fd, &s))
+		return -errno;
+	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
+		vu_hex_encode(u.uuid, sizeof(u.uuid), hex);
+		if (!strcmp(m->type, "btrfs"))
+			return asprintf(&m->fs_id, "%s/%08x%08x", hex, (unsigned)s.f_fsid.__val[0],
+					(unsigned)s.f_fsid.__val[1]) < 0
+				       ? -ENOMEM
+				       : 0;
+		m->fs_id = strdup(hex);
+		return m->fs_id ? 0 : -ENOMEM;
+	}
+	return asprintf(&m->fs_id, "%s-%08x%08x", m->type, (unsigned)s.f_fsid.__val[0],
+			(unsigned)s.f_fsid.__val[1]) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
+
+int vu_mount_of(int dirfd, struct vu_mount *ret)
+{
+	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
+	struct vu_stat st;
+	int r = vu_stat_fd(dirfd, &st);
+
+	if (r)
+		return r;
+	if (!st.mount)
+		return -ENOSYS;
+	m.dev = st.version.dev;
+	m.id = st.mount;
+	r = find_mount(st.mount, &m);
+	if (!r)
+		r = identify(dirfd, &m);
+	if (r)
+		return r;
+	*ret = m;
+	m = (struct vu_mount){0};
+	return 0;
+}
+
+bool vu_mount_can_link(const struct vu_mount *m)
+{
+	return !strcmp(m->type, "ext4") || vu_mount_can_reflink(m);
+}
+
+bool vu_mount_can_reflink(const struct vu_mount *m)
+{
+	return !strcmp(m->type, "xfs") || !strcmp(m->type, "btrfs");
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs/stat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+static uint64_t ns(const struct statx_timestamp *t)
+{
+	return (uint64_t)t->tv_sec * UINT64_C(1000000000) + t->tv_nsec;
+}
+
+static int get(int fd, const char *name, int flags, struct vu_stat *ret)
+{
+	struct statx sx;
+
+	if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		  STATX_BASIC_STATS | STATX_MNT_ID, &sx))
+		return -errno;
+	*ret = (struct vu_stat){
+		.version =
+			{
+				.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
+				.ino = sx.stx_ino,
+				.size = sx.stx_size,
+				.mtime_ns = ns(&sx.stx_mtime),
+				.ctime_ns = ns(&sx.stx_ctime),
+			},
+		.mode = sx.stx_mode,
+		.uid = sx.stx_uid,
+		.gid = sx.stx_gid,
+		.n_links = sx.stx_nlink,
+		.blocks = sx.stx_blocks,
+		.atime_ns = ns(&sx.stx_atime),
+		.attributes = sx.stx_attributes,
+		.mount = sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0,
+	};
+	return 0;
+}
+
+int vu_stat_fd(int fd, struct vu_stat *ret)
+{
+	return get(fd, "", AT_EMPTY_PATH, ret);
+}
+
+int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret)
+{
+	return get(dirfd, name, 0, ret);
+}
+
+struct vu_attr vu_stat_attr(const struct vu_stat *st)
+{
+	return (struct vu_attr){.mode = st->mode, .uid = st->uid, .gid = st->gid};
+}
