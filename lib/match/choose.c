@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The choice of the surviving inode, and of the object.
+ *
+ * Private inodes are sorted by (content, domain, attributes, mtime); what is equal in all of it is a
+ * class, and has one key. Within a class an inode of a guest must not share an object with another
+ * inode of the same guest: before unification they were two files, and a guest's own hard links must
+ * stay what they were (a program that writes to one of two copies must not find the other changed;
+ * and a break, or unmerge, could not tell them apart again). So a class has slots, the generations of
+ * its key: the first inode of every guest goes to the first slot, the second to the second, and so
+ * on; a slot that exists already as an object is left out for a guest that has a name of it.
+ *
+ * A slot with an object in the pool takes any number of inodes, also one. A slot without takes two or
+ * more, and its keeper is the inode that most processes map, else the first one met by the walk.
+ */
+#include "match/choose.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "match/policy.h"
+
+struct chooser {
+	const struct vu_choose_env *env;
+	const struct vu_tree *t;
+	struct vu_hash *hash;
+	struct vu_policy policy;
+	uint32_t *object; /* inode numbers of objects, sorted by file system, key and generation */
+	uint32_t n_objects;
+	struct vu_plan plan;
+	uint32_t cap_objects, cap_targets;
+};
+
+static struct vu_policy_side side_of(const struct chooser *c, const struct vu_inode *n)
+{
+	return (struct vu_policy_side){
+		.attr = vu_attrs_at(c->t->attrs, n->attr),
+		.domain = c->env->guests->v[n->guest].domain,
+		.mtime_ns = n->mtime_ns,
+		.guest = n->guest,
+	};
+}
+
+#define ORDER(a, b)                                                                                \
+	do {                                                                                       \
+		if ((a) != (b))                                                                    \
+			return (a) < (b) ? -1 : 1;                                                 \
+	} while (0)
+
+/* Orders by all that a class has in common; the content first, so that a content is one run. */
+static int class_order(const struct chooser *c, const struct vu_inode *a, const struct vu_inode *b)
+{
+	ORDER(a->content, b->content);
+	uint8_t fa = c->env->guest_fs[a->guest], fb = c->env->guest_fs[b->guest];
+
+	ORDER(fa, fb);
+	if (a->guest != b->guest) {
+		int r = strcmp(c->env->guests->v[a->guest].domain,
+			       c->env->guests->v[b->guest].domain);
+
+		if (r)
+			return r;
+	}
+	ORDER(a->attr, b->attr);
+	if (c->env->mtime_exact)
+		ORDER(a->mtime_ns, b->mtime_ns);
+	return 0;
+}
+
+static int by_class(const void *pa, const void *pb, void *arg)
+{
+	const struct chooser *c = arg;
+	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
+	const struct vu_inode *a = vu_tree_inode(c->t, ia), *b = vu_tree_inode(c->t, ib);
+	int r = class_order(c, a, b);
+
+	if (r)
+		return r;
+	ORDER(a->guest, b->guest);
+	ORDER(ia, ib);
+	return 0;
+}
+
+static int key_order(const struct vu_key *a, const struct vu_key *b)
+{
+	int r = memcmp(&a->hash, &b->hash, sizeof(a->hash));
+
+	if (r)
+		return r;
+	ORDER(a->generation, b->generation);
+	return 0;
+}
+
+static int by_key(const void *pa, const void *pb, void *arg)
+{
+	const struct chooser *c = arg;
+	const struct vu_inode *a = vu_tree_inode(c->t, *(const uint32_t *)pa);
+	const struct vu_inode *b = vu_tree_inode(c->t, *(const uint32_t *)pb);
+
+	ORDER(a->fs, b->fs);
+	return key_order(vu_tree_key(c->t, a->key), vu_tree_key(c->t, b->key));
+}
+
+static bool is_candidate(const struct vu_inode *n)
+{
+	return !(n->flags & (VU_INODE_OBJECT | VU_INODE_UNIFIED)) && n->fate != VU_UNSEEN &&
+	       n->fate != VU_GONE && n->first_name != VU_NONE && !n->skip && n->content != VU_NONE;
+}
+
+static bool is_object(const struct vu_inode *n)
+{
+	return (n->flags & VU_INODE_OBJECT) && n->key != VU_NONE && n->fate != VU_GONE;
+}
+
+/* The numbers of the inodes that pass, in ascending order. */
+static int collect(const struct vu_tree *t, bool (*pass)(const struct vu_inode *), uint32_t **ret_v,
+		   uint32_t *ret_n)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->inodes.n; i++)
+		n += pass(vu_tree_inode(t, i));
+	uint32_t *v = malloc(sizeof(*v) * (n + 1));
+
+	if (!v)
+		return -ENOMEM;
+	n = 0;
+	for (uint32_t i = 0; i < t->inodes.n; i++)
+		if (pass(vu_tree_inode(t, i)))
+			v[n++] = i;
+	*ret_v = v;
+	*ret_n = n;
+	return 0;
+}
+
+/* The first object of this file system whose key is not below (hash, generation 0). */
+static uint32_t first_object(const struct chooser *c, uint8_t fs, const struct vu_key *key)
+{
+	uint32_t lo = 0, hi = c->n_objects;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		const struct vu_inode *o = vu_tree_inode(c->t, c->object[mid]);
+
+		if (o->fs < fs || (o->fs == fs && key_order(vu_tree_key(c->t, o->key), key) < 0))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static int reserve(void **v, uint32_t *cap, uint32_t n, size_t elem)
+{
+	if (n <= *cap)
+		return 0;
+	uint32_t bigger = VU_MAX(n, *cap + *cap / 2 + 1024);
+	void *p = reallocarray(*v, bigger, elem);
+
+	if (!p)
+		return -ENOMEM;
+	*v = p;
+	*cap = bigger;
+	return 0;
+}
+
+/* A slot that is being filled: its members are the plan's targets from first on. */
+struct slot {
+	struct vu_key key;
+	uint32_t object; /* inode number, VU_NONE: to be made */
+	uint32_t first;
+};
+
+/* Of the members of a new slot, takes the one to be kept out of the targets. */
+static uint32_t take_keeper(struct chooser *c, uint32_t first)
+{
+	uint32_t *v = c->plan.targets, best = first, best_use = 0;
+
+	for (uint32_t i = first; c->env->in_use && i < c->plan.n_targets; i++) {
+		uint32_t use = c->env->in_use(c->env->arg, vu_tree_inode(c->t, v[i]));
+
+		if (use > best_use) {
+			best = i;
+			best_use = use;
+		}
+	}
+	uint32_t keeper = v[best];
+
+	memmove(&v[best], &v[best + 1], sizeof(*v) * (c->plan.n_targets - best - 1));
+	c->plan.n_targets--;
+	return keeper;
+}
+
+static int finish_slot(struct chooser *c, const struct slot *s)
+{
+	uint32_t n = c->plan.n_targets - s->first, need = s->object == VU_NONE ? 2 : 1;
+
+	if (n < need) {
+		c->plan.n_targets = s->first;
+		return 0;
+	}
+	int r = reserve((void **)&c->plan.objects, &c->cap_objects, c->plan.n_objects + 1,
+			sizeof(*c->plan.objects));
+
+	if (r)
+		return r;
+	const struct vu_inode *sample = vu_tree_inode(c->t, c->plan.targets[s->first]);
+	uint32_t keeper = s->object == VU_NONE ? take_keeper(c, s->first) : s->object;
+
+	for (uint32_t i = s->first; i < c->plan.n_targets; i++) {
+		const struct vu_inode *target = vu_tree_inode(c->t, c->plan.targets[i]);
+
+		c->plan.n_names += target->n_names;
+		c->plan.saved_bytes += (target->size + 4095) / 4096 * 4096;
+	}
+	c->plan.objects[c->plan.n_objects++] = (struct vu_plan_object){
+		.key = s->key,
+		.keeper = keeper,
+		.first = s->first,
+		.n = c->plan.n_targets - s->first,
+		.fs = c->env->guest_fs[sample->guest],
+		.keeper_is_object = s->object != VU_NONE,
+	};
+	return 0;
+}
+
+/*
+ * Fills one slot from member[0 .. n-1], which is sorted by guest: of each guest the first inode that
+ * is not planned yet. Marks what it took in done.
+ */
+static int fill_slot(struct chooser *c, struct slot *s, const uint32_t *member, uint32_t n,
+		     bool *done)
+{
+	const struct vu_inode *o = s->object == VU_NONE ? NULL : vu_tree_inode(c->t, s->object);
+	uint32_t last_guest = VU_NONE, links = o ? o->n_links : 1;
+	int r = reserve((void **)&c->plan.targets, &c->cap_targets, c->plan.n_targets + n,
+			sizeof(*c->plan.targets));
+
+	if (r)
+		return r;
+	s->first = c->plan.n_targets;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct vu_inode *m = vu_tree_inode(c->t, member[i]);
+
+		if (done[i] || m->guest == last_guest || links + m->n_names > c->env->max_links)
+			continue;
+		if (o && c->env->guest_has && c->env->guest_has(c->env->arg, m->guest, o->ino))
+			continue;
+		last_guest = m->guest;
+		links += m->n_names;
+		done[i] = true;
+		c->plan.targets[c->plan.n_targets++] = member[i];
+	}
+	return finish_slot(c, s);
+}
+
+/* True while two guests have an inode left: only then a new slot can be filled. */
+static bool two_guests_left(const struct chooser *c, const uint32_t *member, uint32_t n,
+			    const bool *done)
+{
+	uint32_t guest = VU_NONE;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (done[i])
+			continue;
+		uint32_t g = vu_tree_inode(c->t, member[i])->guest;
+
+		if (guest != VU_NONE && guest != g)
+			return true;
+		guest = g;
+	}
+	return false;
+}
+
+static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
+{
+	const struct vu_inode *m = vu_tree_inode(c->t, member[0]);
+	const struct vu_attr *attr = vu_attrs_at(c->t->attrs, m->attr);
+	uint8_t fs = c->env->guest_fs[m->guest];
+	struct slot s = {0};
+	_cleanup_free_ bool *done = calloc(n, sizeof(*done));
+
+	if (!done)
+		return -ENOMEM;
+	if (!attr->full)
+		return 0;
+	int r = vu_key_make(c->hash, c->env->guests->v[m->guest].domain,
+			    &vu_tree_content(c->t, m->content)->digest, m->size, attr,
+			    c->env->mtime_exact, m->mtime_ns, &s.key);
+	uint32_t i = r ? 0 : first_object(c, fs, &s.key), next_generation = 0;
+
+	for (; !r && i < c->n_objects; i++) {
+		const struct vu_inode *o = vu_tree_inode(c->t, c->object[i]);
+		const struct vu_key *key = vu_tree_key(c->t, o->key);
+
+		if (o->fs != fs || memcmp(&key->hash, &s.key.hash, sizeof(key->hash)))
+			break;
+		s.key = *key;
+		s.object = c->object[i];
+		next_generation = key->generation + 1;
+		r = fill_slot(c, &s, member, n, done);
+	}
+	while (!r && two_guests_left(c, member, n, done)) {
+		uint32_t before = c->plan.n_objects;
+
+		s.key.generation = next_generation++;
+		s.object = VU_NONE;
+		r = fill_slot(c, &s, member, n, done);
+		if (c->plan.n_objects == before)
+			break;
+	}
+	return r;
+}
+
+#define EXPLAIN_MAX 16 /* others of the same content that are asked */
+
+/* Why an unplanned inode of the content v[0 .. n-1] stays private: the least that differs wins. */
+static enum vu_skip explain(const struct chooser *c, const uint32_t *v, uint32_t n, uint32_t me)
+{
+	const struct vu_inode *m = vu_tree_inode(c->t, v[me]);
+	struct vu_policy_side a = side_of(c, m);
+	enum vu_skip best = VU_SKIP_UNIQUE;
+
+	for (uint32_t k = 1; k < n && k <= EXPLAIN_MAX; k++) {
+		const struct vu_inode *other = vu_tree_inode(c->t, v[(me + k) % n]);
+		struct vu_policy_side b = side_of(c, other);
+		enum vu_skip s = vu_policy_pair(&c->policy, &a, &b);
+
+		if (other->guest != m->guest && s && s != VU_SKIP_SAME_GUEST)
+			return s;
+		if (other->guest == m->guest)
+			best = VU_SKIP_SAME_GUEST;
+	}
+	return best;
+}
+
+/* One content: its classes, then the reasons of what is left over. */
+static int choose_content(struct chooser *c, const uint32_t *v, uint32_t n)
+{
+	uint32_t first_object_planned = c->plan.n_objects;
+	int r = 0;
+
+	for (uint32_t i = 0, j; !r && i < n; i = j) {
+		for (j = i + 1; j < n; j++)
+			if (class_order(c, vu_tree_inode(c->t, v[i]), vu_tree_inode(c->t, v[j])))
+				break;
+		r = choose_class(c, v + i, j - i);
+	}
+	if (r)
+		return r;
+	/* fate of the planned ones is not touched: they are told by the plan itself */
+	for (uint32_t i = 0; i < n; i++)
+		vu_tree_inode(c->t, v[i])->skip = VU_SKIP_UNIQUE;
+	for (uint32_t o = first_object_planned; o < c->plan.n_objects; o++) {
+		const struct vu_plan_object *p = &c->plan.objects[o];
+
+		vu_tree_inode(c->t, p->keeper)->skip = VU_SKIP_NONE;
+		for (uint32_t i = 0; i < p->n; i++)
+			vu_tree_inode(c->t, c->plan.targets[p->first + i])->skip = VU_SKIP_NONE;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct vu_inode *m = vu_tree_inode(c->t, v[i]);
+
+		if (m->skip)
+			m->skip = (uint8_t)explain(c, v, n, i);
+	}
+	return 0;
+}
+
+static int by_keeper(const void *pa, const void *pb, void *arg)
+{
+	const struct chooser *c = arg;
+	const struct vu_plan_object *a = pa, *b = pb;
+	/* a private keeper stands for the place where the object is first met; else its first target */
+	uint32_t ia = a->keeper_is_object ? c->plan.targets[a->first] : a->keeper;
+	uint32_t ib = b->keeper_is_object ? c->plan.targets[b->first] : b->keeper;
+
+	ORDER(ia, ib);
+	return key_order(&a->key, &b->key);
+}
+
+VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
+
+static int choose_all(struct chooser *c, uint32_t *v, uint32_t n)
+{
+	int r = 0;
+
+	qsort_r(v, n, sizeof(*v), by_class, c);
+	for (uint32_t i = 0, j; !r && i < n; i = j) {
+		uint32_t content = vu_tree_inode(c->t, v[i])->content;
+
+		for (j = i + 1; j < n; j++)
+			if (vu_tree_inode(c->t, v[j])->content != content)
+				break;
+		r = choose_content(c, v + i, j - i);
+	}
+	if (!r && c->plan.n_objects)
+		qsort_r(c->plan.objects, c->plan.n_objects, sizeof(*c->plan.objects), by_keeper, c);
+	return r;
+}
+
+int vu_choose_plan(const struct vu_choose_env *env, struct vu_plan *ret)
+{
+	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = vu_hash_new();
+	_cleanup_free_ uint32_t *candidate = NULL, *object = NULL;
+	struct chooser c = {.env = env, .t = env->tree, .hash = hash};
+	uint32_t n = 0;
+
+	if (!hash)
+		return -ENOMEM;
+	c.policy.mtime_exact = env->mtime_exact;
+	int r = collect(env->tree, is_candidate, &candidate, &n);
+
+	if (!r)
+		r = collect(env->tree, is_object, &object, &c.n_objects);
+	if (!r && n) {
+		c.object = object;
+		qsort_r(object, c.n_objects, sizeof(*object), by_key, &c);
+		r = choose_all(&c, candidate, n);
+	}
+	if (r) {
+		vu_plan_done(&c.plan);
+		return r;
+	}
+	*ret = c.plan;
+	return 0;
+}
