@@ -29,8 +29,8 @@
 #define LINE_MAX_BYTES 200 /* Debian's INI_MAX_LINE, with its NUL: one less fits */
 
 static const char *const default_rules[] = {
-	"exclude /etc", "exclude /var", "exclude /home", "exclude /root",
-	"exclude /tmp", "exclude /run", "exclude /srv",	 "exclude /boot",
+	"exclude /etc", "exclude /var",	 "exclude /home", "exclude /root",
+	"exclude /tmp", "exclude /run",	 "exclude /srv",  "exclude /boot",
 	"exclude /dev", "exclude /proc", "exclude /sys",
 };
 
@@ -40,14 +40,21 @@ struct parse {
 	const char *file;
 	FILE *f;
 	unsigned line;
-	unsigned size_line;  /* where min_size or max_size was last set */
-	char *size_file;     /* owned */
-	bool drop_defaults;  /* `exclude =` was met */
-	bool bad;	     /* err is filled */
-	int fatal;	     /* negative errno */
+	unsigned size_line; /* where min_size or max_size was last set */
+	char *size_file;    /* owned */
+	bool drop_defaults; /* `exclude =` was met */
+	bool bad;	    /* err is filled */
+	int fatal;	    /* negative errno */
 };
 
-enum kind { KIND_SIZE, KIND_COUNT, KIND_CHOICE, KIND_PATH, KIND_RULE, KIND_DOMAIN };
+enum kind {
+	KIND_SIZE,
+	KIND_COUNT,
+	KIND_CHOICE,
+	KIND_PATH,
+	KIND_RULE,
+	KIND_DOMAIN
+};
 
 struct key {
 	const char *section;
@@ -179,15 +186,13 @@ int vu_config_default(struct vu_config *ret_c)
 	struct vu_config c;
 	int r = begin(&c);
 
+	if (!r)
+		r = add_default_rules(&c);
 	if (r)
-		return r;
-	r = add_default_rules(&c);
-	if (r) {
 		vu_config_done(&c);
-		return r;
-	}
-	*ret_c = c;
-	return 0;
+	else
+		*ret_c = c;
+	return r;
 }
 
 void vu_config_done(struct vu_config *c)
@@ -320,8 +325,10 @@ static bool set_path(struct parse *p, const struct key *k, const char *value)
 	char **field = (char **)(void *)((char *)p->c + k->offset);
 
 	if (*value != '/')
-		return fail(p, k->name, "'%s' is no absolute path: allowed is one that begins "
-					"with '/'", value);
+		return fail(p, k->name,
+			    "'%s' is no absolute path: allowed is one that begins "
+			    "with '/'",
+			    value);
 	char *copy = strdup(value);
 
 	if (!copy)
@@ -338,8 +345,9 @@ static bool add_rule(struct parse *p, const struct key *k, const char *value)
 	if (*value)
 		return fatal(p, list_add(&p->c->exclude, exclude ? "exclude " : "include ", value));
 	if (!exclude)
-		return fail(p, k->name, "empty: allowed is a pattern (`exclude =` is what clears "
-					"the list of rules)");
+		return fail(p, k->name,
+			    "empty: allowed is a pattern (`exclude =` is what clears "
+			    "the list of rules)");
 	p->drop_defaults = true;
 	return fatal(p, list_clear(&p->c->exclude));
 }
@@ -350,8 +358,10 @@ static bool add_domain(struct parse *p, const struct key *k, const char *value)
 	if (!*value)
 		return fatal(p, list_clear(&p->c->trust_domains));
 	if (strchr(value, '/'))
-		return fail(p, k->name, "'%s' is no domain: allowed is a name without '/', or \"\" "
-					"for the default domain", value);
+		return fail(p, k->name,
+			    "'%s' is no domain: allowed is a name without '/', or \"\" "
+			    "for the default domain",
+			    value);
 	return fatal(p, list_add(&p->c->trust_domains, "", strcmp(value, "\"\"") ? value : ""));
 }
 
@@ -412,7 +422,6 @@ static ssize_t read_line(FILE *f, char *s, size_t size, bool *ret_garbage)
 	for (; (c = getc(f)) != EOF && c != '\n'; n++) {
 		if (n < size - 1)
 			s[n] = (char)c;
-		/* a CR before the newline is looked at by the caller */
 		if ((c < ' ' && c != '\t' && c != '\r') || c == 127) {
 			*ret_garbage = true;
 			break;
@@ -461,15 +470,12 @@ static char *on_line(char *s, int num, void *stream)
 	if (garbage)
 		fail(p, NULL, "holds a control character: allowed is text");
 	else if (!comment && ((size_t)n >= sizeof(line) || (int)strlen(text) >= num))
-		fail(p, NULL, "the line has %zd bytes: allowed are %d (lists take one item a line)", n,
-		     VU_MIN(LINE_MAX_BYTES, num) - 1);
+		fail(p, NULL, "the line has %zd bytes: allowed are %d (lists take one item a line)",
+		     n, VU_MIN(LINE_MAX_BYTES, num) - 1);
 	else if (*text == '[')
 		check_section(p, text);
-	if (p->bad || p->fatal)
-		return NULL;
 	/* comments are taken away here: they may be as long as they like */
-	strcpy(s, comment ? "" : text);
-	return s;
+	return p->bad || p->fatal ? NULL : strcpy(s, comment ? "" : text);
 }
 
 static void parse_stream(struct parse *p)
@@ -484,8 +490,9 @@ static void parse_stream(struct parse *p)
 			vu_config_error_done(p->err);
 		p->bad = false;
 		p->line = (unsigned)r;
-		fail(p, NULL, "neither a section nor a key: allowed are [section], KEY = VALUE "
-			      "and # comments");
+		fail(p, NULL,
+		     "neither a section nor a key: allowed are [section], KEY = VALUE "
+		     "and # comments");
 	}
 	if (ferror(p->f)) {
 		p->line = 0;

@@ -17,7 +17,8 @@ struct vu_tree *vu_tree_new(void)
 	    vu_chunks_init(&t->names, sizeof(struct vu_name)) ||
 	    vu_chunks_init(&t->inodes, sizeof(struct vu_inode)) ||
 	    vu_chunks_init(&t->contents, sizeof(struct vu_content)) ||
-	    vu_chunks_init(&t->objects, sizeof(struct vu_key)) || vu_arena_init(&t->text))
+	    vu_chunks_init(&t->objects, sizeof(struct vu_key)) ||
+	    vu_chunks_init(&t->unified, sizeof(struct vu_unified_name)) || vu_arena_init(&t->text))
 		return vu_tree_free(t);
 	return t;
 }
@@ -31,6 +32,7 @@ struct vu_tree *vu_tree_free(struct vu_tree *t)
 	vu_chunks_done(&t->inodes);
 	vu_chunks_done(&t->contents);
 	vu_chunks_done(&t->objects);
+	vu_chunks_done(&t->unified);
 	vu_arena_done(&t->text);
 	vu_attrs_free(t->attrs);
 	free(t->content_slot);
@@ -147,6 +149,24 @@ int vu_tree_name_add(struct vu_tree *t, uint32_t dir, const char *name, uint32_t
 	n->first_name = i;
 	n->n_names++;
 	*ret_name = i;
+	return 0;
+}
+
+int vu_tree_unified_add(struct vu_tree *t, uint32_t dir, const char *name, uint64_t ino)
+{
+	uint32_t i, text;
+	int r = vu_arena_add(&t->text, name, strlen(name), &text);
+
+	if (r)
+		return r;
+	r = vu_chunks_add(&t->unified, 1, &i);
+	if (r)
+		return r;
+	*(struct vu_unified_name *)vu_chunks_at(&t->unified, i) = (struct vu_unified_name){
+		.ino = ino,
+		.dir = dir,
+		.name = text,
+	};
 	return 0;
 }
 

@@ -40,6 +40,7 @@ enum vu_dir_flag {
 	VU_DIR_EXCLUDED = 1 << 3, /* excluded with all below: has no names and no children */
 	VU_DIR_FAILED = 1 << 4,	  /* could not be read: never clean */
 	VU_DIR_OTHER_FS = 1 << 5, /* another mount or subvolume begins here: not entered */
+	VU_DIR_LISTED = 1 << 6,	  /* its names were read in this run: vu_tree.unified holds all of its */
 };
 
 struct vu_dir {
@@ -54,6 +55,7 @@ struct vu_dir {
 	uint32_t n_unified; /* names in it that are names of objects */
 	uint32_t n_other;   /* neither directory nor regular file */
 	uint32_t n_dirs;    /* subdirectories */
+	uint32_t row;	    /* the catalog's number of it in its guest, 0 while it has none */
 	uint16_t guest;	    /* index in the run's vu_guests */
 	uint8_t flags;	    /* enum vu_dir_flag */
 	uint8_t fate;	    /* enum vu_fate */
@@ -86,12 +88,20 @@ struct vu_inode {
 	uint32_t first_name; /* head of the chain through vu_name.next; objects: VU_NONE */
 	uint32_t n_names;    /* names seen; compared with n_links */
 	uint32_t n_links;    /* stx_nlink */
-	uint32_t key;	     /* objects: number in objects; else VU_NONE */
-	uint16_t guest;	     /* index in vu_guests; objects: index in vu_fses */
+	uint32_t key;	     /* objects and adopted: number in objects; unified: the object's inode
+				number; else VU_NONE */
+	uint16_t guest;	     /* index in vu_guests, also when adopted; objects: index in vu_fses */
 	uint8_t skip;	     /* enum vu_skip: why it stays private */
 	uint8_t flags;	     /* enum vu_inode_flag */
 	uint8_t fate;
 	uint8_t fs; /* index of the file system (of pools) */
+};
+
+/* A name of an object, met when its directory was listed. */
+struct vu_unified_name {
+	uint64_t ino;  /* of the object */
+	uint32_t dir;
+	uint32_t name; /* arena handle */
 };
 
 /* A content: what has equal bytes. Made by the content stage or known from the catalog. */
@@ -107,12 +117,11 @@ struct vu_tree {
 	struct vu_chunks inodes;   /* struct vu_inode */
 	struct vu_chunks contents; /* struct vu_content */
 	struct vu_chunks objects;  /* struct vu_key: the keys of objects, by vu_inode.key */
+	struct vu_chunks unified;  /* struct vu_unified_name: of the directories listed in this run */
 	struct vu_arena text;
 	struct vu_attrs *attrs; /* owned */
 	uint32_t *content_slot; /* open addressing: digest -> content + 1; owned */
 	uint32_t content_slots; /* power of two */
-	uint32_t
-		n_dirs_loaded; /* dirs below this number came from the catalog: number + 1 is their row id */
 };
 
 /* Makes an empty tree. Returns NULL without memory. */
@@ -162,6 +171,12 @@ int vu_tree_dir_add(struct vu_tree *t, uint32_t parent, uint16_t guest, const ch
 /* Appends a name in dir for inode, chained to both. The caller holds the lock. */
 int vu_tree_name_add(struct vu_tree *t, uint32_t dir, const char *name, uint32_t inode,
 		     uint32_t *ret_name);
+
+/*
+ * Notes that dir (which is being listed: VU_DIR_LISTED) holds a name of the object with this inode
+ * number; the name is copied. The caller holds the lock. 0, -ENOMEM, -EOVERFLOW.
+ */
+int vu_tree_unified_add(struct vu_tree *t, uint32_t dir, const char *name, uint64_t ino);
 
 /* Appends an inode with no names. The caller holds the lock. */
 int vu_tree_inode_add(struct vu_tree *t, uint32_t *ret_inode);

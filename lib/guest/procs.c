@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Capabilities are read as text from /proc/PID/task/TID/status: libcap's cap_get_pid() gives neither
+ * the bounding set nor those of one thread of another process. That file is read to its end: its
+ * "Groups:" line stands before the capabilities, and a guest can make it as long as 65,536 groups.
+ * The "Name:" line cannot fake another one, as the kernel escapes newlines in it.
+ *
+ * A process group's leader may have ended while other threads go on; then /proc/PID/root is gone, and
+ * those of the threads are not. Hence the walk through task/.
+ *
+ * Roots are found by climbing ".." from /proc/PID/task/TID/root, which leads up the mounts of that
+ * process' own namespace (Linux: a magic link gives mount and directory, and ".." never crosses our own
+ * root, which is not there). Most processes share few roots, so the answer for one is kept.
+ */
+#include "guest/procs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define CLIMB_MAX (1 << 20) /* directories; a guest chooses how deep it sits */
+#define NO_ROOT SIZE_MAX
+
+struct place {
+	struct vu_procs_root at;
+	uint64_t mount;
+};
+
+/* What was found out about a root directory: which of the given roots it belongs to. */
+struct known {
+	struct place place;
+	size_t root;
+};
+
+struct scan {
+	const struct vu_procs_root *roots;
+	size_t n;
+	struct vu_procs_found *found;
+	struct known *known; /* owned */
+	size_t n_known;
+	struct stat our_ns;
+	char *status; /* owned; buffer */
+	size_t status_cap;
+};
+
+/* DONT_SYNC: the root may lie on a file system that a guest serves, or that has gone away. */
+static int place_of(int fd, struct place *ret)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		  STATX_INO | STATX_MNT_ID, &stx))
+		return -errno;
+	*ret = (struct place){
+		.at = {makedev(stx.stx_dev_major, stx.stx_dev_minor), stx.stx_ino},
+		.mount = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0,
+	};
+	return 0;
+}
+
+static bool same_place(const struct place *a, const struct place *b)
+{
+	return a->at.dev == b->at.dev && a->at.ino == b->at.ino && a->mount == b->mount;
+}
+
+static size_t find_root(const struct scan *s, const struct place *p)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->roots[i].dev == p->at.dev && s->roots[i].ino == p->at.ino)
+			return i;
+	return NO_ROOT;
+}
+
+/* The innermost given root at or above the directory fd, which is at p. */
+static size_t climb(const struct scan *s, int fd, struct place p)
+{
+	size_t root = find_root(s, &p);
+	_cleanup_fd_ int at = -EBADF;
+
+	for (int i = 0; root == NO_ROOT && i < CLIMB_MAX; i++) {
+		int up = openat(at >= 0 ? at : fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		struct place above;
+
+		if (up < 0)
+			break;
+		if (at >= 0)
+			close(at);
+		at = up;
+		if (place_of(at, &above) || same_place(&above, &p))
+			break;
+		p = above;
+		root = find_root(s, &p);
+	}
+	return root;
+}
+
+/* Which of the given roots the directory fd belongs to. Returns 0 or -ENOMEM. */
+static int root_of(struct scan *s, int fd, size_t *ret_root)
+{
+	struct place p;
+
+	*ret_root = NO_ROOT;
+	if (place_of(fd, &p))
+		return 0;
+	for (size_t i = 0; i < s->n_known; i++)
+		if (same_place(&s->known[i].place, &p)) {
+			*ret_root = s->known[i].root;
+			return 0;
+		}
+	struct known *more = reallocarray(s->known, s->n_known + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	s->known = more;
+	*ret_root = climb(s, fd, p);
+	more[s->n_known++] = (struct known){.place = p, .root = *ret_root};
+	return 0;
+}
+
+/* Reads the file to its end into s->status, NUL-terminated. Returns 0 or a negative errno. */
+static int read_status(struct scan *s, int task_fd)
+{
+	_cleanup_fd_ int fd = openat(task_fd, "status", O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t got = 1;
+
+	if (fd < 0)
+		return -errno;
+	while (got) {
+		if (n + 4096 > s->status_cap) {
+			char *more = realloc(s->status, s->status_cap * 2 + 8192);
+
+			if (!more)
+				return -ENOMEM;
+			s->status = more;
+			s->status_cap = s->status_cap * 2 + 8192;
+		}
+		got = read(fd, s->status + n, s->status_cap - n - 1);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	s->status[n] = 0;
+	return 0;
+}
+
+/* Is the capability in the set that this line shows? A line that is not there counts as yes. */
+static bool in_set(const char *status, const char *line)
+{
+	const char *p = strstr(status, line);
+
+	return !p || strtoull(p + strlen(line), NULL, 16) >> CAP_LINUX_IMMUTABLE & 1;
+}
+
+/* Could the task lift immutable flags? 1, 0, or a negative errno: -ENOMEM, or it has ended. */
+static int is_capable(struct scan *s, int task_fd)
+{
+	struct stat ns;
+
+	if (fstatat(task_fd, "ns/user", &ns, 0))
+		return errno == ENOENT || errno == ESRCH ? -ESRCH : 1;
+	if (ns.st_dev != s->our_ns.st_dev || ns.st_ino != s->our_ns.st_ino)
+		return 0;
+	int r = read_status(s, task_fd);
+
+	if (r == -ENOMEM || r == -ESRCH || r == -ENOENT)
+		return r == -ENOENT ? -ESRCH : r;
+	return r || in_set(s->status, "\nCapPrm:\t") || in_set(s->status, "\nCapEff:\t") ||
+	       in_set(s->status, "\nCapBnd:\t");
+}
+
+static void read_name(int task_fd, char name[VU_PROCS_NAME_MAX])
+{
+	_cleanup_fd_ int fd = openat(task_fd, "comm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, name, VU_PROCS_NAME_MAX - 1);
+
+	if (n > 0 && name[n - 1] == '\n')
+		n--;
+	name[n > 0 ? n : 0] = 0;
+}
+
+/* Looks at one thread of pid. Returns 0 or a fatal negative errno; *ret_root may be NO_ROOT. */
+static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid, size_t *ret_root)
+{
+	_cleanup_fd_ int task_fd = openat(tasks_fd, tid, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int root_fd =
+		task_fd < 0 ? -EBADF : openat(task_fd, "root", O_PATH | O_CLOEXEC);
+
+	*ret_root = NO_ROOT;
+	if (root_fd < 0)
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	int r = root_of(s, root_fd, ret_root);
+
+	if (r || *ret_root == NO_ROOT || s->found[*ret_root].capable_pid)
+		return r;
+	r = is_capable(s, task_fd);
+	if (r == 1) {
+		s->found[*ret_root].capable_pid = pid;
+		read_name(task_fd, s->found[*ret_root].capable_name);
+	}
+	return r == -ENOMEM ? r : 0;
+}
+
+/* Opens a directory below dirfd for reading. NULL with errno. */
+static DIR *open_dir(int dirfd, const char *path)
+{
+	_cleanup_fd_ int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d)
+		fd = -EBADF; /* d's own now */
+	return d;
+}
+
+static bool is_number(const char *s)
+{
+	return *s >= '1' && *s <= '9';
+}
+
+/* All threads of a process. It counts once for each root that one of them has. */
+static int look_at_process(struct scan *s, int proc_fd, const char *pid)
+{
+	char path[32];
+	struct dirent *d;
+	size_t root, last = NO_ROOT;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%.20s/task", pid);
+	_cleanup_closedir_ DIR *tasks = open_dir(proc_fd, path);
+
+	if (!tasks)
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	while (!r && (d = readdir(tasks))) {
+		if (!is_number(d->d_name))
+			continue;
+		r = look_at_task(s, dirfd(tasks), d->d_name, (pid_t)atoi(pid), &root);
+		/* threads with roots of their own are rare: such a process may count twice */
+		if (!r && root != NO_ROOT && root != last) {
+			s->found[root].n_processes++;
+			last = root;
+		}
+	}
+	return r;
+}
+
+int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_found *ret_found)
+{
+	_cleanup_free_ struct vu_procs_found *found = calloc(n + 1, sizeof(*found));
+	struct scan s = {.roots = roots, .n = n, .found = found};
+	_cleanup_closedir_ DIR *proc = open_dir(AT_FDCWD, "/proc");
+	struct dirent *d;
+	int r = 0;
+
+	if (!found)
+		return -ENOMEM;
+	if (!proc || fstatat(dirfd(proc), "self/ns/user", &s.our_ns, 0))
+		return -errno;
+	while (!r && n && (d = readdir(proc)))
+		if (is_number(d->d_name))
+			r = look_at_process(&s, dirfd(proc), d->d_name);
+	free(s.known);
+	free(s.status);
+	if (!r && n)
+		memcpy(ret_found, found, n * sizeof(*found));
+	return r;
+}

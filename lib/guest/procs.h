@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who runs in a guest, and could one of them lift the immutable flag from a file that others share?
+ * Reads /proc once for all guests; touches no process. To be called in the host's own PID and user
+ * namespace, where vunify runs anyway: processes of other PID namespaces cannot be seen, and it is the
+ * initial user namespace in which the kernel wants CAP_LINUX_IMMUTABLE (with ours standing for it).
+ *
+ * A process belongs to the innermost given root that is its root directory or stands above it as the
+ * process itself sees its mounts; so a guest hides nothing by a further chroot. Each thread is looked
+ * at: root directory and capabilities are a thread's own. What a host process does that merely works
+ * in a guest's tree is the host admin's affair, and not counted.
+ *
+ * Where "/" itself is given as a root, the guest is the host: it counts all processes that no other
+ * root has, kernel threads included, and they hold the capability. The gate is not for it: one who is
+ * root on the host needs no hole. So the caller leaves "/" out of the judgement.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define VU_PROCS_NAME_MAX 64
+
+struct vu_procs_root {
+	uint64_t dev; /* as makedev() makes it */
+	uint64_t ino;
+};
+
+struct vu_procs_found {
+	uint32_t n_processes;
+	pid_t capable_pid; /* the first with the capability in the initial user namespace; 0: none */
+	char capable_name[VU_PROCS_NAME_MAX]; /* its name; chosen by the guest, any bytes */
+};
+
+/*
+ * Looks at all processes. ret_found has n elements, in the order of roots. "With the capability" is:
+ * permitted, effective, or in the bounding set, from which a program run by the guest's root gets it.
+ * A process that cannot be read while it lives counts as having it. Processes that end meanwhile are
+ * no error. Returns 0, -ENOMEM, or what opening /proc gave (-ENOENT, -EMFILE, ...).
+ */
+int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_found *ret_found);
