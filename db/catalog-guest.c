@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "db/catalog-guest.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "db/catalog-int.h"
+
+/* Rules as one text, each ended by a newline. None of them can hold one: they come from lines. */
+static char *join(char *const *rules)
+{
+	size_t len = 1;
+
+	for (char *const *r = rules; r && *r; r++)
+		len += strlen(*r) + 1;
+	char *s = malloc(len), *p = s;
+
+	if (!s)
+		return NULL;
+	for (char *const *r = rules; r && *r; r++) {
+		p = stpcpy(p, *r);
+		*p++ = '\n';
+	}
+	*p = 0;
+	return s;
+}
+
+static int split(const char *text, struct vu_guest *g)
+{
+	size_t n = 0;
+
+	if (!*text)
+		return 0;
+	for (const char *p = text; *p; p++)
+		n += *p == '\n';
+	g->rules = calloc(n + 1, sizeof(*g->rules));
+	if (!g->rules)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const char *end = strchrnul(text, '\n');
+
+		g->rules[i] = strndup(text, (size_t)(end - text));
+		if (!g->rules[i])
+			return -ENOMEM;
+		text = end + 1;
+	}
+	return 0;
+}
+
+static int read_guest(struct vu_catalog *cat, sqlite3_stmt *s, struct vu_guest *g)
+{
+	bool ok = true;
+	_cleanup_free_ char *rules = vu_sql_string(s, 6, &ok);
+
+	g->id = (uint32_t)vu_sql_column(s, 0, UINT32_MAX - 1, &ok);
+	g->name = vu_sql_string(s, 1, &ok);
+	g->path = vu_sql_string(s, 2, &ok);
+	g->fs_id = vu_sql_string(s, 3, &ok);
+	g->ino = (uint64_t)sqlite3_column_int64(s, 4);
+	g->domain = vu_sql_string(s, 5, &ok);
+	g->trust = vu_sql_column(s, 7, 1, &ok);
+	if (ok && (!rules || !g->name || !g->path || !g->fs_id || !g->domain))
+		return -ENOMEM;
+	if (!ok || !g->id || !g->ino || !vu_guest_name_ok(g->name) || g->path[0] != '/')
+		return vu_catalog_bad_row(cat, "guest");
+	return split(rules, g);
+}
+
+int vu_catalog_guests(struct vu_catalog *cat, struct vu_guests *ret_guests)
+{
+	vu_cleanup(vu_guests_done) struct vu_guests guests = {0};
+	_cleanup_stmt_ sqlite3_stmt *s = NULL;
+	int r = vu_sql_prepare(cat->db,
+			       "SELECT id, name, path, fs_id, ino, domain, rules, trust FROM guest"
+			       " ORDER BY name",
+			       &s),
+	    rc = SQLITE_DONE;
+
+	if (r)
+		return vu_catalog_fail(cat, r, NULL);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+		vu_cleanup(vu_guest_done) struct vu_guest g = {0};
+
+		r = read_guest(cat, s, &g);
+		if (!r)
+			r = vu_guests_add_consume(&guests, &g);
+		if (r)
+			return r;
+	}
+	r = vu_sql_result(cat->db, rc);
+	if (r)
+		return vu_catalog_fail(cat, r, NULL);
+	*ret_guests = guests;
+	guests = (struct vu_guests){0};
+	return 0;
+}
+
+/* Is the name, or the root, another guest's? */
+static int check_free(struct vu_catalog *cat, const struct vu_guest *g)
+{
+	int64_t n;
+	int r = vu_sql_number(cat->db, 0, &n,
+			      "SELECT count(*) FROM guest WHERE id <> ? AND"
+			      " (name = ? OR (fs_id = ? AND ino = ?))",
+			      "itti", (int64_t)g->id, g->name, g->fs_id, (int64_t)g->ino);
+
+	return r ? r : n ? -EEXIST : 0;
+}
+
+int vu_catalog_guest_add(struct vu_catalog *cat, struct vu_guest *g)
+{
+	_cleanup_txn_ sqlite3 *txn = NULL;
+	_cleanup_free_ char *rules = join(g->rules);
+	struct timespec now;
+	int64_t id = 0;
+	int r = rules ? vu_sql_begin(cat->db, &txn) : -ENOMEM;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (!r)
+		r = check_free(cat, g);
+	/* never reuse a number: rows of a guest that was removed halfway would be its */
+	if (!r)
+		r = vu_sql_number(cat->db, 0, &id,
+				  "SELECT max(ifnull((SELECT max(id) FROM guest), 0),"
+				  " ifnull((SELECT value FROM meta WHERE key = 'guest'), 0))",
+				  "");
+	if (!r && (id < 0 || ++id >= UINT32_MAX - 1))
+		r = -EOVERFLOW;
+	if (!r)
+		r = vu_catalog_meta_set(cat, "guest", id);
+	if (!r)
+		r = vu_sql_run(
+			cat->db,
+			"INSERT INTO guest (id, name, path, fs_id, ino, domain, rules, trust,"
+			" registered_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"itttittii", id, g->name, g->path, g->fs_id, (int64_t)g->ino, g->domain,
+			rules, (int64_t)g->trust, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+	if (r)
+		return vu_catalog_fail(cat, r,
+				       r == -EEXIST ? "another guest has this name or root" : NULL);
+	r = vu_catalog_commit(cat, &txn);
+	if (!r)
+		g->id = (uint32_t)id;
+	return r;
+}
+
+int vu_catalog_guest_update(struct vu_catalog *cat, const struct vu_guest *g)
+{
+	_cleanup_txn_ sqlite3 *txn = NULL;
+	_cleanup_free_ char *rules = join(g->rules);
+	int r = rules ? vu_sql_begin(cat->db, &txn) : -ENOMEM;
+
+	if (!r)
+		r = check_free(cat, g);
+	if (!r)
+		r = vu_sql_run(
+			cat->db,
+			"UPDATE guest SET name = ?, path = ?, fs_id = ?, ino = ?, domain = ?,"
+			" rules = ?, trust = ? WHERE id = ?",
+			"tttittii", g->name, g->path, g->fs_id, (int64_t)g->ino, g->domain, rules,
+			(int64_t)g->trust, (int64_t)g->id);
+	if (!r && !sqlite3_changes(cat->db))
+		r = -ENOENT;
+	if (r)
+		return vu_catalog_fail(cat, r,
+				       r == -EEXIST   ? "another guest has this name or root"
+				       : r == -ENOENT ? "there is no such guest"
+						      : NULL);
+	return vu_catalog_commit(cat, &txn);
+}
+
+int vu_catalog_guest_remove(struct vu_catalog *cat, uint32_t id)
+{
+	static const char *const sql[] = {
+		"DELETE FROM name WHERE guest = ?",	  "DELETE FROM uname WHERE guest = ?",
+		"DELETE FROM inode WHERE guest = ?",	  "DELETE FROM dir WHERE guest = ?",
+		"DELETE FROM guest_stat WHERE guest = ?", "DELETE FROM guest_skip WHERE guest = ?",
+		"DELETE FROM guest WHERE id = ?",
+	};
+	_cleanup_txn_ sqlite3 *txn = NULL;
+	int64_t n = 0, dropped = 0;
+	int r = vu_sql_begin(cat->db, &txn);
+
+	if (!r)
+		r = vu_sql_number(cat->db, 0, &n, "SELECT count(*) FROM inode WHERE guest = ?", "i",
+				  (int64_t)id);
+	if (!r)
+		r = vu_catalog_meta_get(cat, "dropped", &dropped);
+	for (size_t i = 0; !r && i < VU_ARRAY_SIZE(sql); i++)
+		r = vu_sql_run(cat->db, sql[i], "i", (int64_t)id);
+	if (!r)
+		r = vu_catalog_meta_set(cat, "dropped", dropped + n);
+	return r ? vu_catalog_fail(cat, r, NULL) : vu_catalog_commit(cat, &txn);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the catalog's own sources share. Not for others: it shows sqlite3.h. */
+#pragma once
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "db/catalog.h"
+#include "db/sql.h"
+#include "model/tree.h"
+
+#define VU_CATALOG_APPLICATION_ID 0x76756e66 /* "vunf" in the file's header */
+
+/* Rows of the catalog and numbers of the tree that was loaded last, for attrs and file systems. */
+struct vu_catalog_map {
+	uint32_t *attr_row; /* owned; by number in the tree, ascending for those loaded; 0: none */
+	uint32_t n_attrs;
+	uint32_t n_attrs_loaded;
+	uint32_t n_contents_loaded;
+	char *fs_id[256]; /* owned; by vu_inode.fs, NULL for those not told */
+};
+
+struct vu_catalog {
+	sqlite3 *db;
+	bool writable;
+	bool immutable; /* opened without locks: a writer may have come meanwhile */
+	bool written;	/* something was committed */
+	char *path;	/* owned */
+	struct stat st; /* immutable: of the file when it was opened */
+	char message[512];
+	struct vu_catalog_map map;
+};
+
+/* Notes the message of a failed r (from SQLite unless text) and returns r, for `return fail()`. */
+int vu_catalog_fail(struct vu_catalog *cat, int r, const char *text);
+
+/* The same for a row that cannot be: VU_CATALOG_DAMAGED, naming the table. */
+int vu_catalog_bad_row(struct vu_catalog *cat, const char *table);
+
+/* Commits and remembers that something was written. */
+int vu_catalog_commit(struct vu_catalog *cat, sqlite3 **txn);

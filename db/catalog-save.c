@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Saving, in one transaction: power fails before its commit is on disk, and the catalog is what it was.
+ *
+ * 1. Everything is decided in memory: what is to go gets VU_GONE. Nothing to write: no transaction.
+ * 2. Contents and attrs without a row get one, since inodes refer to them.
+ * 3. All deletions, then all insertions: an inode number, or a name, may have been given to another file.
+ * 4. Insertions in key order (guest, then directory and name, or inode number), which fills the pages
+ *    from left to right. Records are brought into that order by counting the guests and sorting within.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "db/catalog-int.h"
+#include "db/catalog-put.h"
+#include "db/catalog-tree.h"
+
+static bool is_written(uint8_t fate)
+{
+	return fate == VU_NEW || fate == VU_CHANGED;
+}
+
+static bool dir_written(const struct vu_dir *d)
+{
+	return is_written(d->fate) || (d->fate != VU_GONE && d->flags & VU_DIR_TOUCHED);
+}
+
+static bool is_moved(const struct vu_inode *n)
+{
+	return n->flags & (VU_INODE_UNIFIED | VU_INODE_ADOPTED);
+}
+
+static bool is_private(const struct vu_inode *n)
+{
+	return !(n->flags & (VU_INODE_OBJECT | VU_INODE_UNIFIED | VU_INODE_ADOPTED));
+}
+
+/* Turns what is to be deleted into VU_GONE. Is there anything to write? */
+static bool decide_dirs(struct vu_save *s)
+{
+	bool any = s->t->unified.n;
+
+	for (uint32_t i = 0; i < s->t->dirs.n; i++) {
+		struct vu_dir *d = vu_tree_dir(s->t, i);
+
+		if (d->fate == VU_UNSEEN && !(s->flags & VU_SAVE_KEEP_UNSEEN))
+			d->fate = VU_GONE;
+		if (d->parent != VU_NONE && vu_tree_dir(s->t, d->parent)->fate == VU_GONE)
+			d->fate = VU_GONE;
+		any |= dir_written(d) || (d->fate == VU_GONE && d->row) || d->flags & VU_DIR_LISTED;
+	}
+	return any;
+}
+
+static bool decide_names(struct vu_save *s)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < s->t->names.n; i++) {
+		struct vu_name *n = vu_tree_name(s->t, i);
+		const struct vu_dir *d = vu_tree_dir(s->t, n->dir);
+
+		if (n->fate == VU_UNSEEN &&
+		    (!(s->flags & VU_SAVE_KEEP_UNSEEN) || d->flags & VU_DIR_LISTED))
+			n->fate = VU_GONE;
+		any |= n->fate == VU_GONE || is_written(n->fate) || n->unified;
+	}
+	return any;
+}
+
+static bool decide_inodes(struct vu_save *s)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < s->t->inodes.n; i++) {
+		struct vu_inode *n = vu_tree_inode(s->t, i);
+
+		if (n->fate == VU_UNSEEN && is_private(n) && !(s->flags & VU_SAVE_KEEP_UNSEEN))
+			n->fate = VU_GONE;
+		any |= n->fate == VU_GONE || is_written(n->fate) || is_moved(n);
+	}
+	return any;
+}
+
+static int delete_dirs(struct vu_save *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < s->t->dirs.n; i++) {
+		struct vu_dir *d = vu_tree_dir(s->t, i);
+
+		if (d->fate != VU_GONE || !d->row)
+			continue;
+		r = vu_save_run(s, DEL_DIR, vu_save_guest(s, d->guest), d->row);
+		if (!r)
+			r = vu_save_run(s, DEL_DIR_NAMES, vu_save_guest(s, d->guest), d->row);
+		if (!r)
+			r = vu_save_run(s, DEL_DIR_UNAMES, vu_save_guest(s, d->guest), d->row);
+		d->row = 0;
+	}
+	return r;
+}
+
+static int delete_names(struct vu_save *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < s->t->names.n; i++) {
+		const struct vu_name *n = vu_tree_name(s->t, i);
+		const struct vu_dir *d = vu_tree_dir(s->t, n->dir);
+		const char *text = vu_tree_text(s->t, n->name);
+		sqlite3_stmt *q;
+
+		if (!d->row || (n->fate != VU_GONE && !n->unified))
+			continue;
+		r = vu_save_get(s, DEL_NAME, vu_save_guest(s, d->guest), d->row, &q);
+		if (r)
+			return r;
+		sqlite3_bind_blob(q, 3, text, (int)strlen(text), SQLITE_STATIC);
+		r = vu_sql_done(q);
+	}
+	return r;
+}
+
+static int delete_inodes(struct vu_save *s)
+{
+	int64_t fs;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < s->t->inodes.n; i++) {
+		const struct vu_inode *n = vu_tree_inode(s->t, i);
+
+		if (n->fate != VU_GONE && !is_moved(n))
+			continue;
+		if (!is_moved(n) && n->flags & VU_INODE_OBJECT) {
+			r = vu_save_fs(s, n->fs, &fs);
+			if (!r)
+				r = vu_save_run(s, DEL_OBJECT, fs, (int64_t)n->ino);
+		} else {
+			r = vu_save_run(s, DEL_INODE, vu_save_guest(s, n->guest), (int64_t)n->ino);
+		}
+		s->dropped += n->content != VU_NONE && !is_moved(n);
+	}
+	return r;
+}
+
+static int entry_add(struct vu_entries *e, const char *name, uint64_t ino)
+{
+	if (e->n == e->max) {
+		uint32_t max = e->max ? e->max * 2 : 64;
+		struct vu_entry *v = reallocarray(e->v, max, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		e->v = v;
+		e->max = max;
+	}
+	e->v[e->n++] = (struct vu_entry){.name = name, .ino = ino};
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	/* strcmp compares as unsigned bytes, as SQLite does blobs */
+	return strcmp(((const struct vu_entry *)a)->name, ((const struct vu_entry *)b)->name);
+}
+
+static void entries_sort(struct vu_entries *e)
+{
+	if (e->n > 1)
+		qsort(e->v, e->n, sizeof(*e->v), by_name);
+}
+
+/* The inode number of the object that these names now name, 0 if there is none. */
+static uint64_t object_ino(const struct vu_save *s, const struct vu_inode *n)
+{
+	if (n->flags & VU_INODE_ADOPTED)
+		return n->ino;
+	if (n->flags & VU_INODE_UNIFIED && n->key < s->t->inodes.n)
+		return vu_tree_inode(s->t, n->key)->ino;
+	return 0;
+}
+
+/* Gathers what is to be written of a directory's names, sorted. */
+static int gather(struct vu_save *s, uint32_t dir)
+{
+	const struct vu_dir *d = vu_tree_dir(s->t, dir);
+	int r = 0;
+
+	s->names.n = s->unames.n = 0;
+	for (uint32_t i = d->first_name; !r && i != VU_NONE; i = vu_tree_name(s->t, i)->sibling) {
+		const struct vu_name *n = vu_tree_name(s->t, i);
+		const struct vu_inode *inode = vu_tree_inode(s->t, n->inode);
+
+		if (n->unified && n->fate != VU_GONE && object_ino(s, inode))
+			r = entry_add(&s->unames, vu_tree_text(s->t, n->name),
+				      object_ino(s, inode));
+		else if (!n->unified && is_written(n->fate))
+			r = entry_add(&s->names, vu_tree_text(s->t, n->name), inode->ino);
+	}
+	for (uint32_t i = s->unified_head ? s->unified_head[dir] : 0; !r && i;
+	     i = s->unified_next[i - 1]) {
+		const struct vu_unified_name *u = vu_chunks_at(&s->t->unified, i - 1);
+
+		r = entry_add(&s->unames, vu_tree_text(s->t, u->name), u->ino);
+	}
+	entries_sort(&s->names);
+	entries_sort(&s->unames);
+	return r;
+}
+
+/* Are the unified names recorded for a directory those gathered? */
+static int unames_equal(struct vu_save *s, const struct vu_dir *d, bool *ret_equal)
+{
+	sqlite3_stmt *q;
+	uint32_t i = 0;
+	bool equal = true;
+	int r = vu_save_get(s, GET_UNAMES, vu_save_guest(s, d->guest), d->row, &q), rc;
+
+	if (r)
+		return r;
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW && equal) {
+		const struct vu_entry *e = &s->unames.v[i];
+		const void *name = sqlite3_column_blob(q, 0);
+		size_t n = (size_t)sqlite3_column_bytes(q, 0);
+
+		equal = i++ < s->unames.n && name && strlen(e->name) == n &&
+			!memcmp(e->name, name, n) && (uint64_t)sqlite3_column_int64(q, 1) == e->ino;
+	}
+	*ret_equal = equal && i == s->unames.n;
+	r = vu_sql_result(s->cat->db, rc);
+	sqlite3_reset(q);
+	return r;
+}
+
+static int save_unames(struct vu_save *s, const struct vu_dir *d, bool is_new)
+{
+	bool equal = false;
+	int r = 0;
+
+	if (d->flags & VU_DIR_LISTED && !is_new) {
+		r = unames_equal(s, d, &equal);
+		if (!r && !equal)
+			r = vu_save_run(s, DEL_DIR_UNAMES, vu_save_guest(s, d->guest), d->row);
+	}
+	return r || equal ? r : vu_save_entries(s, PUT_UNAME, d, &s->unames);
+}
+
+static int save_dir(struct vu_save *s, uint32_t i, int64_t *row)
+{
+	struct vu_dir *d = vu_tree_dir(s->t, i);
+	bool is_new = !d->row;
+	int r = 0;
+
+	if (d->fate == VU_GONE)
+		return 0;
+	if (is_new) {
+		if (++*row >= UINT32_MAX - 1)
+			return -EOVERFLOW;
+		d->row = (uint32_t)*row;
+	}
+	if (is_new || dir_written(d))
+		r = vu_save_dir(s, d);
+	if (!r)
+		r = gather(s, i);
+	if (!r)
+		r = vu_save_entries(s, PUT_NAME, d, &s->names);
+	return r ? r : save_unames(s, d, is_new);
+}
+
+static int by_guest_and_ino(const void *a, const void *b, void *arg)
+{
+	const struct vu_inode *x = vu_tree_inode(arg, *(const uint32_t *)a);
+	const struct vu_inode *y = vu_tree_inode(arg, *(const uint32_t *)b);
+
+	if (x->guest != y->guest)
+		return x->guest < y->guest ? -1 : 1;
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+/* The numbers of the inodes to be written, objects (written here) apart, in key order. */
+static int save_inodes(struct vu_save *s)
+{
+	uint32_t n = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->t->inodes.n; i++)
+		n += is_private(vu_tree_inode(s->t, i)) && is_written(vu_tree_inode(s->t, i)->fate);
+	_cleanup_free_ uint32_t *order = reallocarray(NULL, n + 1, sizeof(*order));
+
+	if (!order)
+		return -ENOMEM;
+	n = 0;
+	for (uint32_t i = 0; !r && i < s->t->inodes.n; i++) {
+		const struct vu_inode *inode = vu_tree_inode(s->t, i);
+
+		if (is_private(inode) && is_written(inode->fate))
+			order[n++] = i;
+		else if (inode->flags & VU_INODE_ADOPTED ||
+			 (inode->flags & VU_INODE_OBJECT && is_written(inode->fate)))
+			r = vu_save_object(s, inode);
+	}
+	qsort_r(order, n, sizeof(*order), by_guest_and_ino, s->t);
+	for (uint32_t i = 0; !r && i < n; i++)
+		r = vu_save_inode(s, vu_tree_inode(s->t, order[i]));
+	return r;
+}
+
+/* Directories (and with them names) in the order of guests; within one, in that of the tree. */
+static int save_dirs(struct vu_save *s)
+{
+	uint32_t n = s->t->dirs.n, sum = 0;
+	_cleanup_free_ uint32_t *order = reallocarray(NULL, n + 1, sizeof(*order));
+	_cleanup_free_ uint32_t *end = calloc(s->guests->n + 1, sizeof(*end));
+	int r = 0;
+
+	if (!order || !end)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		end[vu_tree_dir(s->t, i)->guest]++;
+	for (size_t g = 0; g < s->guests->n; g++) {
+		uint32_t count = end[g];
+
+		end[g] = sum;
+		sum += count;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		order[end[vu_tree_dir(s->t, i)->guest]++] = i;
+	for (size_t g = 0, i = 0; !r && g < s->guests->n; g++) {
+		int64_t row;
+
+		r = vu_sql_number(s->cat->db, 0, &row, "SELECT max(id) FROM dir WHERE guest = ?",
+				  "i", vu_save_guest(s, (uint16_t)g));
+		for (; !r && i < end[g]; i++)
+			r = save_dir(s, order[i], &row);
+	}
+	return r;
+}
+
+static int index_unified(struct vu_save *s)
+{
+	if (!s->t->unified.n)
+		return 0;
+	s->unified_head = calloc(s->t->dirs.n + 1, sizeof(*s->unified_head));
+	s->unified_next = calloc(s->t->unified.n, sizeof(*s->unified_next));
+	if (!s->unified_head || !s->unified_next)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->t->unified.n; i++) {
+		const struct vu_unified_name *u = vu_chunks_at(&s->t->unified, i);
+
+		s->unified_next[i] = s->unified_head[u->dir];
+		s->unified_head[u->dir] = i + 1;
+	}
+	return 0;
+}
+
+static int save_all(struct vu_save *s)
+{
+	int64_t dropped;
+	int r = vu_save_contents(s);
+
+	if (!r)
+		r = vu_save_attrs(s);
+	if (!r)
+		r = delete_dirs(s);
+	if (!r)
+		r = delete_names(s);
+	if (!r)
+		r = delete_inodes(s);
+	if (!r)
+		r = index_unified(s);
+	if (!r)
+		r = save_dirs(s);
+	if (!r)
+		r = save_inodes(s);
+	if (r || !s->dropped)
+		return r;
+	r = vu_catalog_meta_get(s->cat, "dropped", &dropped);
+	return r ? r : vu_catalog_meta_set(s->cat, "dropped", dropped + s->dropped);
+}
+
+/* What was written is the catalog's state now. */
+static void mark_saved(struct vu_tree *t)
+{
+	for (uint32_t i = 0; i < t->dirs.n; i++) {
+		struct vu_dir *d = vu_tree_dir(t, i);
+
+		if (dir_written(d))
+			d->fate = VU_KEPT;
+		d->flags &= (uint8_t) ~(VU_DIR_LISTED | VU_DIR_TOUCHED);
+	}
+	for (uint32_t i = 0; i < t->names.n; i++) {
+		struct vu_name *n = vu_tree_name(t, i);
+
+		n->fate = n->unified ? VU_GONE : is_written(n->fate) ? VU_KEPT : n->fate;
+	}
+	for (uint32_t i = 0; i < t->inodes.n; i++) {
+		struct vu_inode *n = vu_tree_inode(t, i);
+
+		n->fate = n->flags & VU_INODE_UNIFIED ? VU_GONE
+			  : is_written(n->fate)	      ? VU_KEPT
+						      : n->fate;
+	}
+	t->unified.n = 0;
+}
+
+/* Every number that leads out of the tree is one of ours. */
+static bool guests_ok(const struct vu_guests *guests)
+{
+	for (size_t i = 0; i < guests->n; i++)
+		if (!guests->v[i].id)
+			return false;
+	return guests->n <= UINT16_MAX;
+}
+
+int vu_catalog_save_tree(struct vu_catalog *cat, const struct vu_guests *guests, struct vu_tree *t,
+			 unsigned flags)
+{
+	vu_cleanup(vu_sql_rollback_p) sqlite3 *txn = NULL;
+	vu_cleanup(vu_save_done) struct vu_save s = {
+		.cat = cat, .guests = guests, .t = t, .flags = flags};
+
+	if (!cat->writable || !guests_ok(guests))
+		return -EINVAL;
+	cat->message[0] = 0;
+	/* each of them decides, so all are called; names look at what became of directories */
+	bool dirs = decide_dirs(&s), names = decide_names(&s), inodes = decide_inodes(&s);
+
+	if (!dirs && !names && !inodes)
+		return 0;
+	int r = vu_sql_begin(cat->db, &txn);
+
+	if (!r)
+		r = save_all(&s);
+	if (r)
+		return vu_catalog_fail(cat, r, NULL);
+	r = vu_catalog_commit(cat, &txn);
+	if (!r)
+		mark_saved(t);
+	return r;
+}
