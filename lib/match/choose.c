@@ -245,7 +245,9 @@ static int fill_slot(struct chooser *c, struct slot *s, const uint32_t *member, 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct vu_inode *m = vu_tree_inode(c->t, member[i]);
 
-		if (done[i] || m->guest == last_guest || links + m->n_names > c->env->max_links)
+		/* what only the catalog says is never linked */
+		if (done[i] || !(m->flags & VU_INODE_READ) || m->guest == last_guest ||
+		    links + m->n_names > c->env->max_links)
 			continue;
 		if (o && c->env->guest_has && c->env->guest_has(c->env->arg, m->guest, o->ino))
 			continue;
@@ -264,7 +266,7 @@ static bool two_guests_left(const struct chooser *c, const uint32_t *member, uin
 	uint32_t guest = VU_NONE;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (done[i])
+		if (done[i] || !(vu_tree_inode(c->t, member[i])->flags & VU_INODE_READ))
 			continue;
 		uint32_t g = vu_tree_inode(c->t, member[i])->guest;
 

@@ -17,19 +17,19 @@ enum vu_mode {
 
 struct vu_config {
 	/* [policy] */
-	uint64_t min_size;    /* bytes; smaller files stay private */
-	uint64_t max_size;    /* bytes; larger files stay private */
-	bool mtime_exact;     /* mtime = exact | ignore */
-	bool unify_setid;     /* also set-id, sticky and file capabilities */
-	enum vu_mode mode;    /* mode = link | reflink */
-	char **exclude;	      /* owned, NULL-terminated: rules in order, each "exclude P" or "include P" */
+	uint64_t min_size; /* bytes; smaller files stay private */
+	uint64_t max_size; /* bytes; larger files stay private */
+	bool mtime_exact;  /* mtime = exact | ignore */
+	bool unify_setid;  /* also set-id, sticky and file capabilities */
+	enum vu_mode mode; /* mode = link | reflink */
+	char **exclude; /* owned, NULL-terminated: rules in order, each "exclude P" or "include P" */
 	char **trust_domains; /* owned, NULL-terminated: domains with trust = yes */
 	/* [scan] */
 	unsigned jobs; /* threads; 0: as many as there are processors */
 	/* [limits]: whatever a guest controls */
-	uint32_t max_depth;	  /* directory levels below a root that are entered */
-	uint64_t max_files;	  /* files of one guest that are looked at */
-	uint64_t max_xattr_bytes; /* of one file; more: limit */
+	uint32_t max_depth;	       /* directory levels below a root that are entered */
+	uint64_t max_files;	       /* files of one guest that are looked at */
+	uint64_t max_xattr_bytes;      /* of one file; more: limit */
 	uint64_t max_package_db_bytes; /* of one package database file */
 	/* [paths] */
 	char *catalog;	/* owned; file */
@@ -52,7 +52,9 @@ int vu_config_default(struct vu_config *ret_c);
  * over the defaults. Returns 0; VU_CONFIG_BAD with ret_err filled, and ret_c unwritten; or a negative
  * errno.
  */
-enum vu_config_e { VU_CONFIG_BAD = 1 };
+enum vu_config_e {
+	VU_CONFIG_BAD = 1
+};
 int vu_config_load(const char *file, struct vu_config *ret_c, struct vu_config_error *ret_err);
 
 /* Frees what they own and zeroes them. */

@@ -51,3 +51,23 @@ const char *vu_skip_text(enum vu_skip s)
 {
 	return (unsigned)s < VU_SKIP_N ? skips[s].text : "unknown";
 }
+
+bool vu_skip_is_momentary(enum vu_skip s)
+{
+	switch (s) {
+	case VU_SKIP_NONE:
+	case VU_SKIP_OPEN_FOR_WRITE:
+	case VU_SKIP_CHANGED:
+	case VU_SKIP_UNREADABLE:
+	case VU_SKIP_LINK_LIMIT:
+	case VU_SKIP_CROSS_DEVICE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool vu_skip_is_relative(enum vu_skip s)
+{
+	return s == VU_SKIP_UNIQUE || (s >= VU_SKIP_MODE_DIFFERS && s <= VU_SKIP_SAME_GUEST);
+}

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 enum vu_skip {
 	VU_SKIP_NONE = 0,
 	VU_SKIP_UNIQUE,	     /* nobody else has this size, or this content */
@@ -43,3 +45,9 @@ const char *vu_skip_name(enum vu_skip s);
 
 /* One short sentence for people. Never NULL. */
 const char *vu_skip_text(enum vu_skip s);
+
+/* A reason that only held at that moment: asked again in each run. So is VU_SKIP_NONE. */
+bool vu_skip_is_momentary(enum vu_skip s);
+
+/* A reason that lies in the other files there are: asked again when any of them is new or changed. */
+bool vu_skip_is_relative(enum vu_skip s);

@@ -40,7 +40,8 @@ enum vu_dir_flag {
 	VU_DIR_EXCLUDED = 1 << 3, /* excluded with all below: has no names and no children */
 	VU_DIR_FAILED = 1 << 4,	  /* could not be read: never clean */
 	VU_DIR_OTHER_FS = 1 << 5, /* another mount or subvolume begins here: not entered */
-	VU_DIR_LISTED = 1 << 6,	  /* its names were read in this run: vu_tree.unified holds all of its */
+	VU_DIR_LISTED =
+		1 << 6, /* its names were read in this run: vu_tree.unified holds all of its */
 };
 
 struct vu_dir {
@@ -99,7 +100,7 @@ struct vu_inode {
 
 /* A name of an object, met when its directory was listed. */
 struct vu_unified_name {
-	uint64_t ino;  /* of the object */
+	uint64_t ino; /* of the object */
 	uint32_t dir;
 	uint32_t name; /* arena handle */
 };
@@ -117,7 +118,8 @@ struct vu_tree {
 	struct vu_chunks inodes;   /* struct vu_inode */
 	struct vu_chunks contents; /* struct vu_content */
 	struct vu_chunks objects;  /* struct vu_key: the keys of objects, by vu_inode.key */
-	struct vu_chunks unified;  /* struct vu_unified_name: of the directories listed in this run */
+	struct vu_chunks
+		unified; /* struct vu_unified_name: of the directories listed in this run */
 	struct vu_arena text;
 	struct vu_attrs *attrs; /* owned */
 	uint32_t *content_slot; /* open addressing: digest -> content + 1; owned */
@@ -151,6 +153,11 @@ static inline struct vu_content *vu_tree_content(const struct vu_tree *t, uint32
 static inline struct vu_key *vu_tree_key(const struct vu_tree *t, uint32_t i)
 {
 	return vu_chunks_at(&t->objects, i);
+}
+
+static inline struct vu_unified_name *vu_tree_unified(const struct vu_tree *t, uint32_t i)
+{
+	return vu_chunks_at(&t->unified, i);
 }
 
 static inline const char *vu_tree_text(const struct vu_tree *t, uint32_t h)

@@ -93,6 +93,7 @@ static uint32_t add_file(struct farm *f, uint16_t g, uint8_t c, const struct vu_
 	n->guest = g;
 	n->n_links = 1;
 	n->fate = VU_NEW;
+	n->flags = VU_INODE_READ;
 	assert_int_equal(vu_attrs_intern(f->t->attrs, &a, &n->attr), 0);
 	assert_int_equal(vu_tree_content_intern(f->t, &d, &n->content), 0);
 	assert_int_equal(vu_tree_name_add(f->t, f->root[g], "file", i, &name), 0);
@@ -331,6 +332,19 @@ static void without_digest_nothing_is_equal(void **state)
 	vu_plan_done(&p);
 }
 
+static void what_only_the_catalog_says_is_not_linked(void **state)
+{
+	struct farm *f = *state;
+	uint32_t a = add_file(f, 0, 1, NULL);
+
+	add_file(f, 1, 1, NULL);
+	vu_tree_inode(f->t, a)->flags = 0;
+	struct vu_plan p = plan(f);
+
+	assert_int_equal(p.n_objects, 0);
+	vu_plan_done(&p);
+}
+
 static void skipped_files_are_left_alone(void **state)
 {
 	struct farm *f = *state;
@@ -362,6 +376,7 @@ int main(void)
 		T(links_are_limited),
 		T(the_most_used_is_kept),
 		T(without_digest_nothing_is_equal),
+		T(what_only_the_catalog_says_is_not_linked),
 		T(skipped_files_are_left_alone),
 	};
 
