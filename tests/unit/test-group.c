@@ -89,8 +89,15 @@ static void object_is_a_partner(void **state)
 	assert_int_equal(g.n_files, 1);
 	assert_int_equal(c->skip, VU_SKIP_NONE);
 	vu_groups_done(&g);
-	/* known as well: there is nothing to be read, and it is a candidate still */
+	/* the catalog says that it is equal: so it would be linked, and is read before */
 	make_known(t, c);
+	assert_int_equal(vu_group_run(&env, t, false, &g), 0);
+	assert_int_equal(g.n_files, 1);
+	assert_int_equal(c->content, VU_NONE);
+	vu_groups_done(&g);
+	/* read in this run: there is nothing to be read, and it is a candidate still */
+	make_known(t, c);
+	c->flags |= VU_INODE_READ;
 	assert_int_equal(vu_group_run(&env, t, false, &g), 0);
 	assert_int_equal(g.n, 0);
 	assert_int_equal(c->skip, VU_SKIP_NONE);
