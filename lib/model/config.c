@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "model/size.h"
 
 #ifndef VU_SYSCONFDIR
 #define VU_SYSCONFDIR "/etc"
@@ -43,8 +44,9 @@ struct parse {
 	unsigned size_line; /* where min_size or max_size was last set */
 	char *size_file;    /* owned */
 	bool drop_defaults; /* `exclude =` was met */
-	bool bad;	    /* err is filled */
-	int fatal;	    /* negative errno */
+	const char *(*rule_wrong)(const char *rule);
+	bool bad;  /* err is filled */
+	int fatal; /* negative errno */
 };
 
 enum kind {
@@ -86,31 +88,6 @@ static const struct key keys[] = {
 	{"paths", "catalog", KIND_PATH, FIELD(catalog), 0, 0, {0}},
 	{"paths", "lock_dir", KIND_PATH, FIELD(lock_dir), 0, 0, {0}},
 };
-
-int vu_size_parse(const char *s, uint64_t *ret_bytes)
-{
-	static const char unit[] = "KMGT";
-	uint64_t v = 0;
-	const char *u;
-
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	bool over = false;
-
-	for (; *s >= '0' && *s <= '9'; s++)
-		over |= __builtin_mul_overflow(v, 10, &v) ||
-			__builtin_add_overflow(v, (uint64_t)(*s - '0'), &v);
-	if (*s) {
-		u = strchr(unit, *s);
-		if (!u || s[1])
-			return -EINVAL;
-		over |= __builtin_mul_overflow(v, UINT64_C(1) << (10 * (u - unit + 1)), &v);
-	}
-	if (over)
-		return -ERANGE;
-	*ret_bytes = v;
-	return 0;
-}
 
 /* Lists: NULL-terminated, never NULL themselves. */
 
@@ -342,8 +319,16 @@ static bool add_rule(struct parse *p, const struct key *k, const char *value)
 {
 	bool exclude = !strcmp(k->name, "exclude");
 
-	if (*value)
-		return fatal(p, list_add(&p->c->exclude, exclude ? "exclude " : "include ", value));
+	if (*value) {
+		_cleanup_free_ char *rule = NULL;
+		const char *why = NULL;
+
+		if (asprintf(&rule, "%s %s", k->name, value) < 0)
+			return fatal(p, -ENOMEM);
+		if (p->rule_wrong && (why = p->rule_wrong(rule)))
+			return fail(p, k->name, "'%s' is no pattern: %s", value, why);
+		return fatal(p, list_add(&p->c->exclude, "", rule));
+	}
 	if (!exclude)
 		return fail(p, k->name,
 			    "empty: allowed is a pattern (`exclude =` is what clears "
@@ -571,11 +556,12 @@ static void finish(struct parse *p)
 		fatal(p, add_default_rules(p->c));
 }
 
-int vu_config_load(const char *file, struct vu_config *ret_c, struct vu_config_error *ret_err)
+int vu_config_load(const char *file, const char *(*rule_wrong)(const char *rule),
+		   struct vu_config *ret_c, struct vu_config_error *ret_err)
 {
 	struct vu_config c;
 	struct vu_config_error err = {0};
-	struct parse p = {.c = &c, .err = &err};
+	struct parse p = {.c = &c, .err = &err, .rule_wrong = rule_wrong};
 	int r = begin(&c);
 
 	if (r)

@@ -49,17 +49,16 @@ int vu_config_default(struct vu_config *ret_c);
 
 /*
  * Loads file (NULL: the default path, which may be absent; a named file must exist) and its drop-ins
- * over the defaults. Returns 0; VU_CONFIG_BAD with ret_err filled, and ret_c unwritten; or a negative
+ * over the defaults. rule_wrong says what is wrong with a rule (static text), NULL when nothing is; it
+ * may be NULL itself. Returns 0; VU_CONFIG_BAD with ret_err filled, and ret_c unwritten; or a negative
  * errno.
  */
 enum vu_config_e {
 	VU_CONFIG_BAD = 1
 };
-int vu_config_load(const char *file, struct vu_config *ret_c, struct vu_config_error *ret_err);
+int vu_config_load(const char *file, const char *(*rule_wrong)(const char *rule),
+		   struct vu_config *ret_c, struct vu_config_error *ret_err);
 
 /* Frees what they own and zeroes them. */
 void vu_config_done(struct vu_config *c);
 void vu_config_error_done(struct vu_config_error *e);
-
-/* Sizes: digits with an optional K, M, G, T (powers of 1024). Returns 0 or -EINVAL or -ERANGE. */
-int vu_size_parse(const char *s, uint64_t *ret_bytes);

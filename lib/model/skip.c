@@ -6,7 +6,8 @@ static const struct {
 	const char *text;
 } skips[VU_SKIP_N] = {
 	[VU_SKIP_NONE] = {"none", "nothing stands against it"},
-	[VU_SKIP_UNIQUE] = {"unique", "no other file has this content"},
+	[VU_SKIP_UNIQUE] = {"unique",
+			    "no other guest has a file of this size and owner, or of this content"},
 	[VU_SKIP_NOT_REGULAR] = {"not-regular", "only regular files are unified"},
 	[VU_SKIP_EMPTY] = {"empty", "empty files occupy nothing"},
 	[VU_SKIP_TOO_SMALL] = {"too-small", "smaller than min_size"},

@@ -5,20 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-int vu_batch_init(struct vu_batch *b, const struct vu_walk_env *env, struct vu_tree *t)
+int vu_walk_batch_init(struct vu_walk_batch *b, const struct vu_walk_env *env, struct vu_tree *t)
 {
-	*b = (struct vu_batch){.env = env, .t = t};
+	*b = (struct vu_walk_batch){.env = env, .t = t};
 	b->items = calloc(VU_BATCH_ITEMS, sizeof(*b->items));
 	return b->items ? 0 : -ENOMEM;
 }
 
-void vu_batch_done(struct vu_batch *b)
+void vu_walk_batch_done(struct vu_walk_batch *b)
 {
 	free(b->items);
 	free(b->known);
 }
 
-void vu_batch_begin(struct vu_batch *b, uint32_t dir, struct vu_visit_root *root)
+void vu_walk_batch_begin(struct vu_walk_batch *b, uint32_t dir, struct vu_visit_root *root)
 {
 	b->dir = dir;
 	b->d = vu_tree_dir(b->t, dir);
@@ -29,7 +29,7 @@ void vu_batch_begin(struct vu_batch *b, uint32_t dir, struct vu_visit_root *root
 
 /* ---- entering a batch into the tree, under its lock ---- */
 
-static bool same_version(const struct vu_batch *b, const struct vu_inode *n,
+static bool same_version(const struct vu_walk_batch *b, const struct vu_inode *n,
 			 const struct vu_item *it)
 {
 	const struct vu_attr *have, *seen;
@@ -43,7 +43,7 @@ static bool same_version(const struct vu_batch *b, const struct vu_inode *n,
 }
 
 /* Is the recorded reason one that this look cannot find again, and nothing has changed? */
-static bool still_holds(const struct vu_batch *b, const struct vu_inode *n,
+static bool still_holds(const struct vu_walk_batch *b, const struct vu_inode *n,
 			const struct vu_item *it)
 {
 	enum vu_skip s = n->skip;
@@ -53,7 +53,7 @@ static bool still_holds(const struct vu_batch *b, const struct vu_inode *n,
 }
 
 /* Brings the record of an inode up to date by what was seen under one of its names. */
-static void inode_update(struct vu_batch *b, struct vu_inode *n, const struct vu_item *it)
+static void inode_update(struct vu_walk_batch *b, struct vu_inode *n, const struct vu_item *it)
 {
 	bool first = n->fate == VU_UNSEEN;
 
@@ -76,7 +76,7 @@ static void inode_update(struct vu_batch *b, struct vu_inode *n, const struct vu
 		n->skip = VU_SKIP_CAPABILITY;
 }
 
-static int inode_new(struct vu_batch *b, const struct vu_item *it, uint32_t *ret_inode)
+static int inode_new(struct vu_walk_batch *b, const struct vu_item *it, uint32_t *ret_inode)
 {
 	int r = vu_tree_inode_add(b->t, ret_inode);
 
@@ -92,7 +92,7 @@ static int inode_new(struct vu_batch *b, const struct vu_item *it, uint32_t *ret
 }
 
 /* The record of an inode that was seen: the one of its other names, else old, else a new one. */
-static int inode_for(struct vu_batch *b, const struct vu_item *it, uint32_t old,
+static int inode_for(struct vu_walk_batch *b, const struct vu_item *it, uint32_t old,
 		     uint32_t *ret_inode)
 {
 	uint32_t i = old;
@@ -109,7 +109,7 @@ static int inode_for(struct vu_batch *b, const struct vu_item *it, uint32_t old,
 	return r;
 }
 
-static int enter_private(struct vu_batch *b, const struct vu_item *it)
+static int enter_private(struct vu_walk_batch *b, const struct vu_item *it)
 {
 	uint32_t inode, name = it->record;
 	int r = inode_for(b, it, name == VU_NONE ? VU_NONE : vu_tree_name(b->t, name)->inode,
@@ -134,7 +134,7 @@ static int enter_private(struct vu_batch *b, const struct vu_item *it)
 	return 0;
 }
 
-static int enter_dir(struct vu_batch *b, const struct vu_item *it)
+static int enter_dir(struct vu_walk_batch *b, const struct vu_item *it)
 {
 	uint32_t i;
 
@@ -150,7 +150,7 @@ static int enter_dir(struct vu_batch *b, const struct vu_item *it)
 	return 0;
 }
 
-static int enter(struct vu_batch *b, const struct vu_item *it)
+static int enter(struct vu_walk_batch *b, const struct vu_item *it)
 {
 	switch (it->kind) {
 	case VU_ITEM_DIR:
@@ -163,14 +163,14 @@ static int enter(struct vu_batch *b, const struct vu_item *it)
 	}
 }
 
-void vu_batch_count(struct vu_batch *b, uint64_t n)
+void vu_walk_batch_count(struct vu_walk_batch *b, uint64_t n)
 {
 	atomic_fetch_add_explicit(&b->root->n_names, n, memory_order_relaxed);
 	if (b->env->progress)
 		vu_progress_add(b->env->progress, n, 0);
 }
 
-int vu_batch_flush(struct vu_batch *b)
+int vu_walk_batch_flush(struct vu_walk_batch *b)
 {
 	int r = 0;
 
@@ -180,15 +180,15 @@ int vu_batch_flush(struct vu_batch *b)
 	for (size_t i = 0; !r && i < b->n_items; i++)
 		r = enter(b, &b->items[i]);
 	pthread_mutex_unlock(&b->t->lock);
-	vu_batch_count(b, b->n_items);
+	vu_walk_batch_count(b, b->n_items);
 	b->n_items = 0;
 	return r;
 }
 
-int vu_batch_add(struct vu_batch *b, const struct vu_item *it)
+int vu_walk_batch_add(struct vu_walk_batch *b, const struct vu_item *it)
 {
 	b->items[b->n_items++] = *it;
-	return b->n_items == VU_BATCH_ITEMS ? vu_batch_flush(b) : 0;
+	return b->n_items == VU_BATCH_ITEMS ? vu_walk_batch_flush(b) : 0;
 }
 
 /* ---- what is recorded of a directory that is listed ---- */
@@ -200,7 +200,7 @@ static int by_name(const void *a, const void *b)
 	return x->is_dir != y->is_dir ? (int)x->is_dir - (int)y->is_dir : strcmp(x->name, y->name);
 }
 
-static int known_add(struct vu_batch *b, const char *name, uint32_t record, bool is_dir)
+static int known_add(struct vu_walk_batch *b, const char *name, uint32_t record, bool is_dir)
 {
 	if (b->n_known == b->cap_known) {
 		size_t cap = b->cap_known ? b->cap_known * 2 : 64;
@@ -216,7 +216,7 @@ static int known_add(struct vu_batch *b, const char *name, uint32_t record, bool
 	return 0;
 }
 
-int vu_batch_known_load(struct vu_batch *b)
+int vu_walk_batch_known_load(struct vu_walk_batch *b)
 {
 	struct vu_tree *t = b->t;
 	int r = 0;
@@ -232,7 +232,7 @@ int vu_batch_known_load(struct vu_batch *b)
 }
 
 /* The record of a name that was met, or VU_NONE. */
-uint32_t vu_batch_known_meet(struct vu_batch *b, const char *name, bool is_dir)
+uint32_t vu_walk_batch_known_meet(struct vu_walk_batch *b, const char *name, bool is_dir)
 {
 	struct vu_known key = {.name = name, .is_dir = is_dir}, *k;
 
@@ -245,7 +245,7 @@ uint32_t vu_batch_known_meet(struct vu_batch *b, const char *name, bool is_dir)
 	return k->record;
 }
 
-void vu_batch_known_drop(struct vu_batch *b)
+void vu_walk_batch_known_drop(struct vu_walk_batch *b)
 {
 	for (size_t i = 0; i < b->n_known; i++) {
 		const struct vu_known *k = &b->known[i];

@@ -40,7 +40,7 @@ struct vu_known {
 	bool met;
 };
 
-struct vu_batch {
+struct vu_walk_batch {
 	const struct vu_walk_env *env;
 	struct vu_tree *t;
 	struct vu_item *items; /* owned */
@@ -55,26 +55,26 @@ struct vu_batch {
 };
 
 /* Returns 0 or -ENOMEM. */
-int vu_batch_init(struct vu_batch *b, const struct vu_walk_env *env, struct vu_tree *t);
-void vu_batch_done(struct vu_batch *b);
+int vu_walk_batch_init(struct vu_walk_batch *b, const struct vu_walk_env *env, struct vu_tree *t);
+void vu_walk_batch_done(struct vu_walk_batch *b);
 
 /* Begins with a directory; nothing of it is recorded as far as is known. */
-void vu_batch_begin(struct vu_batch *b, uint32_t dir, struct vu_visit_root *root);
+void vu_walk_batch_begin(struct vu_walk_batch *b, uint32_t dir, struct vu_visit_root *root);
 
 /* Adds an item, flushing when full. Returns 0, -ENOMEM, -EOVERFLOW. */
-int vu_batch_add(struct vu_batch *b, const struct vu_item *it);
+int vu_walk_batch_add(struct vu_walk_batch *b, const struct vu_item *it);
 
 /* Enters all into the tree. Takes the tree's lock. 0, -ENOMEM, -EOVERFLOW. */
-int vu_batch_flush(struct vu_batch *b);
+int vu_walk_batch_flush(struct vu_walk_batch *b);
 
 /* Counts n names as met, for the limit and the progress. */
-void vu_batch_count(struct vu_batch *b, uint64_t n);
+void vu_walk_batch_count(struct vu_walk_batch *b, uint64_t n);
 
 /* Loads what the tree holds of the directory's names and children. Returns 0 or -ENOMEM. */
-int vu_batch_known_load(struct vu_batch *b);
+int vu_walk_batch_known_load(struct vu_walk_batch *b);
 
 /* The record of a name that was met, or VU_NONE. */
-uint32_t vu_batch_known_meet(struct vu_batch *b, const char *name, bool is_dir);
+uint32_t vu_walk_batch_known_meet(struct vu_walk_batch *b, const char *name, bool is_dir);
 
 /* What was loaded and not met is VU_GONE. */
-void vu_batch_known_drop(struct vu_batch *b);
+void vu_walk_batch_known_drop(struct vu_walk_batch *b);

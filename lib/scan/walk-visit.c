@@ -27,7 +27,7 @@ struct vu_visitor {
 	struct vu_visit_shared *s;
 	const struct vu_walk_env *env;
 	struct vu_tree *t;
-	struct vu_batch batch;
+	struct vu_walk_batch batch;
 	void *buf;	     /* owned; VU_LISTING_BYTES */
 	struct vu_attr attr; /* the last one interned */
 	uint32_t attr_n;
@@ -86,7 +86,7 @@ struct vu_visitor *vu_visitor_new(struct vu_visit_shared *s)
 	*v = (struct vu_visitor){.s = s, .env = s->env, .t = s->t};
 	v->attr_n = v->path_dir = VU_NONE;
 	v->buf = malloc(VU_LISTING_BYTES);
-	if (vu_batch_init(&v->batch, v->env, v->t) || !v->buf)
+	if (vu_walk_batch_init(&v->batch, v->env, v->t) || !v->buf)
 		return vu_visitor_free(v);
 	return v;
 }
@@ -95,7 +95,7 @@ struct vu_visitor *vu_visitor_free(struct vu_visitor *v)
 {
 	if (!v)
 		return NULL;
-	vu_batch_done(&v->batch);
+	vu_walk_batch_done(&v->batch);
 	free(v->buf);
 	free(v->path);
 	free(v);
@@ -282,7 +282,7 @@ static int private_add(struct vu_visitor *v, const char *name, const struct vu_s
 	};
 	int r = attr_number(v, st, &it.attr);
 
-	return r ? r : vu_batch_add(&v->batch, &it);
+	return r ? r : vu_walk_batch_add(&v->batch, &it);
 }
 
 /* ---- listing ---- */
@@ -291,16 +291,16 @@ static int on_dir(struct vu_visitor *v, const char *name)
 {
 	struct vu_item it = {.name = name,
 			     .kind = VU_ITEM_DIR,
-			     .record = vu_batch_known_meet(&v->batch, name, true)};
+			     .record = vu_walk_batch_known_meet(&v->batch, name, true)};
 
-	return vu_batch_add(&v->batch, &it);
+	return vu_walk_batch_add(&v->batch, &it);
 }
 
 static int on_unified(struct vu_visitor *v, const char *name, uint64_t ino)
 {
 	struct vu_item it = {.name = name, .kind = VU_ITEM_UNIFIED, .ino = ino};
 
-	return vu_batch_add(&v->batch, &it);
+	return vu_walk_batch_add(&v->batch, &it);
 }
 
 /* A name that has to be looked at. */
@@ -326,7 +326,7 @@ static int on_unknown(struct vu_visitor *v, const char *name)
 		v->env->on_stat(v->env->on_stat_arg, v->d->guest, &st);
 	if (is_object(v, st.version.ino))
 		return on_unified(v, name, st.version.ino);
-	return private_add(v, name, &st, vu_batch_known_meet(&v->batch, name, false));
+	return private_add(v, name, &st, vu_walk_batch_known_meet(&v->batch, name, false));
 }
 
 static int on_entry(void *arg, const struct vu_entry *e)
@@ -352,7 +352,7 @@ static int on_batch_end(void *arg)
 {
 	struct vu_visitor *v = arg;
 
-	return vu_batch_flush(&v->batch);
+	return vu_walk_batch_flush(&v->batch);
 }
 
 static bool is_fresh(const struct vu_visitor *v, const struct vu_stat *st, uint64_t now)
@@ -387,7 +387,7 @@ static void listing_begin(struct vu_visitor *v, const struct vu_stat *st)
 static int listing_run(struct vu_visitor *v, const struct vu_stat *st)
 {
 	struct vu_listener l = {.entry = on_entry, .batch_end = on_batch_end, .arg = v};
-	int failed = 0, r = vu_batch_known_load(&v->batch);
+	int failed = 0, r = vu_walk_batch_known_load(&v->batch);
 
 	if (r)
 		return r;
@@ -395,7 +395,7 @@ static int listing_run(struct vu_visitor *v, const struct vu_stat *st)
 	r = vu_listing_each(v->p->fd, v->buf, &l, &failed);
 	if (r)
 		return r;
-	vu_batch_known_drop(&v->batch);
+	vu_walk_batch_known_drop(&v->batch);
 	if (failed) {
 		v->d->flags |= VU_DIR_FAILED;
 		tell(v, VU_EVENT_SKIP, VU_SKIP_UNREADABLE, failed, NULL, NULL);
@@ -465,7 +465,7 @@ static int clean_files(struct vu_visitor *v)
 	}
 	if (r < 0)
 		return r;
-	int f = vu_batch_flush(&v->batch);
+	int f = vu_walk_batch_flush(&v->batch);
 
 	return f ? f : r;
 }
@@ -499,7 +499,7 @@ static int visit_clean(struct vu_visitor *v)
 	if (r)
 		return r;
 	set_flags(v, VU_DIR_CLEAN);
-	vu_batch_count(&v->batch, v->d->n_unified);
+	vu_walk_batch_count(&v->batch, v->d->n_unified);
 	v->p->enter = v->d->first_child != VU_NONE;
 	return 0;
 }
@@ -551,7 +551,7 @@ int vu_visit(struct vu_visitor *v, struct vu_visit *p)
 	v->d = vu_tree_dir(v->t, p->dir);
 	v->root = &v->s->roots[v->d->guest];
 	v->guest = &v->env->guests[v->d->guest];
-	vu_batch_begin(&v->batch, p->dir, v->root);
+	vu_walk_batch_begin(&v->batch, p->dir, v->root);
 	p->fd = -EBADF;
 	p->enter = false;
 	r = visit_rules(v);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "model/config.h"
+#include "model/size.h"
 
 static char dir[] = "/tmp/test-config.XXXXXX";
 static char conf[64];
@@ -61,11 +62,17 @@ static void write_dropin(const char *name, const char *text)
 	write_bytes(path, text, strlen(text));
 }
 
+/* Stands for the layer that knows patterns. */
+static const char *rule_wrong(const char *rule)
+{
+	return strstr(rule, "..") ? "no .. in patterns" : NULL;
+}
+
 static struct vu_config load_good(void)
 {
 	struct vu_config c = {0};
 	struct vu_config_error e = {0};
-	int r = vu_config_load(conf, &c, &e);
+	int r = vu_config_load(conf, rule_wrong, &c, &e);
 
 	if (r == VU_CONFIG_BAD)
 		fail_msg("%s:%u: %s: %s", e.file, e.line, e.key ? e.key : "-", e.why);
@@ -79,7 +86,7 @@ static void assert_bad(unsigned line, const char *key, const char *words)
 	struct vu_config c = {.jobs = 77};
 	struct vu_config_error e = {0};
 
-	assert_int_equal(vu_config_load(conf, &c, &e), VU_CONFIG_BAD);
+	assert_int_equal(vu_config_load(conf, rule_wrong, &c, &e), VU_CONFIG_BAD);
 	assert_int_equal(c.jobs, 77);
 	assert_null(c.catalog);
 	assert_string_equal(e.file, conf);
@@ -224,6 +231,7 @@ static void every_key_bad(void **state)
 		{"policy", "unify_setid", "1", "allowed are no and yes"},
 		{"policy", "mode", "symlink", "allowed are link and reflink"},
 		{"policy", "include", "", "allowed is a pattern"},
+		{"policy", "exclude", "/a/../b", "no .. in patterns"},
 		{"policy", "trust_domain", "a/b", "without '/'"},
 		{"policy", "jobs", "1", "no such key in [policy]: allowed are min_size,"},
 		{"scan", "jobs", "", "allowed are digits"},
@@ -318,7 +326,7 @@ static void nothing_applies_unless_all_parse(void **state)
 	write_conf("[scan]\njobs = 1\n");
 	write_dropin("a.conf", "[scan]\njobs = 2\n");
 	write_dropin("b.conf", "[scan]\njobs = 3\njobs = x\n");
-	assert_int_equal(vu_config_load(conf, &c, &e), VU_CONFIG_BAD);
+	assert_int_equal(vu_config_load(conf, rule_wrong, &c, &e), VU_CONFIG_BAD);
 	assert_int_equal(c.jobs, 77);
 	assert_null(c.exclude);
 	assert_non_null(strstr(e.file, "/vunify.conf.d/b.conf"));

@@ -275,12 +275,12 @@ static void links_and_skips(void **state)
 	setup_farm(&f, 2);
 	mkdirat(f.top_fd, "a/d", 0755);
 	put(&f, "a/one", "text");
-	linkat(f.top_fd, "a/one", f.top_fd, "a/d/two", 0);
+	assert_int_equal(linkat(f.top_fd, "a/one", f.top_fd, "a/d/two", 0), 0);
 	put(&f, "a/inside", "text");
-	linkat(f.top_fd, "a/inside", f.top_fd, "b/outside", 0);
+	assert_int_equal(linkat(f.top_fd, "a/inside", f.top_fd, "b/outside", 0), 0);
 	put(&f, "a/d/x.lock", "text");
 	put(&f, "a/setid", "text");
-	fchmodat(f.top_fd, "a/setid", 04755, 0);
+	assert_int_equal(fchmodat(f.top_fd, "a/setid", 04755, 0), 0);
 	put(&f, "a/big", "0123456789");
 	f.env.max_size = 9;
 	walk(&f);
@@ -452,7 +452,7 @@ static void replace(struct farm *f, const char *object, const char *path)
 {
 	struct vu_name *n = name_of(f, path + 2);
 
-	linkat(f->top_fd, object, f->top_fd, "tmp", 0);
+	assert_int_equal(linkat(f->top_fd, object, f->top_fd, "tmp", 0), 0);
 	renameat(f->top_fd, "tmp", f->top_fd, path);
 	n->unified = 1;
 	vu_tree_dir(f->t, n->dir)->flags |= VU_DIR_TOUCHED;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdint.h>
+
+#include "cmd/cmd.h"
+#include "cmd/message.h"
+#include "cmd/report.h"
+#include "ops/ops-recover.h"
+
+static int run(struct vu_ctx *ctx, void *options)
+{
+	struct vu_recover_options o = {
+		.roots = ctx->operands,
+		.n_roots = ctx->n_operands,
+		.dry_run = ctx->dry_run,
+	};
+	struct vu_recover_report report = {0};
+	int r, e = 0;
+
+	(void)options;
+	vu_report_begin(ctx);
+	r = vu_ops_recover(&ctx->ops, &o, &report);
+	vu_report_end(ctx);
+	if (!r || r == VU_OPS_CANCELLED)
+		e = vu_report_recover(ctx, &report);
+	if (!r && e)
+		r = e;
+	return r ? vu_message_result(ctx, r, "cannot recover")
+		 : vu_report_exit(report.warnings, report.damages);
+}
+
+const struct vu_cmd vu_cmd_recover = {
+	.name = "recover",
+	.summary = "Put right what a crash left behind",
+	.synopsis = "[ROOT...]",
+	.flags = VU_CMD_ROOT | VU_CMD_DRY_RUN | VU_CMD_JSON,
+	.max_operands = SIZE_MAX,
+	.run = run,
+};

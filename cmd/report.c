@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/stop.h"
+#include "cmd/escape.h"
+#include "cmd/message.h"
+
+VU_DEFINE_CLEANUP(struct vu_printer *, vu_printer_free)
+VU_DEFINE_CLEANUP(struct vu_json *, vu_json_free)
+
+static const char *const kinds[] = {
+	[VU_EVENT_UNIFY] = "unify",	[VU_EVENT_SKIP] = "skip", [VU_EVENT_BREAK] = "break",
+	[VU_EVENT_RECOVER] = "recover", [VU_EVENT_WARN] = "warn", [VU_EVENT_DAMAGE] = "damage",
+};
+
+static void event_json(const struct vu_event *e)
+{
+	vu_cleanup(vu_json_free_p) struct vu_json *j = vu_json_new();
+
+	vu_json_text(j, "type", kinds[e->kind]);
+	if (e->guest)
+		vu_json_name(j, "guest", e->guest);
+	if (e->path)
+		vu_json_name(j, "path", e->path);
+	if (e->kind == VU_EVENT_SKIP)
+		vu_json_text(j, "skip", vu_skip_name(e->skip));
+	if (e->object)
+		vu_json_name(j, "object", e->object);
+	if (e->path)
+		vu_json_count(j, "size", e->size);
+	if (e->text)
+		vu_json_name(j, "text", e->text);
+	if (e->err)
+		vu_json_name(j, "error", strerror(-e->err));
+	vu_json_print(j, stdout);
+}
+
+/* "unify g1:/usr/lib/x (1.2 MiB)", "skip g1:/etc/passwd: excluded". */
+static void event_text(const struct vu_event *e)
+{
+	bool utf8 = vu_escape_locale_utf8();
+	_cleanup_free_ char *guest = vu_escape(e->guest ? e->guest : "", utf8);
+	_cleanup_free_ char *path = vu_escape(e->path ? e->path : "", utf8);
+	_cleanup_free_ char *text = vu_escape(e->text ? e->text : "", utf8);
+	char size[VU_SIZE_TEXT];
+
+	printf("%s %s%s%s", kinds[e->kind], guest ? guest : "", e->guest && e->path ? ":/" : "",
+	       path ? path : "");
+	if (e->kind == VU_EVENT_SKIP)
+		printf(": %s", vu_skip_name(e->skip));
+	else if (e->path)
+		printf(" (%s)", vu_size_text(e->size, size));
+	if (text && *text)
+		printf(": %s", text);
+	if (e->err)
+		printf(": %s", strerror(-e->err));
+	putchar('\n');
+}
+
+void vu_report_event(void *arg, const struct vu_event *e)
+{
+	struct vu_ctx *ctx = arg;
+	bool trouble = e->kind == VU_EVENT_WARN || e->kind == VU_EVENT_DAMAGE;
+
+	if (ctx->globals.json) {
+		vu_progress_line_hide(ctx->line);
+		event_json(e);
+		vu_progress_line_show(ctx->line);
+	} else if (trouble) {
+		vu_message_event(ctx, e);
+	} else if (ctx->globals.verbose || (e->kind == VU_EVENT_RECOVER && !ctx->globals.quiet)) {
+		vu_progress_line_hide(ctx->line);
+		event_text(e);
+		vu_progress_line_show(ctx->line);
+	}
+}
+
+void vu_report_begin(struct vu_ctx *ctx)
+{
+	ctx->sink = (struct vu_sink){.fn = vu_report_event, .arg = ctx};
+	ctx->ops.per_file = ctx->globals.verbose || ctx->globals.json;
+	if (!ctx->globals.no_progress && !ctx->globals.quiet)
+		ctx->line = vu_progress_line_new(&ctx->progress);
+	ctx->ops.guests_known = vu_progress_line_guests;
+	ctx->ops.guests_known_arg = ctx->line;
+}
+
+void vu_report_end(struct vu_ctx *ctx)
+{
+	ctx->ops.guests_known_arg = NULL;
+	ctx->line = vu_progress_line_free(ctx->line);
+}
+
+int vu_report_exit(uint64_t warnings, uint64_t damages)
+{
+	return damages ? VU_EXIT_DAMAGE : warnings ? VU_EXIT_WARNED : VU_EXIT_DONE;
+}
+
+int vu_report_printer(struct vu_ctx *ctx, const char *list, const struct vu_column *columns,
+		      struct vu_printer **ret)
+{
+	struct vu_printer_options o = {
+		.out = stdout,
+		.json = ctx->globals.json,
+		.no_legend = ctx->globals.no_legend,
+		.columns = ctx->globals.columns,
+	};
+	_cleanup_free_ char *bad = NULL;
+	int r = vu_printer_new(&o, list, columns, ret, &bad);
+
+	if (r == VU_PRINTER_COLUMNS) {
+		vu_message(ctx, "option '--columns'", NULL, bad, NULL);
+		return VU_EXIT_USAGE;
+	}
+	return r ? vu_message_result(ctx, r, "cannot print the result") : 0;
+}
+
+int vu_report_print_consume(struct vu_ctx *ctx, struct vu_printer *p)
+{
+	int r = vu_printer_end(p);
+
+	vu_printer_free(p);
+	return r ? vu_message_result(ctx, r, "cannot print the result") : VU_EXIT_DONE;
+}
+
+static void skips_json(struct vu_json *j, const struct vu_scan_guest *g)
+{
+	struct vu_json *skips = vu_json_new();
+
+	for (int s = 0; s < VU_SKIP_N; s++) {
+		struct vu_json *one;
+
+		if (!g->skips[s].files)
+			continue;
+		one = vu_json_new();
+		vu_json_count(one, "files", g->skips[s].files);
+		vu_json_count(one, "bytes", g->skips[s].bytes);
+		vu_json_put(skips, vu_skip_name((enum vu_skip)s), one);
+	}
+	vu_json_put(j, "skips", skips);
+}
+
+static struct vu_json *guest_json(const struct vu_scan_guest *g)
+{
+	struct vu_json *j = vu_json_new();
+
+	if (g->name) {
+		vu_json_name(j, "guest", g->name);
+		vu_json_name(j, "path", g->path);
+	}
+	vu_json_count(j, "dirs", g->dirs);
+	vu_json_count(j, "files", g->files);
+	vu_json_count(j, "names", g->names);
+	vu_json_count(j, "bytes", g->bytes);
+	vu_json_count(j, "unified_before", g->unified_before);
+	vu_json_count(j, "unified_now", g->unified_now);
+	vu_json_count(j, "private", g->private_names);
+	vu_json_count(j, "saved_bytes", g->saved_bytes);
+	skips_json(j, g);
+	return j;
+}
+
+static struct vu_json *summary_json(const struct vu_ctx *ctx)
+{
+	struct vu_json *j = vu_json_new();
+
+	vu_json_text(j, "type", "summary");
+	vu_json_count(j, "schema", VU_SCHEMA);
+	vu_json_text(j, "command", ctx->cmd->name);
+	vu_json_bool(j, "dry_run", ctx->dry_run);
+	vu_json_bool(j, "stopped", vu_stop_requested());
+	return j;
+}
+
+static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
+{
+	vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+
+	vu_json_array(j, "guests");
+	for (size_t i = 0; i < r->n_guests; i++)
+		vu_json_append(j, "guests", guest_json(&r->guests[i]));
+	vu_json_put(j, "total", guest_json(&r->total));
+	vu_json_count(j, "names_unified", r->names_unified);
+	vu_json_count(j, "objects_new", r->objects_new);
+	vu_json_count(j, "saved_bytes", r->saved_bytes);
+	vu_json_count(j, "read_bytes", r->read_bytes);
+	vu_json_count(j, "hashed_bytes", r->hashed_bytes);
+	vu_json_count(j, "warnings", r->warnings);
+	vu_json_count(j, "damages", r->damages);
+	vu_json_seconds(j, "seconds", r->seconds);
+	return vu_json_print(j, stdout);
+}
+
+static const struct vu_column guest_columns[] = {
+	{"GUEST", "guest", VU_COLUMN_NAME, false},
+	{"FILES", "files", VU_COLUMN_COUNT, false},
+	{"SIZE", "bytes", VU_COLUMN_SIZE, false},
+	{"BEFORE", "unified_before", VU_COLUMN_COUNT, false},
+	{"UNIFIED", "unified_now", VU_COLUMN_COUNT, false},
+	{"PRIVATE", "private", VU_COLUMN_COUNT, false},
+	{"SAVED", "saved_bytes", VU_COLUMN_SIZE, false},
+	{"DIRS", "dirs", VU_COLUMN_COUNT, true},
+	{"NAMES", "names", VU_COLUMN_COUNT, true},
+	{"PATH", "path", VU_COLUMN_NAME, true},
+	{0},
+};
+
+static void guest_row(struct vu_printer *p, const struct vu_scan_guest *g, bool total)
+{
+	const struct vu_cell cells[] = {
+		{.s = total ? "total" : g->name},
+		{.u = g->files},
+		{.u = g->bytes},
+		{.u = g->unified_before},
+		{.u = g->unified_now},
+		{.u = g->private_names},
+		{.u = g->saved_bytes},
+		{.u = g->dirs},
+		{.u = g->names},
+		{.s = total ? "" : g->path},
+	};
+
+	if (total)
+		vu_printer_total(p, cells);
+	else
+		vu_printer_row(p, cells);
+}
+
+static int scan_guests(struct vu_ctx *ctx, const struct vu_scan_report *r)
+{
+	struct vu_printer_options o = {
+		.out = stdout,
+		.no_legend = ctx->globals.no_legend,
+		.columns = ctx->globals.columns,
+	};
+	vu_cleanup(vu_printer_free_p) struct vu_printer *p = NULL;
+	_cleanup_free_ char *bad = NULL;
+	int e = vu_printer_new(&o, "guests", guest_columns, &p, &bad);
+
+	if (e)
+		return e < 0 ? e : -EINVAL;
+	for (size_t i = 0; i < r->n_guests; i++)
+		guest_row(p, &r->guests[i], false);
+	guest_row(p, &r->total, true);
+	return vu_printer_end(p);
+}
+
+int vu_report_scan_columns(struct vu_ctx *ctx)
+{
+	vu_cleanup(vu_printer_free_p) struct vu_printer *p = NULL;
+
+	return vu_report_printer(ctx, "guests", guest_columns, &p);
+}
+
+static int scan_skips(const struct vu_ctx *ctx, const struct vu_scan_report *r)
+{
+	static const struct vu_column columns[] = {
+		{"SKIPPED", "skip", VU_COLUMN_TEXT, false},
+		{"FILES", "files", VU_COLUMN_COUNT, false},
+		{"SIZE", "bytes", VU_COLUMN_SIZE, false},
+		{"WHY", "why", VU_COLUMN_TEXT, false},
+		{0},
+	};
+	struct vu_printer_options o = {.out = stdout, .no_legend = ctx->globals.no_legend};
+	vu_cleanup(vu_printer_free_p) struct vu_printer *p = NULL;
+	_cleanup_free_ char *bad = NULL;
+	size_t n = 0;
+	int e = vu_printer_new(&o, "skips", columns, &p, &bad);
+
+	if (e)
+		return e;
+	for (int s = 0; s < VU_SKIP_N; s++) {
+		const struct vu_cell cells[] = {
+			{.s = vu_skip_name((enum vu_skip)s)},
+			{.u = r->total.skips[s].files},
+			{.u = r->total.skips[s].bytes},
+			{.s = vu_skip_text((enum vu_skip)s)},
+		};
+
+		if (!cells[1].u)
+			continue;
+		vu_printer_row(p, cells);
+		n++;
+	}
+	if (!n)
+		return 0;
+	putchar('\n');
+	return vu_printer_end(p);
+}
+
+int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
+{
+	const char *would = ctx->dry_run ? "would be" : r->names_unified == 1 ? "was" : "were";
+	char saved[VU_SIZE_TEXT], read[VU_SIZE_TEXT];
+	int e;
+
+	if (ctx->globals.json)
+		return scan_json(ctx, r);
+	if (ctx->globals.quiet)
+		return 0;
+	/* What differs between a run and -n stands in the first line only: the rest can be compared. */
+	printf("%" PRIu64 " %s %s unified, %s %s saved (read %s in %.1f s)\n", r->names_unified,
+	       r->names_unified == 1 ? "file" : "files", would, vu_size_text(r->saved_bytes, saved),
+	       ctx->dry_run ? "would be" : "was", vu_size_text(r->read_bytes, read), r->seconds);
+	if (r->n_guests) {
+		putchar('\n');
+		e = scan_guests(ctx, r);
+		if (e)
+			return e;
+	}
+	return scan_skips(ctx, r);
+}
+
+int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)
+{
+	const char *dry = ctx->dry_run ? "would be " : "";
+	char size[VU_SIZE_TEXT];
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+
+		vu_json_count(j, "names", r->names);
+		vu_json_count(j, "inodes", r->inodes);
+		vu_json_count(j, "copied_bytes", r->copied_bytes);
+		vu_json_count(j, "objects_removed", r->objects_removed);
+		vu_json_count(j, "warnings", r->warnings);
+		vu_json_count(j, "damages", r->damages);
+		vu_json_seconds(j, "seconds", r->seconds);
+		return vu_json_print(j, stdout);
+	}
+	if (!ctx->globals.quiet)
+		printf("%" PRIu64 " names %smade private, %" PRIu64 " files (%s) %scopied, %" PRIu64
+		       " objects %sremoved\n",
+		       r->names, dry, r->inodes, vu_size_text(r->copied_bytes, size), dry,
+		       r->objects_removed, dry);
+	return 0;
+}
+
+int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
+{
+	const char *dry = ctx->dry_run ? "would be " : "";
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+
+		vu_json_count(j, "pools", r->pools);
+		vu_json_count(j, "objects", r->objects);
+		vu_json_count(j, "reflagged", r->reflagged);
+		vu_json_count(j, "names_removed", r->names_removed);
+		vu_json_count(j, "names_restored", r->names_restored);
+		vu_json_count(j, "warnings", r->warnings);
+		vu_json_count(j, "damages", r->damages);
+		vu_json_seconds(j, "seconds", r->seconds);
+		return vu_json_print(j, stdout);
+	}
+	if (!ctx->globals.quiet)
+		printf("%" PRIu64 " objects %smade immutable again, %" PRIu64
+		       " leftover names %sremoved, %" PRIu64 " %sput back (%" PRIu64
+		       " objects in %" PRIu64 " pools looked at)\n",
+		       r->reflagged, dry, r->names_removed, dry, r->names_restored, dry, r->objects,
+		       r->pools);
+	return 0;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "link/batch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/stop.h"
+#include "link/adopt.h"
+
+#define MOMENT_NAMES 48 /* names moved in one moment, if not one inode has more */
+
+static bool must_stop(const struct vu_batch *b)
+{
+	return b->run->error || vu_stop_requested();
+}
+
+/* ---- file system ---- */
+
+static struct vu_pool *pool_of(const struct vu_batch *b)
+{
+	return b->run->env->pools[b->fs];
+}
+
+static void leave_fs(struct vu_batch *b)
+{
+	if (!b->open)
+		return;
+	vu_journal_close(pool_of(b), b->worker, &b->journal);
+	close(b->stage);
+	vu_pool_stage_remove(pool_of(b), b->worker);
+	b->open = false;
+}
+
+static int enter_fs(struct vu_batch *b, uint16_t fs)
+{
+	if (b->open && b->fs == fs)
+		return 0;
+	leave_fs(b);
+	b->fs = fs;
+	int r = vu_journal_open(pool_of(b), b->worker, &b->journal);
+
+	if (r)
+		return r;
+	b->stage = vu_pool_stage_open(pool_of(b), b->worker);
+	if (b->stage < 0) {
+		vu_journal_close(pool_of(b), b->worker, &b->journal);
+		return b->stage;
+	}
+	b->open = true;
+	return 0;
+}
+
+int vu_batch_init(struct vu_batch *b, struct vu_linkrun *run, unsigned worker, unsigned quota)
+{
+	*b = (struct vu_batch){.run = run, .worker = worker, .stage = -EBADF};
+	b->max_objects = VU_MIN(quota / 4, 2048);
+	b->max_names = VU_MIN(quota / 4, 4096);
+	vu_reaper_start(&b->reaper, run, b->max_names);
+	b->slots = calloc(b->max_objects, sizeof(*b->slots));
+	if (!b->slots)
+		return -ENOMEM;
+	return vu_dirs_init(&b->dirs, run->env->tree, run->env->guests, run->env->root_fds,
+			    VU_MIN(quota / 8, 512));
+}
+
+int vu_batch_done(struct vu_batch *b)
+{
+	vu_reaper_stop(&b->reaper);
+	leave_fs(b);
+	vu_dirs_done(&b->dirs);
+	free(b->slots);
+	b->slots = NULL;
+	return 0;
+}
+
+/* ---- objects ---- */
+
+/*
+ * The keeper, or if it cannot be taken over the first target that can be: the others are equal all
+ * the same. Without any, or with nothing left to link, the slot stays without an object.
+ */
+static int adopt_any(struct vu_batch *b, struct vu_linkslot *s)
+{
+	const uint32_t *targets = b->run->plan->targets;
+	uint32_t inode = s->plan->keeper;
+
+	for (;;) {
+		struct vu_key key = s->plan->key;
+		int err = 0,
+		    r = vu_adopt_inode(b->run, &b->dirs, pool_of(b), inode, &key, &s->object, &err);
+
+		if (!r) {
+			s->inode = inode;
+			s->adopted = true;
+			return 0;
+		}
+		if (r < 0)
+			return r;
+		vu_target_skip(b->run, inode, (enum vu_skip)r, err);
+		if (s->next == s->end)
+			return 0;
+		inode = targets[s->next++];
+		if (s->next == s->end) { /* the last one: nobody to share with */
+			vu_target_skip(b->run, inode, VU_SKIP_UNIQUE, 0);
+			return 0;
+		}
+	}
+}
+
+static void skip_rest(struct vu_batch *b, struct vu_linkslot *s, enum vu_skip why, int err)
+{
+	while (s->next < s->end)
+		vu_target_skip(b->run, b->run->plan->targets[s->next++], why, err);
+}
+
+static int open_slot(struct vu_batch *b, struct vu_linkslot *s, const struct vu_plan_object *p)
+{
+	int err = 0, r;
+
+	*s = (struct vu_linkslot){.plan = p, .next = p->first, .end = p->first + p->n};
+	if (!p->keeper_is_object)
+		return adopt_any(b, s);
+	r = vu_adopt_existing(b->run, pool_of(b), p->keeper, &p->key, &s->object, &err);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		skip_rest(b, s, (enum vu_skip)r, err);
+	s->inode = p->keeper;
+	return 0;
+}
+
+/* ---- intents ---- */
+
+static int write_intents_of(struct vu_batch *b, struct vu_linkslot *s)
+{
+	const struct vu_tree *t = b->run->env->tree;
+	char tmp[16 + VU_TMP_MAX];
+	uint64_t number = s->tmp;
+	int r = 0;
+
+	for (uint32_t i = s->next; !r && i < s->end; i++) {
+		const struct vu_inode *n = vu_tree_inode(t, b->run->plan->targets[i]);
+		const struct vu_guest *g = &b->run->env->guests->v[n->guest];
+
+		for (uint32_t k = n->first_name; !r && k != VU_NONE; k = vu_tree_name(t, k)->next) {
+			_cleanup_free_ char *path = vu_tree_name_path(t, k);
+			int at = snprintf(tmp, sizeof(tmp), "%u/", b->worker);
+
+			if (!path)
+				return -ENOMEM;
+			vu_tmp_name(b->run->prefix, number++, tmp + at);
+			r = vu_journal_add(&b->journal,
+					   &(struct vu_intent){
+						   .kind = VU_JOURNAL_LINK,
+						   .tmp = tmp,
+						   .key = s->object->key,
+						   .object_ino = s->object->ino,
+						   .ino = n->ino,
+						   .root_ino = g->ino,
+						   .root = g->path,
+						   .path = path,
+						   .domain = g->domain,
+						   .with_mtime = b->run->env->mtime_exact,
+					   });
+		}
+	}
+	return r;
+}
+
+static uint64_t names_of(const struct vu_batch *b, const struct vu_linkslot *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = s->next; i < s->end; i++)
+		n += vu_target_count(b->run->env->tree, b->run->plan->targets[i]);
+	return n;
+}
+
+static int write_intents(struct vu_batch *b, uint32_t n)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < n; i++) {
+		struct vu_linkslot *s = &b->slots[i];
+
+		if (!s->object)
+			continue;
+		s->tmp = atomic_fetch_add(&b->run->next_tmp, names_of(b, s));
+		r = write_intents_of(b, s);
+	}
+	if (!r)
+		r = vu_journal_flush(&b->journal);
+	return r ? r : vu_pool_sync(pool_of(b));
+}
+
+/* ---- names ---- */
+
+struct chunk {
+	struct vu_target *head, **tail;
+	unsigned n_names;
+};
+
+/* Opens targets until a moment's worth of names is together. */
+static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
+{
+	const struct vu_tree *t = b->run->env->tree;
+	unsigned most = VU_MIN(MOMENT_NAMES, b->max_names);
+	int r = 0;
+
+	while (r >= 0 && s->next < s->end && !must_stop(b)) {
+		uint32_t inode = b->run->plan->targets[s->next];
+		unsigned n = vu_target_count(t, inode);
+		struct vu_target *target = NULL;
+		int err = 0;
+
+		if (c->n_names && c->n_names + n > most)
+			break;
+		if (n > b->max_names)
+			r = VU_SKIP_LIMIT;
+		else
+			vu_reaper_room(&b->reaper, n, c->n_names);
+		/* one with a skip was tried before, for the generation before */
+		if (!r && !vu_tree_inode(t, inode)->skip)
+			r = vu_target_open(b->run, &b->dirs, s, b->stage, inode, s->tmp, &target,
+					   &err);
+		if (r > 0)
+			vu_target_skip(b->run, inode, (enum vu_skip)r, err);
+		if (r < 0)
+			break;
+		if (target) {
+			target->at = s->next;
+			*c->tail = target;
+			c->tail = &target->next;
+			c->n_names += n;
+		}
+		s->next++;
+		s->tmp += n;
+		r = 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+/*
+ * Inside a moment: moves all of the chunk. Those moved go to the reaper afterwards; at the limit of
+ * links the rest stays in the chunk (-EMLINK).
+ */
+static int move_chunk(struct vu_batch *b, struct chunk *c, struct chunk *moved, int *ret_twin)
+{
+	struct vu_target *t;
+	int r = 0;
+
+	while (r >= 0 && (t = c->head)) {
+		r = vu_target_move(t);
+		if (r == VU_SKIP_LINK_LIMIT)
+			return -EMLINK;
+		c->head = t->next;
+		t->next = NULL;
+		c->n_names -= t->n;
+		if (!r) {
+			*moved->tail = t;
+			moved->tail = &t->next;
+			*ret_twin = t->fd;
+			continue;
+		}
+		if (r > 0)
+			vu_target_skip(b->run, t->inode, (enum vu_skip)r, t->err);
+		vu_target_free(t);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Gives up what is left of a chunk. why 0: untouched, the run ends. */
+static void drop_chunk(struct vu_batch *b, struct chunk *c, enum vu_skip why)
+{
+	struct vu_target *t;
+
+	while ((t = c->head)) {
+		c->head = t->next;
+		if (why)
+			vu_target_skip(b->run, t->inode, why, 0);
+		vu_target_free(t);
+	}
+	c->tail = &c->head;
+	c->n_names = 0;
+}
+
+static int moment_for(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
+{
+	struct chunk moved = {.tail = &moved.head};
+	struct vu_target *t;
+	int twin = -EBADF, r = vu_moment_begin(&b->run->moment, s->object), e;
+
+	if (r)
+		return r;
+	r = s->object->lost ? -ESTALE : move_chunk(b, c, &moved, &twin);
+	e = vu_moment_end(&b->run->moment, s->object, twin);
+	while ((t = moved.head)) {
+		moved.head = t->next;
+		atomic_fetch_add(&s->n_linked, 1);
+		vu_reaper_push(&b->reaper, t);
+	}
+	return e ? e : r;
+}
+
+/* The end of an object: its record, or back to private when nobody joined it. */
+static int close_slot(struct vu_batch *b, struct vu_linkslot *s)
+{
+	int r = 0;
+
+	if (!s->object)
+		return 0;
+	if (s->adopted && !s->n_linked) {
+		r = vu_adopt_undo(b->run, s->object, s->inode);
+		if (!r && !vu_tree_inode(b->run->env->tree, s->inode)->skip && !must_stop(b))
+			vu_target_skip(b->run, s->inode, VU_SKIP_UNIQUE, 0);
+		if (r == -EBUSY)
+			s->n_linked = 1;
+		r = r == -EBUSY ? 0 : r;
+	}
+	if (s->n_linked) {
+		vu_adopt_record(b->run, s);
+		if (s->adopted)
+			__atomic_fetch_add(&b->run->stats->objects_new, 1, __ATOMIC_RELAXED);
+	}
+	s->object = vu_object_unref(&b->run->moment, s->object);
+	return r;
+}
+
+/*
+ * At the limit of links: the first target of the chunk becomes the object of the next generation, and
+ * the others follow it. Everything about the full object is settled first, for the slot is used again.
+ */
+static int next_generation(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
+{
+	struct vu_target *t = c->head;
+	struct vu_object *o = NULL;
+	struct vu_key key = s->object->key;
+	uint32_t inode = t->inode;
+	int err = 0, fd = t->fd, r;
+
+	vu_reaper_drain(&b->reaper);
+	t->fd = -EBADF;
+	r = vu_adopt_open(b->run, pool_of(b), inode, &fd, &key, &o, &err);
+	vu_close_p(&fd);
+	/* the others are opened anew: their temporary names are meant for the old object */
+	if (t->next)
+		s->next = t->next->at;
+	drop_chunk(b, c, 0);
+	if (r) {
+		if (r > 0)
+			vu_target_skip(b->run, inode, (enum vu_skip)r, err);
+		return r < 0 ? r : 0;
+	}
+	r = close_slot(b, s);
+	s->object = o;
+	s->inode = inode;
+	s->adopted = true;
+	s->n_linked = 0;
+	s->tmp = atomic_fetch_add(&b->run->next_tmp, names_of(b, s));
+	if (!r)
+		r = write_intents_of(b, s);
+	if (!r)
+		r = vu_journal_flush(&b->journal);
+	return r ? r : vu_pool_sync(pool_of(b));
+}
+
+static int link_slot(struct vu_batch *b, struct vu_linkslot *s)
+{
+	int r = 0;
+
+	while (!r && s->object && s->next < s->end && !must_stop(b)) {
+		struct chunk c = {.tail = &c.head};
+
+		r = fill(b, s, &c);
+		if (!r && c.head)
+			r = moment_for(b, s, &c);
+		if (r == -EMLINK)
+			r = next_generation(b, s, &c);
+		if (r == -ESTALE) { /* the object is lost, and has been told as such */
+			drop_chunk(b, &c, VU_SKIP_CHANGED);
+			skip_rest(b, s, VU_SKIP_CHANGED, 0);
+			r = 0;
+		}
+		drop_chunk(b, &c, 0);
+	}
+	return r;
+}
+
+int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
+{
+	const struct vu_plan *plan = b->run->plan;
+	uint32_t opened = 0;
+	int r = enter_fs(b, plan->objects[objects[0]].fs), e;
+
+	if (r)
+		return r;
+	for (; !r && opened < n && !must_stop(b); opened++)
+		r = open_slot(b, &b->slots[opened], &plan->objects[objects[opened]]);
+	if (!r)
+		r = write_intents(b, opened);
+	for (uint32_t i = 0; !r && i < opened && !must_stop(b); i++)
+		r = link_slot(b, &b->slots[i]);
+	vu_reaper_drain(&b->reaper);
+	for (uint32_t i = 0; i < opened; i++) {
+		e = close_slot(b, &b->slots[i]);
+		r = r ? r : e;
+	}
+	if (!b->run->unsettled) {
+		e = vu_journal_reset(&b->journal);
+		r = r ? r : e;
+	}
+	if (!r && (opened < n || must_stop(b)))
+		r = b->run->error ? b->run->error : -ECANCELED;
+	return r;
+}

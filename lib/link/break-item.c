@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "link/break-item.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fs/copy.h"
+#include "fs/exchange.h"
+#include "fs/lease.h"
+#include "fs/xattr.h"
+#include "link/dirs.h"
+#include "link/swap.h"
+
+VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
+
+static struct vu_pool *pool_of(const struct vu_breaking *b)
+{
+	return b->env->pools[b->fs];
+}
+
+static void tmp_of(const struct vu_breaking *b, uint64_t n, char *tmp)
+{
+	snprintf(tmp, 48, "c-%016llx-%llx", (unsigned long long)b->prefix, (unsigned long long)n);
+}
+
+static const char *guest_of(const struct vu_breaking *b, const struct vu_breaking_item *w)
+{
+	return b->env->guests->v[w->it->guest].name;
+}
+
+/* Does this errno concern the one item only? */
+static bool is_fatal(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT || err == -ENOMEM || err == -EROFS;
+}
+
+/* The item stays as it is, and that is told. */
+static int fail(struct vu_breaking *b, struct vu_breaking_item *w, enum vu_skip why, int err)
+{
+	if (is_fatal(err))
+		return err;
+	b->stats->failed++;
+	vu_moment_emit(&b->moment, &(struct vu_event){
+					   .kind = VU_EVENT_SKIP,
+					   .skip = why,
+					   .err = err,
+					   .guest = guest_of(b, w),
+					   .path = w->it->n_paths ? w->it->paths[0] : NULL,
+					   .size = w->size,
+				   });
+	w->object = vu_object_unref(&b->moment, w->object);
+	return 0;
+}
+
+/* ---- file system ---- */
+
+void vu_breaking_leave(struct vu_breaking *b)
+{
+	if (!b->open)
+		return;
+	vu_journal_close(pool_of(b), 0, &b->journal);
+	close(b->stage);
+	vu_pool_stage_remove(pool_of(b), 0);
+	b->open = false;
+}
+
+int vu_breaking_enter(struct vu_breaking *b, uint32_t fs)
+{
+	if (b->open && b->fs == fs)
+		return 0;
+	vu_breaking_leave(b);
+	b->fs = fs;
+	int r = vu_journal_open(pool_of(b), 0, &b->journal);
+
+	if (r)
+		return r;
+	b->stage = vu_pool_stage_open(pool_of(b), 0);
+	if (b->stage < 0) {
+		vu_journal_close(pool_of(b), 0, &b->journal);
+		return b->stage;
+	}
+	b->open = true;
+	return 0;
+}
+
+/* ---- object ---- */
+
+static int full_attr(const struct vu_breaking *b, int fd, const struct vu_stat *st,
+		     struct vu_attr *attr)
+{
+	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = vu_hash_new();
+
+	if (!hash)
+		return -ENOMEM;
+	*attr = vu_stat_attr(st);
+	int r = vu_xattr_complete(fd, hash, b->env->max_xattr_bytes, attr);
+
+	return r > 0 ? -E2BIG : r;
+}
+
+/*
+ * An item of the same object before this one has the lease: a second lease on one inode would keep
+ * the first from being renewed.
+ */
+static bool share_object(struct vu_breaking_item *w, const struct vu_breaking_item *others,
+			 size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!others[i].object || others[i].it->ino != w->it->ino)
+			continue;
+		w->object = vu_object_ref(others[i].object);
+		w->n_links = others[i].n_links;
+		w->size = others[i].size;
+		return true;
+	}
+	return false;
+}
+
+int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct vu_break_item *it,
+		     const struct vu_breaking_item *others, size_t n)
+{
+	struct vu_attr attr;
+	struct vu_stat st;
+
+	*w = (struct vu_breaking_item){.it = it};
+	if (share_object(w, others, n))
+		return 0;
+	_cleanup_fd_ int fd = vu_pool_object_open(pool_of(b), &it->key);
+
+	if (fd < 0)
+		return fail(b, w, VU_SKIP_UNREADABLE, fd);
+	int r = vu_lease_take(fd);
+
+	if (r)
+		return fail(b, w, r > 0 ? VU_SKIP_OPEN_FOR_WRITE : VU_SKIP_UNREADABLE,
+			    r > 0 ? 0 : r);
+	r = vu_stat_fd(fd, &st);
+	if (!r && st.version.ino != it->ino)
+		r = -ESTALE;
+	if (!r)
+		r = full_attr(b, fd, &st, &attr);
+	if (!r)
+		r = vu_object_new_consume(pool_of(b), &it->key, fd, &st, &attr, &w->object);
+	if (r)
+		return fail(b, w, r == -ESTALE ? VU_SKIP_CHANGED : VU_SKIP_UNREADABLE, r);
+	fd = -EBADF;
+	w->n_links = st.n_links;
+	w->size = st.version.size;
+	return 0;
+}
+
+/* ---- copy ---- */
+
+static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w, const char *tmp)
+{
+	struct vu_stat st;
+	_cleanup_fd_ int fd = openat(b->stage, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	w->n_tmp = 1;
+	int r = vu_stat_fd(w->object->fd, &st);
+
+	if (!r)
+		r = vu_copy_content(w->object->fd, fd, st.version.size);
+	if (!r)
+		r = vu_copy_metadata(w->object->fd, &st, fd, b->env->max_xattr_bytes);
+	if (r)
+		return r > 0 ? -E2BIG : r;
+	/* what was copied is compared: the copy is all that the guest will have */
+	struct vu_object as = *w->object;
+
+	as.fd = fd;
+	r = vu_object_holds(&b->moment, &as);
+	if (r > 0)
+		r = vu_stat_fd(fd, &st);
+	else if (!r)
+		r = -EIO;
+	w->copy_ino = st.version.ino;
+	for (uint32_t k = 1; !r && k < w->it->n_paths; k++) {
+		char more[48];
+
+		tmp_of(b, w->tmp + k, more);
+		r = vu_link_fd(fd, b->stage, more);
+		w->n_tmp += !r;
+	}
+	return r;
+}
+
+static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w)
+{
+	const struct vu_guest *g = &b->env->guests->v[w->it->guest];
+	char tmp[2 + 48] = "0/";
+	int r = 0;
+
+	for (uint32_t k = 0; !r && k < w->it->n_paths; k++) {
+		tmp_of(b, w->tmp + k, tmp + 2);
+		r = vu_journal_add(&b->journal, &(struct vu_intent){
+							.kind = VU_JOURNAL_COPY,
+							.tmp = tmp,
+							.key = w->it->key,
+							.object_ino = w->it->ino,
+							.ino = w->copy_ino,
+							.root_ino = g->ino,
+							.root = g->path,
+							.path = w->it->paths[k],
+							.domain = g->domain,
+						});
+	}
+	return r;
+}
+
+static int drop_copy(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	char tmp[48];
+
+	for (uint32_t k = 0; k < w->n_tmp; k++) {
+		tmp_of(b, w->tmp + k, tmp);
+		if (unlinkat(b->stage, tmp, 0) && errno != ENOENT)
+			b->unsettled = true;
+	}
+	w->n_tmp = 0;
+	w->copy_ino = 0;
+	return 0;
+}
+
+int vu_breaking_copy(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	char tmp[48];
+
+	if (!w->object)
+		return 0;
+	w->tmp = b->next_tmp;
+	b->next_tmp += w->it->n_paths;
+	tmp_of(b, w->tmp, tmp);
+	int r = make_copy(b, w, tmp);
+
+	if (!r)
+		r = write_intents(b, w);
+	if (!r)
+		return 0;
+	drop_copy(b, w);
+	return fail(b, w, VU_SKIP_UNREADABLE, r);
+}
+
+int vu_breaking_sync(struct vu_breaking *b)
+{
+	int r = vu_journal_flush(&b->journal);
+
+	return r ? r : vu_pool_sync(pool_of(b));
+}
+
+/* ---- move ---- */
+
+static void tell_broken(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
+{
+	char name[VU_KEY_NAME_MAX];
+
+	vu_key_name(&w->it->key, name);
+	b->stats->names++;
+	if (b->env->progress)
+		vu_progress_add(b->env->progress, 1, 0);
+	vu_moment_emit(&b->moment, &(struct vu_event){
+					   .kind = VU_EVENT_BREAK,
+					   .guest = guest_of(b, w),
+					   .path = w->it->paths[k],
+					   .object = name,
+					   .size = w->size,
+				   });
+}
+
+static int open_parent(const struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
+		       const char **ret_base)
+{
+	const char *path = w->it->paths[k], *slash = strrchr(path, '/');
+	_cleanup_free_ char *dir = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+
+	if (!dir)
+		return -ENOMEM;
+	*ret_base = slash ? slash + 1 : path;
+	return vu_dirs_open_path(b->env->root_fds[w->it->guest], dir,
+				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
+}
+
+static void restore_time(int dir, uint64_t mtime_ns)
+{
+	int64_t v = (int64_t)mtime_ns, s = v / 1000000000, rest = v % 1000000000;
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = s, .tv_nsec = rest}};
+
+	if (rest < 0) {
+		times[1].tv_sec--;
+		times[1].tv_nsec += 1000000000;
+	}
+	futimens(dir, times);
+}
+
+/* What came out is not the object: the guest has just put it there. */
+static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, const char *tmp,
+		    int dir, const char *base, uint64_t newest)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = vu_swap_back(b->stage, tmp, dir, base, newest, w->copy_ino);
+
+	if (!r)
+		return unlinkat(b->stage, tmp, 0) ? -errno : 0;
+	if (r > 0)
+		r = vu_pool_rescue(pool_of(b), b->stage, tmp, &path);
+	if (r) {
+		b->unsettled = true;
+		return r;
+	}
+	vu_moment_emit(
+		&b->moment,
+		&(struct vu_event){
+			.kind = VU_EVENT_WARN,
+			.guest = guest_of(b, w),
+			.path = path,
+			.text = "a guest replaced or removed a file while it was given a private copy: a "
+				"version of it was moved to .vunify/rescued"});
+	return 0;
+}
+
+/* One name. Returns 1 when it is private by a copy now, 0 when the guest has changed it, or errno. */
+static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
+{
+	const char *base;
+	char tmp[48];
+	struct vu_stat st, before;
+	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
+
+	if (dir < 0)
+		return dir == -ENOENT || dir == -ENOTDIR || dir == -ELOOP ? 0 : dir;
+	tmp_of(b, w->tmp + k, tmp);
+	int r = vu_stat_at(dir, base, &st);
+
+	if (r || st.version.ino != w->it->ino)
+		return r == -ENOENT ? 0 : r;
+	r = vu_stat_fd(dir, &before);
+	if (!r)
+		r = vu_exchange(b->stage, tmp, dir, base);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = vu_stat_at(b->stage, tmp, &st);
+	if (!r && st.version.ino == w->it->ino)
+		r = unlinkat(b->stage, tmp, 0) ? -errno : 1;
+	else if (!r)
+		r = give_way(b, w, tmp, dir, base, st.version.ino);
+	if (r < 0)
+		b->unsettled = true;
+	restore_time(dir, before.version.mtime_ns);
+	return r;
+}
+
+static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
+		    bool *moved)
+{
+	int r = vu_moment_begin(&b->moment, w->object), e, first = 0;
+
+	if (r)
+		return r;
+	for (uint32_t k = 0; k < w->it->n_paths; k++) {
+		r = move_one(b, w, k);
+		moved[k] = r > 0;
+		*ret_moved += r > 0;
+		if (r < 0 && !first)
+			first = r;
+		if (is_fatal(r))
+			break;
+	}
+	e = vu_moment_end(&b->moment, w->object, -EBADF);
+	return e ? e : first;
+}
+
+static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	_cleanup_free_ bool *moved = calloc(w->it->n_paths + 1, sizeof(*moved));
+	uint32_t n = 0;
+
+	if (!moved)
+		return -ENOMEM;
+	int r = move_all(b, w, &n, moved);
+
+	for (uint32_t k = 0; k < w->it->n_paths; k++)
+		if (moved[k])
+			tell_broken(b, w, k);
+	b->stats->inodes += n > 0;
+	b->stats->copied_bytes += n ? w->size : 0;
+	if (r && !b->unsettled)
+		return fail(b, w, VU_SKIP_UNREADABLE, r);
+	w->it->done = !r;
+	return r;
+}
+
+/*
+ * A name that became private where it stands: nothing in its directory has changed, so its ctime is
+ * made to, or whoever remembers the directory would take the name for unified still.
+ */
+static void touch_parent(const struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
+{
+	const char *base;
+	struct vu_stat st;
+	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
+
+	if (dir >= 0 && !vu_stat_fd(dir, &st))
+		restore_time(dir, st.version.mtime_ns);
+}
+
+/* No other guest has it: the inode becomes this guest's own file again. 1: somebody else has it. */
+static int by_giving(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	struct vu_stat st;
+	int r = vu_stat_fd(w->object->fd, &st);
+
+	if (r)
+		return r;
+	if (st.n_links != w->it->n_paths + 1)
+		return 1;
+	r = vu_moment_begin(&b->moment, w->object);
+	if (r)
+		return r;
+	r = vu_stat_fd(w->object->fd, &st);
+	if (!r && st.n_links != w->it->n_paths + 1)
+		r = 1;
+	if (!r)
+		r = vu_pool_object_unlink(pool_of(b), &w->it->key);
+	if (r) {
+		int e = vu_moment_end(&b->moment, w->object, -EBADF);
+
+		return e ? e : r;
+	}
+	vu_moment_end_private(w->object);
+	for (uint32_t k = 0; k < w->it->n_paths; k++) {
+		touch_parent(b, w, k);
+		tell_broken(b, w, k);
+	}
+	b->stats->inodes++;
+	b->stats->given++;
+	w->it->done = true;
+	return 0;
+}
+
+int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	int r;
+
+	if (!w->object)
+		return 0;
+	if (w->copy_ino)
+		return by_copy(b, w);
+	r = by_giving(b, w);
+	if (r <= 0)
+		return r;
+	/* an item before it could not be broken: a copy after all */
+	r = vu_breaking_copy(b, w);
+	if (!r)
+		r = vu_breaking_sync(b);
+	return r || !w->object ? r : by_copy(b, w);
+}
+
+int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	struct vu_stat st;
+
+	drop_copy(b, w);
+	if (!w->object)
+		return 0;
+	/* immutable, and no name but the pool's */
+	bool unused = !vu_stat_fd(w->object->fd, &st) && st.n_links == 1 &&
+		      st.attributes & STATX_ATTR_IMMUTABLE;
+
+	w->object = vu_object_unref(&b->moment, w->object);
+	if (!unused)
+		return 0;
+	int r = vu_pool_object_remove(pool_of(b), &w->it->key);
+
+	if (!r)
+		b->stats->objects_removed++;
+	return r == -EBUSY || r == -ENOENT ? 0 : r;
+}
+
+int vu_breaking_settled(struct vu_breaking *b)
+{
+	return b->unsettled ? -EIO : vu_journal_reset(&b->journal);
+}

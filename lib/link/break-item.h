@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One item of the breaker, step by step. Part of link/breaker; nobody else calls it. */
+#pragma once
+
+#include "link/breaker.h"
+#include "link/journal.h"
+#include "link/moment.h"
+
+/* The run. */
+struct vu_breaking {
+	const struct vu_breaker_env *env;
+	struct vu_breaker_stats *stats;
+	struct vu_moment_env moment;
+	uint64_t prefix; /* random; of all temporary names */
+	uint64_t next_tmp;
+	uint32_t fs;
+	bool open;
+	int stage; /* owned */
+	struct vu_journal journal;
+	bool unsettled;
+};
+
+struct vu_breaking_item {
+	struct vu_break_item *it;
+	struct vu_object *object; /* owned; NULL: failed, and told */
+	uint32_t n_links;
+	uint64_t size;
+	uint64_t copy_ino; /* 0: no copy */
+	uint64_t tmp;	   /* number of the first temporary name */
+	uint32_t n_tmp;	   /* temporary names that exist */
+};
+
+int vu_breaking_enter(struct vu_breaking *b, uint32_t fs);
+void vu_breaking_leave(struct vu_breaking *b);
+
+/*
+ * All return 0, or a negative errno that ends the run; what concerns one item is told as its event.
+ * others: the n items of the batch that were opened before.
+ */
+int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct vu_break_item *it,
+		     const struct vu_breaking_item *others, size_t n);
+int vu_breaking_copy(struct vu_breaking *b, struct vu_breaking_item *w);
+int vu_breaking_sync(struct vu_breaking *b);
+int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w);
+int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w);
+int vu_breaking_settled(struct vu_breaking *b);

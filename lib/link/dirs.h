@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Open directories of guests: a small cache for each worker, and the memory of the times that
+ * directories had before names in them were replaced. Part of the linker and the breaker.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/tree.h"
+
+/* An open directory (O_PATH), counted; shared by threads. */
+struct vu_dirh {
+	int fd;	      /* owned */
+	uint32_t dir; /* number in the tree */
+	_Atomic unsigned refs;
+};
+
+struct vu_dirs {
+	const struct vu_tree *tree;
+	const struct vu_guests *guests;
+	const int *root_fds;
+	struct vu_dirh **slot; /* owned; by number modulo n */
+	unsigned n;
+};
+
+int vu_dirs_init(struct vu_dirs *c, const struct vu_tree *t, const struct vu_guests *guests,
+		 const int *root_fds, unsigned n);
+void vu_dirs_done(struct vu_dirs *c);
+
+/*
+ * The open directory with this number, with a reference for the caller. Returns 0; -ESTALE when
+ * another directory is at its path now; or a negative errno.
+ */
+int vu_dirs_get(struct vu_dirs *c, uint32_t dir, struct vu_dirh **ret);
+struct vu_dirh *vu_dirh_unref(struct vu_dirh *h);
+
+/*
+ * Opens rel beneath rootfd with flags, however long it is (a path above PATH_MAX in several steps).
+ * Returns the fd or a negative errno.
+ */
+int vu_dirs_open_path(int rootfd, const char *rel, int flags);
+
+/* Times of directories to be put back; one for a run, used by all threads. */
+struct vu_touched {
+	pthread_mutex_t lock;
+	struct vu_touched_dir {
+		uint32_t dir;
+		uint64_t mtime_ns;
+	} * v; /* owned */
+	size_t n, cap;
+};
+
+void vu_touched_init(struct vu_touched *t);
+void vu_touched_done(struct vu_touched *t);
+
+/*
+ * To be called before a name in the directory is replaced: marks it VU_DIR_TOUCHED and, the first
+ * time, remembers its mtime if that is what the tree says. Returns 0 or -ENOMEM.
+ */
+int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_dirh *h);
+
+/* Puts all mtimes back, in the order of the tree. Directories that are gone are left out. */
+void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
+			const struct vu_guests *guests, const int *root_fds);

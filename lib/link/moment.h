@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Objects at work, and the moments in which one of them is not immutable. A name can be added to or
+ * taken from an immutable inode only while its flag is off; a moment is that time, and this file is
+ * the only one that begins and ends it. It sees to it that nobody gets a writable descriptor out of a
+ * moment, and that the object is afterwards what it was before. What it relies on is written at the
+ * top of moment.c. Used by linker, breaker and recovery.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/stat.h"
+#include "link/pool.h"
+#include "model/attr.h"
+#include "model/event.h"
+#include "model/key.h"
+
+#define VU_GRACE_NS UINT64_C(20000000)	  /* a replaced file is kept that long before it is freed */
+#define VU_COOL_DOWN_NS UINT64_C(5000000) /* openers are interrupted for that long after a moment */
+#define VU_SLIP_NS UINT64_C(2000000000)	  /* how long the end of a slip is waited for */
+
+/* Counters of the moments; advanced atomically. */
+struct vu_moment_stats {
+	uint64_t moments;
+	uint64_t interrupted; /* moments after which somebody had to be interrupted */
+	uint64_t slips;	      /* somebody got a writable descriptor all the same */
+	uint64_t
+		put_right; /* mode, owner, times or xattrs were changed in a moment, and put right */
+};
+
+/* What all threads of a run share. */
+struct vu_moment_env {
+	const struct vu_sink *sink; /* borrowed; called under sink_lock */
+	pthread_mutex_t sink_lock;
+	size_t max_xattr_bytes;
+	struct vu_moment_stats stats;
+};
+
+/* An object with its lease held. Counted; the last reference closes it. */
+struct vu_object {
+	const struct vu_pool *pool; /* borrowed */
+	struct vu_key key;
+	int fd; /* owned; the lease is on it */
+	uint64_t ino;
+	uint64_t size;
+	uint64_t mtime_ns;
+	struct vu_attr attr;  /* full */
+	pthread_mutex_t lock; /* held during a moment */
+	_Atomic unsigned refs;
+	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
+	_Atomic bool lost; /* a writer slipped in and did not go: nothing may be linked to it */
+};
+
+void vu_moment_env_init(struct vu_moment_env *env, const struct vu_sink *sink,
+			size_t max_xattr_bytes);
+void vu_moment_env_done(struct vu_moment_env *env);
+
+/* Sends an event under the sink's lock. */
+void vu_moment_emit(struct vu_moment_env *env, const struct vu_event *e);
+
+/* An event about an object: WARN or DAMAGE with this text. */
+void vu_moment_tell(struct vu_moment_env *env, enum vu_event_kind kind, const struct vu_object *o,
+		    int err, const char *text);
+
+uint64_t vu_moment_now(void);
+
+/*
+ * Makes an object of an open file (read-only; its lease is held by the caller), which is what st and
+ * attr (full) say. Takes fd over on success. Returns 0 or -ENOMEM.
+ */
+int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
+			  const struct vu_stat *st, const struct vu_attr *attr,
+			  struct vu_object **ret);
+
+struct vu_object *vu_object_ref(struct vu_object *o);
+
+/*
+ * Gives a reference back; with the last one the lease is given back, after the cool-down and when
+ * nobody waits for it. Accepts NULL, returns NULL.
+ */
+struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o);
+
+/*
+ * Is the open file (fd) still what the object was made of, flag aside: size, mtime, mode, owner,
+ * xattrs, flags? Returns 1 or 0, or a negative errno.
+ */
+int vu_object_holds(const struct vu_moment_env *env, const struct vu_object *o);
+
+/*
+ * Begins a moment: locks the object, sees to it that nobody waits for the lease, takes the flag off.
+ * Returns 0, or a negative errno with the object unlocked and unchanged.
+ */
+int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o);
+
+/*
+ * Ends it: flag on, whoever waits is interrupted, and the object is put right if its metadata were
+ * changed. twin (or -EBADF) is an open file with the same xattrs, from which they are restored.
+ * Returns 0, or a negative errno when the flag could not be set: the run must stop.
+ */
+int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin);
+
+/*
+ * Ends a moment after which the inode is no object any more: its flag stays off, and whoever waits
+ * is let in. Only the caller may have a reference that matters.
+ */
+void vu_moment_end_private(struct vu_object *o);
+
+/*
+ * The flag is on and the lease is being broken: interrupts whoever waits, and takes the lease anew.
+ * For who sets the flag outside of a moment (recovery). Returns 0.
+ */
+int vu_moment_settle(struct vu_moment_env *env, struct vu_object *o);
+
+/* SIGIO, by which the kernel tells of a lease being broken, is ignored unless somebody handles it. */
+void vu_moment_ignore_sigio(void);

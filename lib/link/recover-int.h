@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What recovery's two files share: objects (recover.c) and the stage (recover-stage.c). */
+#pragma once
+
+#include "base/inomap.h"
+#include "link/journal.h"
+#include "link/moment.h"
+#include "link/recover.h"
+
+struct vu_recover {
+	struct vu_pool *pool;
+	const struct vu_recover_env *env;
+	struct vu_recover_stats *stats;
+	struct vu_moment_env moment;
+	struct vu_inomap objects; /* inode -> index in keys */
+	struct vu_key *keys;	  /* owned */
+	uint32_t n_keys, cap_keys;
+	struct vu_intent *intents; /* owned, with their strings; in the order of the journals */
+	size_t n_intents, cap_intents;
+};
+
+void vu_recover_tell(struct vu_recover *c, enum vu_event_kind kind, const struct vu_key *key,
+		     const char *path, int err, const char *text);
+
+/*
+ * Opens an object that holds its promise: flagged, leased. Returns 0; 1 when it is busy or not what it
+ * should be; or a negative errno.
+ */
+int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struct vu_object **ret);
+
+/* The whole stage. Returns 0 or a negative errno. */
+int vu_recover_stage(struct vu_recover *c);

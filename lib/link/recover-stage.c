@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is left in the stage. Names there are of three kinds: t-* made by the linker, c-* made by the
+ * breaker, p-* made by the probe. A name is
+ *
+ *   - of an object: the exchange had not happened, or was undone: removed (in a moment)
+ *   - p-*, or c-* without an intent: nothing was ever done with it (intents are on disk before the
+ *     first exchange): removed
+ *   - c-*, the very copy that was made: the exchange had not happened: removed
+ *   - t-*, the private inode that was at the path. Is the path a name of the object now?
+ *       yes, and all names of the inode have moved, nobody writes to it, and it equals the object in
+ *         every byte and all metadata: superfluous, removed
+ *       yes, but not so: it is the newer one: exchanged back (all names of the inode)
+ *       no: the guest itself has replaced or removed what was there. Equal to the object: removed,
+ *         else rescued
+ *   - another inode: it came out of an exchange, because the guest put it there at that instant, and
+ *     is newer than what is at the path: exchanged back if the path still has what was exchanged
+ *     against it, else rescued
+ *
+ * "Exchanged back" is what the linker does when it is not killed; nothing is removed that is not
+ * proven to be elsewhere too.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fs/beneath.h"
+#include "fs/copy.h"
+#include "fs/lease.h"
+#include "link/dirs.h"
+#include "link/recover-int.h"
+#include "link/swap.h"
+
+/* A name in the stage. */
+struct leftover {
+	struct vu_recover *c;
+	int dir; /* borrowed: its stage directory */
+	const char *name;
+	struct vu_stat st;
+	const struct vu_intent *in; /* or NULL */
+	int parent;		    /* owned: the directory of the path, -EBADF */
+	const char *base;	    /* last part of in->path */
+	uint64_t at_path;	    /* inode at the path, 0: none */
+};
+
+static const struct vu_intent *find_intent(const struct vu_recover *c, unsigned worker,
+					   const char *name)
+{
+	char tmp[300];
+
+	snprintf(tmp, sizeof(tmp), "%u/%s", worker, name);
+	for (size_t i = c->n_intents; i-- > 0;) /* the last one counts */
+		if (!strcmp(c->intents[i].tmp, tmp))
+			return &c->intents[i];
+	return NULL;
+}
+
+/* ---- what can be done ---- */
+
+static int count_removed(struct leftover *l, const char *text)
+{
+	l->c->stats->names_removed++;
+	vu_recover_tell(l->c, VU_EVENT_RECOVER, NULL, l->in ? l->in->path : l->name, 0, text);
+	return 0;
+}
+
+static int remove_plain(struct leftover *l, const char *text)
+{
+	if (!l->c->env->dry_run && unlinkat(l->dir, l->name, 0))
+		return -errno;
+	return count_removed(l, text);
+}
+
+static int rescue(struct leftover *l)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = l->c->env->dry_run ? 0 : vu_pool_rescue(l->c->pool, l->dir, l->name, &path);
+
+	if (r)
+		return r;
+	l->c->stats->rescued++;
+	vu_recover_tell(
+		l->c, VU_EVENT_WARN, NULL, path ? path : l->name, 0,
+		"a file was left over that is nowhere else, and whose place is taken or not "
+		"known: moved to .vunify/rescued");
+	return 0;
+}
+
+/* Another name of an object: taken away in a moment. */
+static int remove_object_name(struct leftover *l, const struct vu_key *key)
+{
+	struct vu_object *o = NULL;
+	int r, e;
+
+	if (l->c->env->dry_run)
+		return count_removed(l, "a temporary name of an object: removed");
+	r = vu_recover_object_open(l->c, key, &o);
+	if (r > 0) {
+		/* damaged or busy; told already. Without a flag the name can go at once. */
+		if (!unlinkat(l->dir, l->name, 0))
+			return count_removed(l, "a temporary name of an object: removed");
+		l->c->stats->left++;
+		return 0;
+	}
+	if (r)
+		return r;
+	r = vu_moment_begin(&l->c->moment, o);
+	if (!r) {
+		r = unlinkat(l->dir, l->name, 0) ? -errno : 0;
+		e = vu_moment_end(&l->c->moment, o, -EBADF);
+		r = r ? r : e;
+	}
+	vu_object_unref(&l->c->moment, o);
+	return r ? r : count_removed(l, "a temporary name of an object: removed");
+}
+
+static int count_restored(struct leftover *l)
+{
+	l->c->stats->names_restored++;
+	vu_recover_tell(l->c, VU_EVENT_RECOVER, NULL, l->in->path, 0,
+			"the guest's own, newer file was put back");
+	return 0;
+}
+
+static int exchange_back(struct leftover *l)
+{
+	int r = vu_swap_back(l->dir, l->name, l->parent, l->base, l->st.version.ino, l->at_path);
+
+	if (r)
+		return r > 0 ? rescue(l) : r;
+	return unlinkat(l->dir, l->name, 0) ? -errno : count_restored(l);
+}
+
+/* The path has the object, tmp something newer. */
+static int restore_over_object(struct leftover *l, struct vu_object *o)
+{
+	int r, e;
+
+	if (l->c->env->dry_run)
+		return count_restored(l);
+	r = vu_moment_begin(&l->c->moment, o);
+	if (r)
+		return r;
+	r = exchange_back(l);
+	e = vu_moment_end(&l->c->moment, o, -EBADF);
+	return r ? r : e;
+}
+
+/* ---- what it is ---- */
+
+/* Equal to the object in all that the key holds, and nobody writes to it? 1, 0 or errno. */
+static int equals_object(struct leftover *l, const struct vu_object *o)
+{
+	_cleanup_fd_ int fd = vu_regular_open(l->dir, l->name, NULL);
+
+	if (fd < 0)
+		return fd;
+	int r = vu_lease_take(fd);
+
+	if (r)
+		return r > 0 ? 0 : r;
+	struct vu_object as = *o;
+
+	as.fd = fd;
+	if (l->in && !l->in->with_mtime)
+		as.mtime_ns = l->st.version.mtime_ns;
+	r = vu_object_holds(&l->c->moment, &as);
+	if (r > 0)
+		r = vu_copy_equal(fd, o->fd, o->size);
+	return r > 0 ? vu_lease_quiet(fd) : r;
+}
+
+/* How many names in this stage directory lead to the same inode? */
+static unsigned names_in_stage(const struct leftover *l)
+{
+	int fd = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	struct vu_stat st;
+	unsigned n = 0;
+
+	if (!d) {
+		vu_close_p(&fd);
+		return 0;
+	}
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.' && !vu_stat_at(l->dir, e->d_name, &st))
+			n += st.version.ino == l->st.version.ino;
+	return n;
+}
+
+/* Opens the directory of the path, and looks what is at the path. 0, 1: guest not known, or errno. */
+static int look_at_path(struct leftover *l)
+{
+	const struct vu_intent *in = l->in;
+	const char *slash = strrchr(in->path, '/');
+	_cleanup_free_ char *dir =
+		slash ? strndup(in->path, (size_t)(slash - in->path)) : strdup("");
+	struct vu_stat st;
+	int root, r;
+
+	if (!dir)
+		return -ENOMEM;
+	l->base = slash ? slash + 1 : in->path;
+	root = l->c->env->root ? l->c->env->root(l->c->env->root_arg, in->root_ino, in->root)
+			       : -ENOENT;
+	if (root < 0)
+		return 1;
+	r = vu_stat_fd(root, &st);
+	if (r || st.version.ino != in->root_ino || st.version.dev != vu_pool_dev(l->c->pool))
+		return r ? r : 1;
+	l->parent = vu_dirs_open_path(root, dir, O_PATH | O_DIRECTORY);
+	if (l->parent >= 0 && !vu_stat_at(l->parent, l->base, &st))
+		l->at_path = st.version.ino;
+	return 0;
+}
+
+/* What is in the stage came from a path that has the object now, or something else. */
+static int settle_linked(struct leftover *l, struct vu_object *o)
+{
+	bool foreign = l->st.version.ino != l->in->ino;
+	int equal = foreign ? 0 : equals_object(l, o);
+
+	if (equal < 0)
+		return equal;
+	if (l->at_path == o->ino) {
+		if (equal && l->st.n_links == names_in_stage(l))
+			return remove_plain(l, "a replaced file: removed");
+		return restore_over_object(l, o);
+	}
+	if (equal)
+		return remove_plain(l,
+				    "a replaced file that the guest has replaced itself: removed");
+	return rescue(l);
+}
+
+static int settle_link(struct leftover *l)
+{
+	struct vu_object *o = NULL;
+	int r = vu_recover_object_open(l->c, &l->in->key, &o);
+
+	if (r > 0) {
+		/* the object is damaged, or nobody's any more */
+		if (l->at_path && l->at_path != l->in->object_ino)
+			return rescue(l);
+		l->c->stats->left++;
+		vu_recover_tell(
+			l->c, VU_EVENT_WARN, &l->in->key, l->in->path, 0,
+			"a replaced file is kept in the stage: the object that replaced it is "
+			"damaged or open for writing");
+		return 0;
+	}
+	if (r)
+		return r;
+	r = settle_linked(l, o);
+	vu_object_unref(&l->c->moment, o);
+	return r;
+}
+
+static int settle_copy(struct leftover *l)
+{
+	if (l->st.version.ino == l->in->ino)
+		return remove_plain(l, "a private copy that was not needed: removed");
+	if (l->at_path == l->in->ino) {
+		int r = l->c->env->dry_run ? count_restored(l) : exchange_back(l);
+
+		return r;
+	}
+	return rescue(l);
+}
+
+static int settle(struct leftover *l)
+{
+	uint32_t key;
+	int r;
+
+	if (vu_inomap_get(&l->c->objects, l->st.version.ino, &key)) {
+		/* given back to its guest in this run: then it is just one more name of a file */
+		int fd = vu_pool_object_open(l->c->pool, &l->c->keys[key]);
+
+		if (fd >= 0)
+			close(fd);
+		if (fd >= 0 || l->c->env->dry_run)
+			return remove_object_name(l, &l->c->keys[key]);
+		if (l->st.n_links > 1)
+			return remove_plain(l, "a temporary name of a guest's file: removed");
+	}
+	if (!strncmp(l->name, "p-", 2) || (!l->in && !strncmp(l->name, "c-", 2)))
+		return remove_plain(l, "an unfinished file: removed");
+	if (!l->in)
+		return rescue(l);
+	r = look_at_path(l);
+	if (r > 0) {
+		l->c->stats->left++;
+		vu_recover_tell(
+			l->c, VU_EVENT_WARN, NULL, l->in->path, 0,
+			"a file of a guest that is not known is left in the stage: name the guest "
+			"to recover it");
+		return 0;
+	}
+	if (r)
+		return r;
+	return l->in->kind == VU_JOURNAL_LINK ? settle_link(l) : settle_copy(l);
+}
+
+static int settle_name(struct vu_recover *c, int dir, unsigned worker, const char *name)
+{
+	struct leftover l = {.c = c, .dir = dir, .name = name, .parent = -EBADF};
+	int r = vu_stat_at(dir, name, &l.st);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	l.in = find_intent(c, worker, name);
+	r = settle(&l);
+	vu_close_p(&l.parent);
+	return r;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names of a directory, sorted; settling them changes the directory. */
+static int names_of(int fd, char ***ret, size_t *ret_n)
+{
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *d = again < 0 ? NULL : fdopendir(again);
+	const struct dirent *e;
+	char **v = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (!d)
+		return again < 0 ? -errno : (close(again), -ENOMEM);
+	while (!r && (errno = 0, e = readdir(d))) {
+		char **more;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		more = reallocarray(v, n + 1, sizeof(*v));
+		if (more)
+			v = more;
+		if (!more || !(v[n] = strdup(e->d_name)))
+			r = -ENOMEM;
+		else
+			n++;
+	}
+	if (n)
+		qsort(v, n, sizeof(*v), by_text);
+	*ret = v;
+	*ret_n = n;
+	return r ? r : -errno;
+}
+
+static void free_names(char **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(v[i]);
+	free(v);
+}
+
+static int stage_dir(struct vu_recover *c, int dir, unsigned worker)
+{
+	char **v = NULL;
+	size_t n = 0;
+	int r = names_of(dir, &v, &n);
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = settle_name(c, dir, worker, v[i]);
+	free_names(v, n);
+	return r;
+}
+
+int vu_recover_stage(struct vu_recover *c)
+{
+	int top = vu_pool_stage_fd(c->pool);
+	char **v = NULL;
+	size_t n = 0;
+	int r = names_of(top, &v, &n);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		_cleanup_fd_ int dir =
+			openat(top, v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (dir < 0) {
+			r = errno == ENOTDIR ? settle_name(c, top, UINT32_MAX, v[i]) : -errno;
+			continue;
+		}
+		r = stage_dir(c, dir, (unsigned)strtoul(v[i], NULL, 10));
+		if (!r && !c->env->dry_run)
+			unlinkat(top, v[i], AT_REMOVEDIR);
+	}
+	free_names(v, n);
+	return r;
+}

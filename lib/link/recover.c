@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Recovery decides by inodes, keys and the journal alone.
+ *
+ * Objects first, because the stage is put right with their help. An object without its flag was in a
+ * moment, or had just got its name in the pool, or somebody took the flag off:
+ *   - only the pool has it: nobody needs it; removed
+ *   - leased (nobody writes to it), and content, metadata and mtime give its key: flag on
+ *   - else, with one guest at most (two links): it is simply that guest's file again; the pool's name
+ *     is removed, and whoever writes to it is in the right
+ *   - else it is damage: told, and left as it is
+ * An object with its flag is believed; one that only the pool has is removed.
+ *
+ * Then the stage (recover-stage.c), then the journals are emptied, unless something had to be left.
+ * Power lost or killed in between: the same again.
+ */
+#include "link/recover.h"
+
+#include <errno.h>
+#include <linux/stat.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fs/iattr.h"
+#include "fs/lease.h"
+#include "link/identify.h"
+#include "link/recover-int.h"
+
+void vu_recover_tell(struct vu_recover *c, enum vu_event_kind kind, const struct vu_key *key,
+		     const char *path, int err, const char *text)
+{
+	char name[VU_KEY_NAME_MAX];
+
+	if (key)
+		vu_key_name(key, name);
+	vu_moment_emit(&c->moment, &(struct vu_event){.kind = kind,
+						      .err = err,
+						      .path = path,
+						      .object = key ? name : NULL,
+						      .text = text});
+}
+
+static int list_one(void *arg, uint64_t ino, const struct vu_key *key)
+{
+	struct vu_recover *c = arg;
+
+	if (c->n_keys == c->cap_keys) {
+		uint32_t cap = c->cap_keys ? 2 * c->cap_keys : 1024;
+		struct vu_key *keys = reallocarray(c->keys, cap, sizeof(*keys));
+
+		if (!keys)
+			return -ENOMEM;
+		c->keys = keys;
+		c->cap_keys = cap;
+	}
+	c->keys[c->n_keys] = *key;
+	return vu_inomap_set(&c->objects, ino, c->n_keys++);
+}
+
+/* The domain that the journal names for a key, or NULL. */
+static const char *domain_of(const struct vu_recover *c, const struct vu_key *key)
+{
+	for (size_t i = 0; i < c->n_intents; i++)
+		if (!memcmp(&c->intents[i].key, key, sizeof(*key)))
+			return c->intents[i].domain;
+	return NULL;
+}
+
+/* ---- objects ---- */
+
+static int reflag(struct vu_recover *c, const struct vu_key *key, int fd)
+{
+	int r = c->env->dry_run ? 0 : vu_iattr_set_immutable(fd, true);
+
+	if (r)
+		return r;
+	c->stats->reflagged++;
+	vu_recover_tell(c, VU_EVENT_RECOVER, key, NULL, 0,
+			"the object got its immutable flag again");
+	if (!c->env->dry_run && !vu_lease_quiet(fd)) {
+		/* who waits passed the permission check before: he starts anew and meets the flag */
+		struct vu_object o = {.pool = c->pool, .key = *key, .fd = fd};
+		struct vu_stat st;
+
+		r = vu_stat_fd(fd, &st);
+		o.ino = st.version.ino;
+		if (!r)
+			r = vu_moment_settle(&c->moment, &o);
+	}
+	return r;
+}
+
+static int give_back(struct vu_recover *c, const struct vu_key *key)
+{
+	int r = c->env->dry_run ? 0 : vu_pool_object_unlink(c->pool, key);
+
+	if (r)
+		return r;
+	c->stats->objects_given++;
+	vu_recover_tell(
+		c, VU_EVENT_RECOVER, key, NULL, 0,
+		"the object has one guest only and was changed by it: it is that guest's file "
+		"again");
+	return 0;
+}
+
+static int damage(struct vu_recover *c, const struct vu_key *key, bool busy)
+{
+	c->stats->damaged++;
+	vu_recover_tell(
+		c, VU_EVENT_DAMAGE, key, NULL, 0,
+		busy ? "the object has no immutable flag and is open for writing: its guests may "
+		       "see what one of them writes"
+		     : "the object was changed while it had no immutable flag: its guests see "
+		       "the changed file");
+	return 0;
+}
+
+/* An object without its flag. */
+static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int fd,
+			   const struct vu_stat *st)
+{
+	struct vu_stat now;
+	struct vu_attr attr;
+	int busy = vu_lease_take(fd), r;
+
+	if (busy < 0)
+		return busy;
+	r = busy ? 0
+		 : vu_identify(fd, key, c->env->domains, domain_of(c, key), c->env->max_xattr_bytes,
+			       &now, &attr);
+	if (r < 0)
+		return r;
+	if (r && !vu_lease_quiet(fd) && st->n_links <= 2)
+		r = 0; /* its one guest is about to write to it, with every right */
+	if (r)
+		return reflag(c, key, fd);
+	return st->n_links <= 2 ? give_back(c, key) : damage(c, key, busy);
+}
+
+static int remove_unused(struct vu_recover *c, const struct vu_key *key)
+{
+	int r = c->env->dry_run ? 0 : vu_pool_object_remove(c->pool, key);
+
+	if (r)
+		return r == -EBUSY ? 0 : r;
+	c->stats->names_removed++;
+	vu_recover_tell(c, VU_EVENT_RECOVER, key, NULL, 0, "no guest has the object: removed");
+	return 0;
+}
+
+static int check_object(struct vu_recover *c, const struct vu_key *key)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(c->pool, key);
+	struct vu_stat st;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	int r = vu_stat_fd(fd, &st);
+
+	if (r)
+		return r;
+	c->stats->objects++;
+	if (st.n_links == 1) {
+		close(vu_take_fd(fd)); /* the lease is for who removes it */
+		return remove_unused(c, key);
+	}
+	return st.attributes & STATX_ATTR_IMMUTABLE ? 0 : check_unflagged(c, key, fd, &st);
+}
+
+int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struct vu_object **ret)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(c->pool, key);
+	struct vu_attr attr;
+	struct vu_stat st;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 1 : fd;
+	int r = vu_lease_take(fd);
+
+	if (r)
+		return r;
+	r = vu_identify(fd, key, c->env->domains, domain_of(c, key), c->env->max_xattr_bytes, &st,
+			&attr);
+	if (r <= 0)
+		return r ? r : 1;
+	if (!(st.attributes & STATX_ATTR_IMMUTABLE) && !c->env->dry_run)
+		return 1;
+	r = vu_object_new_consume(c->pool, key, fd, &st, &attr, ret);
+	if (!r)
+		fd = -EBADF;
+	return r;
+}
+
+/* ---- journals ---- */
+
+static int keep_intent(void *arg, const struct vu_intent *in)
+{
+	struct vu_recover *c = arg;
+
+	if (c->n_intents == c->cap_intents) {
+		size_t cap = c->cap_intents ? 2 * c->cap_intents : 256;
+		struct vu_intent *v = reallocarray(c->intents, cap, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		c->intents = v;
+		c->cap_intents = cap;
+	}
+	struct vu_intent *k = &c->intents[c->n_intents++];
+
+	*k = *in;
+	k->tmp = strdup(in->tmp);
+	k->root = strdup(in->root);
+	k->path = strdup(in->path);
+	k->domain = strdup(in->domain);
+	return k->tmp && k->root && k->path && k->domain ? 0 : -ENOMEM;
+}
+
+static void free_text(const char *s)
+{
+	free((void *)(uintptr_t)s);
+}
+
+static void done(struct vu_recover *c)
+{
+	for (size_t i = 0; i < c->n_intents; i++) {
+		free_text(c->intents[i].tmp);
+		free_text(c->intents[i].root);
+		free_text(c->intents[i].path);
+		free_text(c->intents[i].domain);
+	}
+	free(c->intents);
+	free(c->keys);
+	vu_inomap_done(&c->objects);
+	vu_moment_env_done(&c->moment);
+}
+
+int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
+		   struct vu_recover_stats *stats)
+{
+	struct vu_recover c = {.pool = pool, .env = env, .stats = stats};
+	uint64_t left = stats->left;
+	int r;
+
+	vu_moment_env_init(&c.moment, env->sink, env->max_xattr_bytes);
+	r = vu_journal_each(pool, keep_intent, &c);
+	if (!r)
+		r = vu_pool_list(pool, list_one, &c);
+	for (uint32_t i = 0; !r && i < c.n_keys; i++)
+		r = check_object(&c, &c.keys[i]);
+	if (!r)
+		r = vu_recover_stage(&c);
+	/* what was put right is to be on disk before the memory of it goes */
+	if (!r && !env->dry_run && stats->left == left && (c.n_intents || stats->reflagged))
+		r = vu_pool_sync(pool);
+	if (!r && !env->dry_run && stats->left == left)
+		r = vu_journal_reset_all(pool);
+	done(&c);
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * After a crash: objects get their flag again, what is left in the stage is removed or put back, the
+ * journals are emptied. Idempotent; needs no catalog: inodes, keys and the journal decide. Called by
+ * the coordinating thread with the pool opened by VU_POOL_CREATE, before anything is linked. What can
+ * neither be proven superfluous nor be put back is moved to .vunify/rescued and told.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "link/pool.h"
+#include "model/event.h"
+
+struct vu_recover_env {
+	/*
+	 * The open root (O_PATH is enough; borrowed) of the guest whose root has this inode number on the
+	 * pool's file system, and was at path when last seen. A negative errno when it is not known: what
+	 * belongs there is left for another time.
+	 */
+	int (*root)(void *arg, uint64_t ino, const char *path);
+	void *root_arg;
+	const char *const
+		*domains; /* NULL-terminated: domains that keys may be of; "" is implied */
+	size_t max_xattr_bytes;
+	const struct vu_sink *sink; /* RECOVER for each thing put right, WARN, DAMAGE; or NULL */
+	bool dry_run;		    /* only say (and count) what would be put right */
+};
+
+struct vu_recover_stats {
+	uint64_t objects;	 /* objects looked at */
+	uint64_t reflagged;	 /* objects that got their flag again */
+	uint64_t objects_given;	 /* objects given back to the one guest that has them */
+	uint64_t names_removed;	 /* names removed from the stage, and objects without any guest */
+	uint64_t names_restored; /* names put back: they held the newer file */
+	uint64_t rescued;	 /* moved to .vunify/rescued */
+	uint64_t damaged;	 /* objects that are not what their name says */
+	uint64_t left;		 /* left in the stage: their guest is not known */
+};
+
+/*
+ * Recovers a pool; adds to stats. Returns 0, or a negative errno (what was done is done, the rest can
+ * be done again); -EBUSY never stops it: busy objects are told as damage.
+ */
+int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
+		   struct vu_recover_stats *stats);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/ops-recover.h"
+
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "ops/recovery.h"
+#include "ops/run.h"
+#include "ops/session.h"
+
+static int count_pools(const struct vu_session *s)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < s->n_fs; i++)
+		n += s->fs[i].pool != NULL;
+	return n;
+}
+
+static int open_all(struct vu_session *s, struct vu_ops *ops, const struct vu_recover_options *o)
+{
+	int r = vu_session_open(s, ops, VU_SESSION_WRITE | VU_SESSION_NO_CATALOG, o->roots,
+				o->n_roots);
+
+	if (!r)
+		r = vu_session_open_pools(s, false);
+	if (!r && !o->dry_run)
+		r = vu_session_lock_pools(s);
+	return r;
+}
+
+int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
+		   struct vu_recover_report *ret_report)
+{
+	struct vu_session s = {.lock_fd = -EBADF};
+	struct vu_recover_stats stats = {0};
+	struct vu_run run = {0};
+	int r = open_all(&s, ops, o);
+
+	if (!r)
+		r = vu_run_begin(&s, "recover", o->dry_run, &run);
+	if (!r)
+		r = vu_recovery_run(&s, o->dry_run, &stats);
+	if (r == -ECANCELED)
+		r = vu_fail(ops, VU_OPS_CANCELLED, "stopped", NULL,
+			    "the rest can be recovered later", NULL);
+	*ret_report = (struct vu_recover_report){
+		.pools = (uint64_t)count_pools(&s),
+		.objects = stats.objects,
+		.reflagged = stats.reflagged,
+		.names_removed = stats.names_removed,
+		.names_restored = stats.names_restored,
+		.warnings = s.warnings,
+		.damages = s.damages,
+		.seconds = run.started_ns ? (double)(vu_run_now_ns() - run.started_ns) / 1e9 : 0,
+	};
+	vu_run_end(&s, &run, NULL, 0, r);
+	vu_session_close(&s);
+	return r;
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * walk -> groups -> content -> policy, plan -> link -> catalog -> report. With dry_run everything but
+ * the link step, so that both make the same plan from the same facts. A run that finds nothing to
+ * decide (no new or changed file, none that was only busy the last time) ends after the walk.
+ */
+#include "ops/ops-scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/stop.h"
+#include "db/catalog-run.h"
+#include "db/catalog-tree.h"
+#include "guest/procs.h"
+#include "link/linker.h"
+#include "link/recover.h"
+#include "link/reflink.h"
+#include "match/choose.h"
+#include "ops/farm.h"
+#include "ops/recovery.h"
+#include "ops/rules.h"
+#include "ops/run.h"
+#include "ops/scan-count.h"
+#include "ops/session.h"
+#include "scan/content.h"
+#include "scan/group.h"
+
+/* Names an object may have: below the 65,000 of ext4 and the 65,535 of btrfs, with room for moments. */
+#define MAX_LINKS 64000
+
+struct scan {
+	struct vu_ops *ops;
+	const struct vu_scan_options *o;
+	struct vu_session session;
+	struct vu_farm farm;
+	struct vu_plan plan;
+	struct vu_content_stats content;
+	struct vu_linker_stats link;
+	struct vu_inomap *guest_objects; /* one for each guest: inodes of objects it has names of */
+	struct vu_run run;		 /* its row in the history */
+};
+
+/* ---- before anything is read ---- */
+
+static int check_file_systems(struct scan *s)
+{
+	bool reflink = s->ops->config->mode == VU_MODE_REFLINK;
+
+	for (size_t i = 0; i < s->session.n_fs; i++) {
+		const struct vu_mount *m = &s->session.fs[i].mount;
+		_cleanup_free_ char *why = NULL;
+
+		if (m->read_only && !s->o->dry_run)
+			return vu_fail(s->ops, VU_OPS_REFUSED, "cannot unify on", m->point,
+				       "it is mounted read-only", "remount it read-write");
+		if (reflink ? vu_mount_can_reflink(m) : vu_mount_can_link(m))
+			continue;
+		if (asprintf(
+			    &why,
+			    reflink ? "%s shares no extents"
+				    : "%s cannot hold what unifying needs: immutable files, leases "
+				      "and hard links between guests",
+			    m->type) < 0)
+			return -ENOMEM;
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "cannot unify on", m->point, why,
+			reflink ? "use --mode=reflink on XFS or btrfs"
+				: "keep the guests on ext4, XFS or btrfs; for overlays, name the "
+				  "directories of the layers");
+	}
+	return 0;
+}
+
+static int prepare(struct scan *s)
+{
+	bool link = s->ops->config->mode == VU_MODE_LINK;
+	int r = vu_session_open(&s->session, s->ops, VU_SESSION_WRITE | VU_SESSION_REGISTER,
+				s->o->roots, s->o->n_roots);
+
+	if (!r)
+		r = check_file_systems(s);
+	if (!r && link)
+		r = vu_session_check_trust(&s->session, s->o->trust_guests);
+	if (!r && link)
+		r = vu_session_open_pools(&s->session, !s->o->dry_run);
+	if (!r && link)
+		r = vu_recovery_before_run(&s->session, s->o->dry_run);
+	return r;
+}
+
+/* ---- what there is to decide ---- */
+
+static bool is_private(const struct vu_inode *n)
+{
+	return !(n->flags & VU_INODE_OBJECT) && n->fate != VU_UNSEEN && n->fate != VU_GONE &&
+	       n->first_name != VU_NONE;
+}
+
+static bool has_work(const struct vu_tree *t)
+{
+	for (uint32_t i = 0; i < t->inodes.n; i++) {
+		const struct vu_inode *n = vu_tree_inode(t, i);
+
+		if (is_private(n) && (vu_skip_is_momentary(n->skip) ||
+				      (n->fate != VU_KEPT && vu_skip_is_relative(n->skip))))
+			return true;
+	}
+	return false;
+}
+
+/* What a record held before it was decided anew: what comes out the same is not written again. */
+struct before {
+	uint32_t content;
+	uint32_t attr;
+	uint8_t skip;
+};
+
+static struct before *reopen_questions(struct vu_tree *t)
+{
+	struct before *b = calloc((size_t)t->inodes.n + 1, sizeof(*b));
+
+	for (uint32_t i = 0; b && i < t->inodes.n; i++) {
+		struct vu_inode *n = vu_tree_inode(t, i);
+
+		b[i] = (struct before){.content = n->content, .attr = n->attr, .skip = n->skip};
+		if (is_private(n) &&
+		    (vu_skip_is_momentary(n->skip) || vu_skip_is_relative(n->skip)))
+			n->skip = VU_SKIP_NONE;
+	}
+	return b;
+}
+
+static void mark_changed(struct vu_tree *t, const struct before *b, uint32_t n_before)
+{
+	for (uint32_t i = 0; i < n_before; i++) {
+		struct vu_inode *n = vu_tree_inode(t, i);
+
+		if (n->fate == VU_KEPT &&
+		    (n->content != b[i].content || n->attr != b[i].attr || n->skip != b[i].skip))
+			n->fate = VU_CHANGED;
+	}
+}
+
+/* ---- content and plan ---- */
+
+static int open_object(void *arg, uint32_t inode)
+{
+	struct scan *s = arg;
+	const struct vu_inode *o = vu_tree_inode(s->farm.tree, inode);
+
+	return vu_pool_object_open(s->session.fs[o->fs].pool, vu_tree_key(s->farm.tree, o->key));
+}
+
+static int read_content(struct scan *s)
+{
+	const struct vu_config *c = s->ops->config;
+	struct vu_groups groups = {0};
+	struct vu_content_env env = {
+		.walk = &s->farm.walk,
+		.max_xattr_bytes = c->max_xattr_bytes,
+		.open_object = open_object,
+		.open_object_arg = s,
+	};
+	int r = vu_farm_know_objects(&s->farm);
+
+	/* files that differ in nothing but their mtime are read too: to be told as such */
+	if (!r)
+		r = vu_group_run(&s->farm.walk, s->farm.tree, false, &groups);
+	if (!r)
+		r = vu_content_run(&env, s->farm.tree, &groups, &s->content);
+	vu_groups_done(&groups);
+	return r;
+}
+
+static int note_object(void *arg, uint16_t guest, uint64_t ino)
+{
+	struct scan *s = arg;
+
+	return vu_inomap_set(&s->guest_objects[guest], ino, 1);
+}
+
+static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
+{
+	struct scan *s = arg;
+
+	return vu_inomap_get(&s->guest_objects[guest], ino, NULL);
+}
+
+/* Which objects does a guest have names of: from directories read now, and from the catalog. */
+static int know_owners(struct scan *s)
+{
+	struct vu_tree *t = s->farm.tree;
+	int r = 0;
+
+	s->guest_objects = calloc(s->session.guests.n + 1, sizeof(*s->guest_objects));
+	if (!s->guest_objects)
+		return -ENOMEM;
+	if (s->session.catalog)
+		r = vu_catalog_load_unified(s->session.catalog, &s->session.guests, note_object, s);
+	for (uint32_t i = 0; !r && i < t->unified.n; i++) {
+		const struct vu_unified_name *u = vu_tree_unified(t, i);
+
+		r = note_object(s, vu_tree_dir(t, u->dir)->guest, u->ino);
+	}
+	return r;
+}
+
+static int make_plan(struct scan *s)
+{
+	struct vu_choose_env env = {
+		.tree = s->farm.tree,
+		.guests = &s->session.guests,
+		.guest_fs = s->session.guest_fs,
+		.mtime_exact = s->ops->config->mtime_exact,
+		.max_links = MAX_LINKS,
+		.guest_has = guest_has,
+		.arg = s,
+	};
+	int r = know_owners(s);
+
+	return r ? r : vu_choose_plan(&env, &s->plan);
+}
+
+/* ---- link ---- */
+
+static int link_plan(struct scan *s)
+{
+	const struct vu_config *c = s->ops->config;
+	_cleanup_free_ struct vu_pool **pools = calloc(s->session.n_fs + 1, sizeof(*pools));
+
+	if (!pools)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->session.n_fs; i++)
+		pools[i] = s->session.fs[i].pool;
+	struct vu_linker_env env = {
+		.tree = s->farm.tree,
+		.guests = &s->session.guests,
+		.root_fds = s->session.root_fds,
+		.pools = pools,
+		.jobs = vu_farm_jobs(c),
+		.mtime_exact = c->mtime_exact,
+		.max_xattr_bytes = c->max_xattr_bytes,
+		.sink = &s->session.counting,
+		.progress = s->ops->progress,
+	};
+
+	if (s->ops->progress)
+		vu_progress_begin(s->ops->progress, VU_PHASE_LINK, s->plan.n_names, 0);
+	if (c->mode == VU_MODE_REFLINK)
+		return vu_reflink_run(&env, &s->plan, &s->link);
+	return vu_linker_run(&env, &s->plan, &s->link);
+}
+
+/*
+ * The names of an inode that became an object in its place: their directories were not touched, so
+ * nobody looks at them again, and they stay clean.
+ */
+static void count_adopted_names(struct vu_tree *t, const struct vu_inode *n)
+{
+	for (uint32_t i = n->first_name; i != VU_NONE; i = vu_tree_name(t, i)->next) {
+		struct vu_dir *d = vu_tree_dir(t, vu_tree_name(t, i)->dir);
+
+		if (vu_tree_name(t, i)->fate == VU_GONE || d->flags & VU_DIR_TOUCHED)
+			continue;
+		d->n_unified++;
+		if (d->fate == VU_KEPT)
+			d->fate = VU_CHANGED;
+	}
+}
+
+/* The objects made in this run belong to the set by which the walk knows unified names. */
+static int note_new_objects(struct scan *s)
+{
+	struct vu_tree *t = s->farm.tree;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < t->inodes.n; i++) {
+		const struct vu_inode *n = vu_tree_inode(t, i);
+
+		if (!(n->flags & VU_INODE_ADOPTED))
+			continue;
+		r = vu_inomap_set(&s->farm.objects[n->fs], n->ino, i);
+		count_adopted_names(t, n);
+	}
+	return r;
+}
+
+/*
+ * Touched directories are read once more, so that the next run finds them clean. Their timestamps are
+ * those of the last link: wait until these are old enough to prove something.
+ */
+static int look_again(struct scan *s)
+{
+	struct timespec t = {.tv_nsec = VU_WALK_GRANULARITY_NS + VU_WALK_GRANULARITY_NS / 4};
+	uint64_t odd = 0;
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+	int r = vu_walk_verify(&s->farm.walk, s->farm.tree, &odd);
+
+	/* after a stop the directories stay fresh, and are read by the next run */
+	return r == -ECANCELED ? 0 : r;
+}
+
+static int link_and_look_again(struct scan *s)
+{
+	int r = link_plan(s), v;
+
+	/* also after a stop or a full disk: what was linked is to be remembered as it is */
+	v = note_new_objects(s);
+	if (!v && s->ops->config->mode == VU_MODE_LINK)
+		v = look_again(s);
+	return r ? r : v;
+}
+
+/* ---- the run ---- */
+
+static int decide(struct scan *s)
+{
+	uint32_t n = s->farm.tree->inodes.n;
+	_cleanup_free_ struct before *b = reopen_questions(s->farm.tree);
+
+	if (!b)
+		return -ENOMEM;
+	int r = read_content(s);
+
+	if (!r)
+		r = make_plan(s);
+	if (!r && s->o->dry_run) {
+		vu_scan_tell_plan(s->ops, s->farm.tree, &s->session.guests, &s->plan);
+		vu_scan_tell_skips(s->ops, s->farm.tree, &s->session.guests);
+	}
+	if (!r && !s->o->dry_run)
+		r = link_and_look_again(s);
+	mark_changed(s->farm.tree, b, n);
+	return r;
+}
+
+/* What was found and linked is remembered also after a stop, a full disk or a failure. */
+static int save(struct scan *s, int result)
+{
+	struct vu_session *ss = &s->session;
+
+	if (s->ops->progress)
+		vu_progress_begin(s->ops->progress, VU_PHASE_SAVE, 0, 0);
+	int r = vu_catalog_save_tree(ss->catalog, &ss->guests, s->farm.tree, 0);
+
+	if (!r)
+		r = vu_rules_remember(ss);
+	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
+}
+
+static int walk_and_decide(struct scan *s)
+{
+	bool full = s->o->full || vu_rules_changed(&s->session);
+	int r = vu_farm_open(&s->farm, &s->session,
+			     VU_FARM_RULES | VU_FARM_CATALOG | (full ? VU_FARM_FULL : 0));
+
+	if (!r)
+		r = vu_farm_walk(&s->farm);
+	if (r)
+		return r; /* the walk is not complete: the catalog stays as it was */
+	if (full || has_work(s->farm.tree))
+		r = decide(s);
+	return save(s, r);
+}
+
+static int count(struct scan *s, struct vu_scan_report *rep)
+{
+	int r = vu_scan_report_new(&s->session.guests, rep);
+
+	if (r)
+		return r;
+	rep->read_bytes = s->content.bytes;
+	rep->hashed_bytes = s->content.bytes_hashed;
+	rep->warnings = s->session.warnings;
+	rep->damages = s->session.damages;
+	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
+	return vu_scan_count(s->farm.tree, &s->plan, s->o->dry_run, rep);
+}
+
+/* Why the run ended, in words; what a callee has said already stays. */
+static int explain(struct scan *s, int r)
+{
+	switch (r) {
+	case -ECANCELED:
+		return vu_fail(s->ops, VU_OPS_CANCELLED, "stopped", NULL,
+			       "everything is consistent, and the next run goes on from here",
+			       NULL);
+	case -ENOSPC:
+	case -EDQUOT:
+		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot go on", NULL, strerror(-r),
+			       "free some space and run it again; nothing is lost");
+	default:
+		if (r < 0 && !s->ops->problem->what)
+			return vu_fail(s->ops, r, "cannot scan", NULL, NULL, NULL);
+		return r;
+	}
+}
+
+static int finish(struct scan *s, int r, struct vu_scan_report *rep)
+{
+	int c = s->farm.tree ? count(s, rep) : 0;
+
+	if (!r && c)
+		r = c;
+	r = explain(s, r);
+	if (s->farm.tree && !s->o->dry_run && s->ops->per_file)
+		vu_scan_tell_skips(s->ops, s->farm.tree, &s->session.guests);
+	if (s->run.id)
+		vu_scan_record(&s->session, &s->run, rep, r);
+	return r;
+}
+
+static void close_all(struct scan *s)
+{
+	for (size_t i = 0; s->guest_objects && i < s->session.guests.n; i++)
+		vu_inomap_done(&s->guest_objects[i]);
+	free(s->guest_objects);
+	vu_plan_done(&s->plan);
+	vu_farm_close(&s->farm);
+	vu_session_close(&s->session);
+}
+
+int vu_ops_scan(struct vu_ops *ops, const struct vu_scan_options *o,
+		struct vu_scan_report *ret_report)
+{
+	struct scan s = {.ops = ops, .o = o};
+	struct vu_scan_report rep = {0};
+	int r = prepare(&s);
+
+	if (!r)
+		r = vu_run_begin(&s.session, "scan", o->dry_run, &s.run);
+	if (!r)
+		r = walk_and_decide(&s);
+	r = finish(&s, r, &rep);
+	close_all(&s);
+	*ret_report = rep;
+	return r;
+}

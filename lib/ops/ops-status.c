@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/ops-status.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "db/catalog-run.h"
+#include "ops/session.h"
+
+VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
+
+struct last_run {
+	int64_t id;
+	uint64_t ended_ns;
+};
+
+static int match_run(void *arg, const struct vu_run *run)
+{
+	struct last_run *l = arg;
+
+	if (run->id != l->id)
+		return 0;
+	l->ended_ns = run->ended_ns ? run->ended_ns : run->started_ns;
+	return 1;
+}
+
+/* When the run ended that found a guest as the catalog says it is. */
+static int ended_at(struct vu_session *s, int64_t run, uint64_t *ret_ns)
+{
+	struct last_run l = {.id = run};
+	int r = run ? vu_catalog_runs(s->catalog, UINT32_MAX, match_run, &l) : 0;
+
+	*ret_ns = l.ended_ns;
+	return r == 1 ? 0 : r;
+}
+
+static int fill(struct vu_session *s, const struct vu_guest *g, struct vu_status_guest *out)
+{
+	struct vu_guest_stat stat;
+	int r = vu_catalog_guest_stat(s->catalog, g->id, &stat);
+
+	if (!r)
+		r = ended_at(s, stat.run, &out->last_run_ns);
+	if (r)
+		return vu_session_catalog_failed(s, r);
+	out->name = strdup(g->name);
+	out->path = strdup(g->path);
+	out->domain = strdup(g->domain);
+	if (!out->name || !out->path || !out->domain)
+		return -ENOMEM;
+	out->unified = stat.unified;
+	out->private_names = stat.private;
+	out->files = stat.unified + stat.private;
+	out->pending = stat.skip_files[VU_SKIP_NONE];
+	return 0;
+}
+
+static void add_up(struct vu_status_guest *total, const struct vu_status_guest *g)
+{
+	total->files += g->files;
+	total->unified += g->unified;
+	total->private_names += g->private_names;
+	total->pending += g->pending;
+	total->damaged += g->damaged;
+	total->last_run_ns = VU_MAX(total->last_run_ns, g->last_run_ns);
+}
+
+/* The registered guests that were asked for; n 0: all. Takes them out of known. */
+static int select_guests(struct vu_session *s, char *const *names, size_t n,
+			 struct vu_guests *known, struct vu_guests *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && !n && i < known->n; i++)
+		r = vu_guests_add_consume(ret, &known->v[i]);
+	for (size_t i = 0; !r && i < n; i++) {
+		_cleanup_free_ char *real = realpath(names[i], NULL);
+		struct vu_guest *g = NULL;
+
+		for (size_t k = 0; !g && k < known->n; k++)
+			if (known->v[k].name && (!strcmp(known->v[k].name, names[i]) ||
+						 (real && !strcmp(known->v[k].path, real))))
+				g = &known->v[k];
+		if (!g)
+			return vu_fail(s->ops, VU_OPS_USAGE, "no such guest", names[i],
+				       "it is not registered", "see `vunify guests`");
+		r = vu_guests_add_consume(ret, g);
+	}
+	return r;
+}
+
+static int collect(struct vu_session *s, char *const *names, size_t n, struct vu_status *st)
+{
+	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0}, chosen = {0};
+	int r = vu_session_known_guests(s, &known);
+
+	if (!r)
+		r = select_guests(s, names, n, &known, &chosen);
+	if (r)
+		return r;
+	st->guests = calloc(chosen.n + 1, sizeof(*st->guests));
+	if (!st->guests)
+		return -ENOMEM;
+	st->n_guests = chosen.n;
+	for (size_t i = 0; !r && i < chosen.n; i++) {
+		r = fill(s, &chosen.v[i], &st->guests[i]);
+		add_up(&st->total, &st->guests[i]);
+	}
+	return r;
+}
+
+int vu_ops_status(struct vu_ops *ops, char *const *guests, size_t n, struct vu_status *ret_status)
+{
+	struct vu_session s;
+	struct vu_status st = {0};
+	int r = vu_session_open_catalog(&s, ops, 0);
+
+	if (!r)
+		r = collect(&s, guests, n, &st);
+	vu_session_close(&s);
+	if (r) {
+		vu_status_done(&st);
+		return r;
+	}
+	*ret_status = st;
+	return 0;
+}
+
+void vu_status_done(struct vu_status *s)
+{
+	for (size_t i = 0; i < s->n_guests; i++) {
+		free(s->guests[i].name);
+		free(s->guests[i].path);
+		free(s->guests[i].domain);
+	}
+	free(s->guests);
+	*s = (struct vu_status){0};
+}

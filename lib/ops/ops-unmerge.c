@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guests are walked with the pools' inodes in hand: what is a name of an object there is to be
+ * broken, by inode, so that names which belong together move together. No catalog is asked; where
+ * there is one, a second walk brings it up to date.
+ */
+#include "ops/ops-unmerge.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "db/catalog-tree.h"
+#include "link/breaker.h"
+#include "ops/farm.h"
+#include "ops/recovery.h"
+#include "ops/run.h"
+#include "ops/scan-count.h"
+#include "ops/session.h"
+
+/* An operand that lies inside of a guest: only what is at or below it is broken. */
+struct inside {
+	char *root; /* owned; the guest's */
+	char *rel;  /* owned; below the root */
+};
+
+struct unmerge {
+	struct vu_ops *ops;
+	const struct vu_unmerge_options *o;
+	struct vu_session session;
+	struct vu_farm farm;
+	struct vu_run run;
+	char **operands;       /* owned, the strings too; what the session is opened for */
+	struct inside *inside; /* owned */
+	size_t n_inside;
+	uint32_t *order;	     /* owned; unified names by guest and inode */
+	struct vu_break_item *items; /* owned */
+	const char **paths;	     /* owned, the strings too; of the items' names */
+	size_t n_items;
+	size_t n_paths;
+	struct vu_breaker_stats stats;
+	struct vu_scan_report now; /* what the catalog was told at the end */
+};
+
+/* ---- operands ---- */
+
+/* The registered guest in whose root path lies, but which is not its root. */
+static const struct vu_guest *around(const struct vu_guests *known, const char *path)
+{
+	for (size_t i = 0; i < known->n; i++) {
+		size_t n = strlen(known->v[i].path);
+
+		if (!strncmp(known->v[i].path, path, n) && path[n] == '/' && path[n + 1])
+			return &known->v[i];
+	}
+	return NULL;
+}
+
+/* The directory is resolved, the last name is not: it may be gone from sight behind a symlink. */
+static char *absolute(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path), *dir = NULL;
+	char *slash = copy ? strrchr(copy, '/') : NULL, *out = NULL;
+
+	if (!copy)
+		return NULL;
+	if (!slash || !slash[1])
+		return realpath(path, NULL);
+	*slash = 0;
+	dir = realpath(*copy ? copy : "/", NULL);
+	return dir && asprintf(&out, "%s/%s", strcmp(dir, "/") ? dir : "", slash + 1) >= 0 ? out
+											   : NULL;
+}
+
+static int add_operand(struct unmerge *u, const struct vu_guests *known, size_t i)
+{
+	_cleanup_free_ char *abs =
+		strchr(u->o->operands[i], '/') ? absolute(u->o->operands[i]) : NULL;
+	const struct vu_guest *g = abs ? around(known, abs) : NULL;
+
+	u->operands[i] = strdup(g ? g->path : u->o->operands[i]);
+	if (!u->operands[i])
+		return -ENOMEM;
+	if (!g)
+		return 0;
+	struct inside in = {.root = strdup(g->path), .rel = strdup(abs + strlen(g->path) + 1)};
+
+	u->inside[u->n_inside++] = in;
+	return in.root && in.rel ? 0 : -ENOMEM;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
+
+/* Guests are asked for as such; paths inside of guests by their guest, and noted. */
+static int read_operands(struct unmerge *u)
+{
+	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
+	struct vu_session s;
+	int r = vu_session_open_catalog(&s, u->ops, VU_SESSION_NO_CATALOG);
+
+	if (!r)
+		r = vu_session_known_guests(&s, &known);
+	vu_session_close(&s);
+	u->operands = calloc(u->o->n + 1, sizeof(*u->operands));
+	u->inside = calloc(u->o->n + 1, sizeof(*u->inside));
+	if (!u->operands || !u->inside)
+		return -ENOMEM;
+	for (size_t i = 0; !r && i < u->o->n; i++)
+		r = add_operand(u, &known, i);
+	return r;
+}
+
+static bool below(const char *rel, const char *path)
+{
+	size_t n = strlen(rel);
+
+	while (n && rel[n - 1] == '/')
+		n--;
+	return !strncmp(rel, path, n) && (!path[n] || path[n] == '/');
+}
+
+/* Was this name asked for? A guest that was named as a whole is asked for with all it has. */
+static bool asked_for(const struct unmerge *u, uint16_t guest, const char *path)
+{
+	const char *root = u->session.guests.v[guest].path;
+	bool part = false;
+
+	for (size_t i = 0; i < u->n_inside; i++) {
+		if (strcmp(u->inside[i].root, root))
+			continue;
+		part = true;
+		if (below(u->inside[i].rel, path))
+			return true;
+	}
+	return !part;
+}
+
+/* ---- what is to be broken ---- */
+
+static uint16_t guest_of(const struct vu_tree *t, const struct vu_unified_name *n)
+{
+	return vu_tree_dir(t, n->dir)->guest;
+}
+
+static int by_inode(const void *pa, const void *pb, void *arg)
+{
+	const struct vu_tree *t = arg;
+	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
+	const struct vu_unified_name *a = vu_tree_unified(t, ia), *b = vu_tree_unified(t, ib);
+	uint16_t ga = guest_of(t, a), gb = guest_of(t, b);
+
+	if (ga != gb)
+		return ga < gb ? -1 : 1;
+	if (a->ino != b->ino)
+		return a->ino < b->ino ? -1 : 1;
+	return (ia > ib) - (ia < ib);
+}
+
+static char *path_of(const struct vu_tree *t, const struct vu_unified_name *n)
+{
+	_cleanup_free_ char *dir = vu_tree_dir_path(t, n->dir);
+	char *path = NULL;
+
+	if (!dir || asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", vu_tree_text(t, n->name)) < 0)
+		return NULL;
+	return path;
+}
+
+static void free_path(struct unmerge *u, size_t i)
+{
+	free((void *)(uintptr_t)u->paths[i]);
+}
+
+/* All names of one object in one guest: an item, if any of them was asked for. */
+static int add_item(struct unmerge *u, uint32_t from, uint32_t to)
+{
+	const struct vu_tree *t = u->farm.tree;
+	const struct vu_unified_name *first = vu_tree_unified(t, u->order[from]);
+	uint16_t guest = guest_of(t, first);
+	uint8_t fs = u->session.guest_fs[guest];
+	size_t paths = u->n_paths;
+	bool wanted = false;
+	uint32_t object;
+
+	if (!vu_inomap_get(&u->farm.objects[fs], first->ino, &object))
+		return 0;
+	for (uint32_t i = from; i < to; i++) {
+		char *path = path_of(t, vu_tree_unified(t, u->order[i]));
+
+		if (!path)
+			return -ENOMEM;
+		u->paths[u->n_paths++] = path;
+		wanted = wanted || asked_for(u, guest, path);
+	}
+	if (!wanted) {
+		while (u->n_paths > paths)
+			free_path(u, --u->n_paths);
+		return 0;
+	}
+	u->items[u->n_items++] = (struct vu_break_item){
+		.guest = guest,
+		.fs = fs,
+		.key = *vu_tree_key(t, vu_tree_inode(t, object)->key),
+		.ino = first->ino,
+		.paths = u->paths + paths,
+		.n_paths = (uint32_t)(u->n_paths - paths),
+	};
+	return 0;
+}
+
+static int collect(struct unmerge *u)
+{
+	const struct vu_tree *t = u->farm.tree;
+	uint32_t n = t->unified.n;
+	int r = 0;
+
+	u->order = malloc(sizeof(*u->order) * ((size_t)n + 1));
+	u->items = calloc((size_t)n + 1, sizeof(*u->items));
+	u->paths = calloc((size_t)n + 1, sizeof(*u->paths));
+	if (!u->order || !u->items || !u->paths)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		u->order[i] = i;
+	qsort_r(u->order, n, sizeof(*u->order), by_inode, u->farm.tree);
+	for (uint32_t i = 0, end; !r && i < n; i = end) {
+		const struct vu_unified_name *a = vu_tree_unified(t, u->order[i]);
+
+		for (end = i + 1; end < n; end++) {
+			const struct vu_unified_name *b = vu_tree_unified(t, u->order[end]);
+
+			if (b->ino != a->ino || guest_of(t, b) != guest_of(t, a))
+				break;
+		}
+		r = add_item(u, i, end);
+	}
+	return r;
+}
+
+/* ---- the run ---- */
+
+static void tell_items(const struct unmerge *u)
+{
+	char object[VU_KEY_NAME_MAX];
+
+	for (size_t i = 0; u->ops->per_file && i < u->n_items; i++) {
+		const struct vu_break_item *it = &u->items[i];
+
+		vu_key_name(&it->key, object);
+		for (size_t k = 0; k < it->n_paths; k++)
+			vu_emit(u->ops->sink, &(struct vu_event){
+						      .kind = VU_EVENT_BREAK,
+						      .guest = u->session.guests.v[it->guest].name,
+						      .path = it->paths[k],
+						      .object = object,
+					      });
+	}
+}
+
+static int break_items(struct unmerge *u)
+{
+	_cleanup_free_ struct vu_pool **pools = calloc(u->session.n_fs + 1, sizeof(*pools));
+
+	if (!pools)
+		return -ENOMEM;
+	for (size_t i = 0; i < u->session.n_fs; i++)
+		pools[i] = u->session.fs[i].pool;
+	struct vu_breaker_env env = {
+		.guests = &u->session.guests,
+		.root_fds = u->session.root_fds,
+		.pools = pools,
+		.n_pools = u->session.n_fs,
+		.max_xattr_bytes = u->ops->config->max_xattr_bytes,
+		.sink = &u->session.counting,
+		.progress = u->ops->progress,
+	};
+
+	if (u->ops->progress)
+		vu_progress_begin(u->ops->progress, VU_PHASE_BREAK, u->n_paths, 0);
+	return vu_breaker_run(&env, u->items, u->n_items, &u->stats);
+}
+
+/* Looks at the guests as they are now, and writes that down. */
+static int refresh_catalog(struct unmerge *u)
+{
+	struct vu_farm farm = {0};
+	int r;
+
+	if (!u->session.catalog)
+		return 0;
+	r = vu_farm_open(&farm, &u->session, VU_FARM_RULES | VU_FARM_CATALOG);
+	if (!r)
+		r = vu_farm_walk(&farm);
+	if (!r) {
+		r = vu_catalog_save_tree(u->session.catalog, &u->session.guests, farm.tree, 0);
+		if (r)
+			r = vu_session_catalog_failed(&u->session, r);
+	}
+	if (!r)
+		r = vu_scan_report_new(&u->session.guests, &u->now);
+	if (!r)
+		r = vu_scan_count(farm.tree, NULL, false, &u->now);
+	vu_farm_close(&farm);
+	return r;
+}
+
+static int open_all(struct unmerge *u)
+{
+	int r = read_operands(u);
+
+	if (!r)
+		r = vu_session_open(&u->session, u->ops, VU_SESSION_WRITE | VU_SESSION_NO_CATALOG,
+				    u->operands, u->o->n);
+	if (!r)
+		r = vu_session_open_pools(&u->session, false);
+	if (!r && !u->o->dry_run)
+		r = vu_session_lock_pools(&u->session);
+	if (!r)
+		r = vu_recovery_before_run(&u->session, u->o->dry_run);
+	if (!r)
+		r = vu_run_begin(&u->session, "unmerge", u->o->dry_run, &u->run);
+	return r;
+}
+
+static int unmerge(struct unmerge *u)
+{
+	int r = vu_farm_open(&u->farm, &u->session, 0);
+
+	if (!r)
+		r = vu_farm_walk(&u->farm);
+	if (!r)
+		r = collect(u);
+	if (r)
+		return r;
+	if (u->o->dry_run) {
+		tell_items(u);
+		return 0;
+	}
+	r = break_items(u);
+	vu_farm_close(&u->farm);
+	int c = refresh_catalog(u);
+
+	return r ? r : c;
+}
+
+static int explain(struct unmerge *u, int r)
+{
+	_cleanup_free_ char *why = NULL;
+
+	switch (r) {
+	case VU_BREAK_NO_SPACE:
+		if (asprintf(&why, "%llu MiB are needed, %llu MiB are free",
+			     (unsigned long long)(u->stats.needed_bytes >> 20) + 1,
+			     (unsigned long long)(u->stats.free_bytes >> 20)) < 0)
+			return -ENOMEM;
+		return vu_fail(
+			u->ops, VU_OPS_NO_SPACE, "cannot give the files private copies", NULL, why,
+			"free some space, or unmerge guests one by one; nothing was changed");
+	case -ENOSPC:
+	case -EDQUOT:
+		return vu_fail(u->ops, VU_OPS_NO_SPACE, "cannot go on", NULL, strerror(-r),
+			       "free some space and run it again; nothing is lost");
+	case -ECANCELED:
+		return vu_fail(u->ops, VU_OPS_CANCELLED, "stopped", NULL,
+			       "everything is consistent, and the next run goes on from here",
+			       NULL);
+	default:
+		if (r < 0 && !u->ops->problem->what)
+			return vu_fail(u->ops, r, "cannot unmerge", NULL, NULL, NULL);
+		return r;
+	}
+}
+
+static void report(struct unmerge *u, struct vu_unmerge_report *rep)
+{
+	*rep = (struct vu_unmerge_report){
+		.names = u->stats.names,
+		.inodes = u->stats.inodes,
+		.copied_bytes = u->stats.copied_bytes,
+		.objects_removed = u->stats.objects_removed,
+		.warnings = u->session.warnings,
+		.damages = u->session.damages,
+		.seconds =
+			u->run.started_ns ? (double)(vu_run_now_ns() - u->run.started_ns) / 1e9 : 0,
+	};
+	if (!u->o->dry_run)
+		return;
+	rep->names = u->n_paths;
+	rep->inodes = u->n_items;
+}
+
+static void close_all(struct unmerge *u)
+{
+	for (size_t i = 0; u->operands && i < u->o->n; i++)
+		free(u->operands[i]);
+	free(u->operands);
+	for (size_t i = 0; i < u->n_inside; i++) {
+		free(u->inside[i].root);
+		free(u->inside[i].rel);
+	}
+	free(u->inside);
+	for (size_t i = 0; i < u->n_paths; i++)
+		free_path(u, i);
+	free(u->paths);
+	free(u->items);
+	free(u->order);
+	vu_farm_close(&u->farm);
+	vu_session_close(&u->session);
+}
+
+int vu_ops_unmerge(struct vu_ops *ops, const struct vu_unmerge_options *o,
+		   struct vu_unmerge_report *ret_report)
+{
+	struct unmerge u = {.ops = ops, .o = o, .session = {.lock_fd = -EBADF}};
+	int r = open_all(&u);
+
+	if (!r)
+		r = unmerge(&u);
+	r = explain(&u, r);
+	report(&u, ret_report);
+	u.run.broken = ret_report->names;
+	vu_scan_record(&u.session, &u.run, &u.now, r);
+	vu_scan_report_done(&u.now);
+	close_all(&u);
+	return r;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/recovery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "fs/stat.h"
+
+struct roots {
+	struct vu_session *s;
+	uint64_t dev; /* of the pool's file system */
+	int opened;   /* owned; a root that is no guest of this session */
+};
+
+/* The root of a guest that a journal names: one of the session, else what stands at that path. */
+static int root_of(void *arg, uint64_t ino, const char *path)
+{
+	struct roots *r = arg;
+	struct vu_stat st;
+
+	for (size_t i = 0; i < r->s->guests.n; i++)
+		if (r->s->guests.v[i].ino == ino && r->s->guests.v[i].dev == r->dev)
+			return r->s->root_fds[i];
+	vu_close_p(&r->opened);
+	r->opened = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r->opened < 0)
+		return -errno;
+	int e = vu_stat_fd(r->opened, &st);
+
+	if (e)
+		return e;
+	return st.version.ino == ino && st.version.dev == r->dev ? r->opened : -ESTALE;
+}
+
+/* The domains that keys may be of: the guests' and those that the catalog knows. */
+static int domains_of(struct vu_session *s, struct vu_guests *known, const char ***ret)
+{
+	int r = vu_session_known_guests(s, known);
+
+	if (r)
+		return r;
+	const char **d = calloc(s->guests.n + known->n + 1, sizeof(*d));
+	size_t n = 0;
+
+	if (!d)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->guests.n; i++)
+		d[n++] = s->guests.v[i].domain;
+	for (size_t i = 0; i < known->n; i++)
+		d[n++] = known->v[i].domain;
+	*ret = d;
+	return 0;
+}
+
+static int recover_fs(struct vu_session *s, struct vu_session_fs *fs, const char *const *domains,
+		      bool dry_run, struct vu_recover_stats *stats)
+{
+	struct roots roots = {.s = s, .dev = vu_pool_dev(fs->pool), .opened = -EBADF};
+	struct vu_recover_env env = {
+		.root = root_of,
+		.root_arg = &roots,
+		.domains = domains,
+		.max_xattr_bytes = s->ops->config->max_xattr_bytes,
+		.sink = &s->counting,
+		.dry_run = dry_run,
+	};
+	int r = vu_recover_run(fs->pool, &env, stats);
+
+	vu_close_p(&roots.opened);
+	if (r)
+		return vu_fail(s->ops, r == -ENOSPC ? VU_OPS_NO_SPACE : r,
+			       "cannot recover the pool on", fs->mount.point, strerror(-r),
+			       "run `vunify recover` again");
+	return 0;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
+
+/* needed: only those pools whose journal or stage says so. */
+static int recover(struct vu_session *s, bool dry_run, bool needed, struct vu_recover_stats *stats)
+{
+	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
+	_cleanup_free_ const char **domains = NULL;
+	int r = domains_of(s, &known, &domains);
+
+	for (size_t i = 0; !r && i < s->n_fs; i++) {
+		struct vu_session_fs *fs = &s->fs[i];
+
+		if (!fs->pool)
+			continue;
+		if (needed) {
+			int n = vu_pool_needs_recovery(fs->pool);
+
+			if (n < 0)
+				return n;
+			if (!n)
+				continue;
+		}
+		if (needed && dry_run)
+			vu_emit(&s->counting,
+				&(struct vu_event){
+					.kind = VU_EVENT_WARN,
+					.text = "an earlier run was cut short: a run would recover "
+						"first, so what it links may differ from this",
+				});
+		else
+			r = recover_fs(s, fs, domains, dry_run, stats);
+	}
+	return r;
+}
+
+int vu_recovery_run(struct vu_session *s, bool dry_run, struct vu_recover_stats *stats)
+{
+	return recover(s, dry_run, false, stats);
+}
+
+int vu_recovery_before_run(struct vu_session *s, bool dry_run)
+{
+	struct vu_recover_stats stats = {0};
+
+	return recover(s, dry_run, true, &stats);
+}

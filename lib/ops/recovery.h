@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Putting right what a killed run left behind, for `recover` and before every run that links. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "link/recover.h"
+#include "ops/session.h"
+
+/*
+ * Recovers all pools of the session; with dry_run only says what would be put right. Adds to stats.
+ * Returns 0, an enum vu_ops_e or a negative errno, with the problem filled.
+ */
+int vu_recovery_run(struct vu_session *s, bool dry_run, struct vu_recover_stats *stats);
+
+/* The same where a pool's journal says that it is necessary; with dry_run that is told as a warning. */
+int vu_recovery_before_run(struct vu_session *s, bool dry_run);

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "db/catalog-guest.h"
+#include "fs/stat.h"
+#include "guest/procs.h"
+#include "ops/lock.h"
+
+/* What helps when the catalog is damaged. */
+#define VU_SESSION_REBUILD                                                                         \
+	"move it aside and scan again: it holds nothing that the guests do not hold"
+
+int vu_fail(const struct vu_ops *ops, int code, const char *what, const char *on, const char *why,
+	    const char *todo)
+{
+	vu_problem_set(ops->problem, what, on, why || code >= 0 ? why : strerror(-code), todo);
+	return code;
+}
+
+/* Counts what decides the exit code, and passes everything on. */
+static void count_event(void *arg, const struct vu_event *e)
+{
+	struct vu_session *s = arg;
+
+	if (e->kind == VU_EVENT_WARN)
+		s->warnings++;
+	if (e->kind == VU_EVENT_DAMAGE)
+		s->damages++;
+	vu_emit(s->ops->sink, e);
+}
+
+static int take_lock(struct vu_session *s)
+{
+	const struct vu_config *c = s->ops->config;
+	char why[80];
+	pid_t pid = 0;
+	int r = vu_lock_take(c->lock_dir, c->catalog, &s->lock_fd, &pid);
+
+	if (r < 0)
+		return vu_fail(s->ops, r, "cannot take the lock", c->lock_dir, NULL,
+			       "run as root, or name another directory by --lock-dir");
+	if (r == VU_LOCK_BUSY) {
+		snprintf(why, sizeof(why), "another vunify (process %d) works with it", (int)pid);
+		return vu_fail(s->ops, VU_OPS_LOCKED, "cannot work with the catalog", c->catalog,
+			       why, "wait until it has ended");
+	}
+	return 0;
+}
+
+int vu_session_catalog_failed(struct vu_session *s, int r)
+{
+	const char *path = s->ops->config->catalog;
+
+	if (r == VU_CATALOG_DAMAGED)
+		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog", path,
+			       vu_catalog_message(s->catalog), VU_SESSION_REBUILD);
+	return vu_fail(s->ops, r == -ENOSPC ? VU_OPS_NO_SPACE : r, "cannot work with the catalog",
+		       path, vu_catalog_message(s->catalog), NULL);
+}
+
+static int open_catalog(struct vu_session *s, unsigned flags)
+{
+	const char *path = s->ops->config->catalog;
+	_cleanup_free_ char *why = NULL;
+	int r;
+
+	if (flags & VU_SESSION_NO_CATALOG && access(path, F_OK))
+		return 0; /* and none is made */
+	r = vu_catalog_open(path, flags & VU_SESSION_WRITE ? VU_CATALOG_WRITE : VU_CATALOG_READ,
+			    &s->catalog, &why);
+
+	if (!r || flags & VU_SESSION_NO_CATALOG)
+		return 0;
+	switch (r) {
+	case VU_CATALOG_MISSING:
+		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "cannot open the catalog", path,
+			       "there is none yet", "run `vunify scan ROOT...` first");
+	case VU_CATALOG_FUTURE:
+		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot open the catalog", path,
+			       "a newer vunify made it",
+			       "use that version, or move the file aside and scan again");
+	case VU_CATALOG_OLD:
+		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "cannot open the catalog", path,
+			       "an older vunify made it",
+			       "run `vunify scan` once: that brings it up to date");
+	case VU_CATALOG_DAMAGED:
+		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog", path,
+			       why ? why : "it is damaged", VU_SESSION_REBUILD);
+	case -ENOSPC:
+	case -EDQUOT:
+		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot open the catalog", path,
+			       why ? why : strerror(-r), "free some space");
+	default:
+		return vu_fail(s->ops, r, "cannot open the catalog", path, why,
+			       "see --catalog, and `catalog =` in vunify.conf");
+	}
+}
+
+/* ---- guests ---- */
+
+/* The last component says which guest it is, but for the names that runtimes give every root. */
+static char *name_from_path(const char *path)
+{
+	static const char *const usual[] = {"rootfs", "root", "fs", "merged", "diff", NULL};
+	_cleanup_free_ char *copy = strdup(path);
+	char *base = copy ? strrchr(copy, '/') : NULL;
+
+	if (!base)
+		return strdup("root");
+	for (const char *const *u = usual; *u; u++)
+		if (base > copy && !strcmp(base + 1, *u)) {
+			*base = 0;
+			base = strrchr(copy, '/');
+			break;
+		}
+	return strdup(base[1] ? base + 1 : "host");
+}
+
+static int unique_name(const struct vu_guests *known, const char *path, char **ret_name)
+{
+	_cleanup_free_ char *name = name_from_path(path);
+
+	if (!name)
+		return -ENOMEM;
+	if (strlen(name) > VU_GUEST_NAME_MAX - 8)
+		name[VU_GUEST_NAME_MAX - 8] = 0;
+	for (unsigned i = 1; i < 100000; i++) {
+		char *try = NULL;
+
+		if ((i == 1 ? asprintf(&try, "%s", name) : asprintf(&try, "%s-%u", name, i)) < 0)
+			return -ENOMEM;
+		bool taken = false;
+
+		for (size_t k = 0; k < known->n; k++)
+			taken = taken || !strcmp(known->v[k].name, try);
+		if (!taken) {
+			*ret_name = try;
+			return 0;
+		}
+		free(try);
+	}
+	return -EEXIST;
+}
+
+/* Opens a root as the admin names it: symbolic links on the way are the admin's own. */
+static int open_root(const char *path, struct vu_stat *ret_st, char **ret_path)
+{
+	_cleanup_fd_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int r = vu_stat_fd(fd, ret_st);
+
+	if (r)
+		return r;
+	*ret_path = realpath(path, NULL);
+	if (!*ret_path)
+		return -errno;
+	return vu_take_fd(fd);
+}
+
+static int find_fs(struct vu_session *s, int root_fd, uint8_t *ret_fs)
+{
+	struct vu_mount m = {0};
+	int r = vu_mount_of(root_fd, &m);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < s->n_fs; i++)
+		if (s->fs[i].mount.id == m.id && s->fs[i].mount.dev == m.dev) {
+			vu_mount_done(&m);
+			*ret_fs = (uint8_t)i;
+			return 0;
+		}
+	struct vu_session_fs *fs =
+		s->n_fs < UINT8_MAX ? reallocarray(s->fs, s->n_fs + 1, sizeof(*fs)) : NULL;
+
+	if (!fs) {
+		vu_mount_done(&m);
+		return -ENOMEM;
+	}
+	s->fs = fs;
+	fs[s->n_fs] = (struct vu_session_fs){.mount = m};
+	*ret_fs = (uint8_t)s->n_fs++;
+	return 0;
+}
+
+/* A root that lies in another root would be two guests' at once. */
+static int check_nested(struct vu_session *s, const char *path)
+{
+	for (size_t i = 0; i < s->guests.n; i++) {
+		const char *a = s->guests.v[i].path, *b = path;
+		size_t la = strlen(a), lb = strlen(b), n = la < lb ? la : lb;
+		const char *longer = la < lb ? b : a;
+
+		if (strncmp(a, b, n) || (longer[n] != '/' && strcmp(la < lb ? a : b, "/")))
+			continue;
+		return vu_fail(s->ops, VU_OPS_REFUSED, "cannot take the root", path,
+			       "it lies in the root of another guest, or the other way round",
+			       "name only one of the two");
+	}
+	return 0;
+}
+
+/* Appends a guest whose root is open; g and fd are taken over in any case. */
+static int add_open(struct vu_session *s, struct vu_guest *g, int fd_consume)
+{
+	_cleanup_fd_ int fd = fd_consume;
+	uint8_t fs;
+	int r = check_nested(s, g->path);
+
+	if (!r)
+		r = find_fs(s, fd, &fs);
+	size_t n = s->guests.n;
+
+	if (!r && n >= UINT16_MAX - 1)
+		r = -E2BIG;
+	int *fds = r ? NULL : reallocarray(s->root_fds, n + 1, sizeof(*fds));
+
+	if (fds)
+		s->root_fds = fds;
+	uint8_t *gf = fds ? reallocarray(s->guest_fs, n + 1, sizeof(*gf)) : NULL;
+
+	if (gf)
+		s->guest_fs = gf;
+	if (!r)
+		r = gf ? vu_guests_add_consume(&s->guests, g) : -ENOMEM;
+	if (r) {
+		vu_guest_done(g);
+		return r;
+	}
+	s->guest_fs[n] = fs;
+	s->root_fds[n] = vu_take_fd(fd);
+	return 0;
+}
+
+static int dup_guest(const struct vu_guest *g, struct vu_guest *ret)
+{
+	size_t n = 0;
+
+	*ret = *g;
+	while (g->rules && g->rules[n])
+		n++;
+	ret->name = strdup(g->name);
+	ret->path = strdup(g->path);
+	ret->domain = strdup(g->domain);
+	ret->fs_id = strdup(g->fs_id);
+	ret->rules = calloc(n + 1, sizeof(*ret->rules));
+	for (size_t i = 0; ret->rules && i < n; i++)
+		ret->rules[i] = strdup(g->rules[i]);
+	if (ret->name && ret->path && ret->domain && ret->fs_id && ret->rules)
+		return 0;
+	vu_guest_done(ret);
+	return -ENOMEM;
+}
+
+static bool taken_already(const struct vu_session *s, const struct vu_stat *st)
+{
+	for (size_t i = 0; i < s->guests.n; i++)
+		if (s->guests.v[i].dev == st->version.dev && s->guests.v[i].ino == st->version.ino)
+			return true;
+	return false;
+}
+
+/* Remembers a new guest, or that a known one has moved. */
+static int remember(struct vu_session *s, struct vu_guests *known, struct vu_guest *g, bool is_new,
+		    unsigned flags)
+{
+	struct vu_guest copy;
+	int r = 0;
+
+	if (!s->catalog || !(flags & VU_SESSION_REGISTER))
+		return 0;
+	if (!is_new)
+		return vu_catalog_guest_update(s->catalog, g);
+	r = vu_catalog_guest_add(s->catalog, g);
+	if (!r)
+		r = dup_guest(g, &copy);
+	if (!r)
+		r = vu_guests_add_consume(known, &copy);
+	return r;
+}
+
+static const struct vu_guest *find_known(const struct vu_guests *known, const char *fs_id,
+					 uint64_t ino)
+{
+	for (size_t i = 0; i < known->n; i++)
+		if (!strcmp(known->v[i].fs_id, fs_id) && known->v[i].ino == ino)
+			return &known->v[i];
+	return NULL;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
+VU_DEFINE_CLEANUP_DONE(struct vu_guest, vu_guest_done)
+
+/* Makes the guest of an open root: a known one by (file system, inode), else a new one. */
+static int make_guest(const struct vu_guests *known, int fd, const struct vu_stat *st,
+		      const char *path, struct vu_guest *ret, bool *ret_new, bool *ret_moved)
+{
+	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
+	vu_cleanup(vu_guest_done_p) struct vu_guest g = {0};
+	int r = vu_mount_of(fd, &m);
+	const struct vu_guest *k = r ? NULL : find_known(known, m.fs_id, st->version.ino);
+
+	if (r)
+		return r;
+	*ret_new = !k;
+	*ret_moved = k && strcmp(k->path, path);
+	if (k) {
+		r = dup_guest(k, &g);
+	} else {
+		g.domain = strdup("");
+		g.fs_id = vu_take_ptr(m.fs_id);
+		r = g.domain ? unique_name(known, path, &g.name) : -ENOMEM;
+	}
+	if (r)
+		return r;
+	free(g.path);
+	g.path = strdup(path);
+	g.dev = st->version.dev;
+	g.ino = st->version.ino;
+	if (!g.path)
+		return -ENOMEM;
+	*ret = g;
+	g = (struct vu_guest){0};
+	return 0;
+}
+
+static int take_path(struct vu_session *s, struct vu_guests *known, const char *path,
+		     unsigned flags)
+{
+	_cleanup_free_ char *real = NULL;
+	struct vu_guest g = {0};
+	struct vu_stat st;
+	bool is_new, moved;
+	_cleanup_fd_ int fd = open_root(path, &st, &real);
+
+	if (fd < 0)
+		return vu_fail(s->ops, fd, "cannot open the root", path, NULL,
+			       "name the root directory of a guest");
+	if (taken_already(s, &st))
+		return 0;
+	int r = make_guest(known, fd, &st, real, &g, &is_new, &moved);
+
+	if (!r && is_new && !(flags & VU_SESSION_REGISTER) && !(flags & VU_SESSION_NO_CATALOG)) {
+		vu_guest_done(&g);
+		return vu_fail(s->ops, VU_OPS_USAGE, "no such guest", path, "it is not registered",
+			       "see `vunify guests`");
+	}
+	if (!r && (is_new || moved))
+		r = remember(s, known, &g, is_new, flags);
+	if (r) {
+		vu_guest_done(&g);
+		return vu_fail(s->ops, r, "cannot register the guest", path, NULL, NULL);
+	}
+	return add_open(s, &g, vu_take_fd(fd));
+}
+
+/* A registered guest: gone roots are left out with a warning, unless the guest was asked for. */
+static int take_known(struct vu_session *s, struct vu_guests *known, const struct vu_guest *k,
+		      bool asked_for, unsigned flags)
+{
+	_cleanup_free_ char *real = NULL, *text = NULL;
+	struct vu_stat st;
+	_cleanup_fd_ int fd = open_root(k->path, &st, &real);
+
+	if (fd >= 0 && st.version.ino == k->ino)
+		return take_path(s, known, k->path, flags);
+	if (asked_for)
+		return vu_fail(s->ops, fd < 0 ? fd : VU_OPS_USAGE,
+			       "cannot open the root of the guest", k->path,
+			       fd < 0 ? NULL : "another directory stands there now",
+			       "scan the place where it is now, or `vunify guests remove` it");
+	if (asprintf(&text, "guest %s is left out: its root %s %s", k->name, k->path,
+		     fd < 0 ? "is not there" : "is another directory now") < 0)
+		return -ENOMEM;
+	vu_emit(&s->counting,
+		&(struct vu_event){.kind = VU_EVENT_WARN, .guest = k->name, .text = text});
+	return 0;
+}
+
+static int take_operand(struct vu_session *s, struct vu_guests *known, const char *operand,
+			unsigned flags)
+{
+	for (size_t i = 0; !strchr(operand, '/') && i < known->n; i++)
+		if (!strcmp(known->v[i].name, operand))
+			return take_known(s, known, &known->v[i], true, flags);
+	return take_path(s, known, operand, flags);
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
+
+static int take_guests(struct vu_session *s, unsigned flags, char *const *operands, size_t n)
+{
+	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
+	int r = vu_session_known_guests(s, &known);
+
+	if (r)
+		return r;
+	if (!n && !known.n)
+		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "nothing to do", NULL,
+			       "no guest is registered", "run `vunify scan ROOT...` first");
+	size_t n_known = known.n;
+
+	for (size_t i = 0; !r && !n && i < n_known; i++)
+		r = take_known(s, &known, &known.v[i], false, flags);
+	for (size_t i = 0; !r && i < n; i++)
+		r = take_operand(s, &known, operands[i], flags);
+	return r;
+}
+
+int vu_session_open_catalog(struct vu_session *s, struct vu_ops *ops, unsigned flags)
+{
+	*s = (struct vu_session){.ops = ops, .lock_fd = -EBADF};
+	s->counting = (struct vu_sink){.fn = count_event, .arg = s};
+	int r = flags & VU_SESSION_WRITE ? take_lock(s) : 0;
+
+	return r ? r : open_catalog(s, flags);
+}
+
+int vu_session_known_guests(struct vu_session *s, struct vu_guests *ret)
+{
+	int r = s->catalog ? vu_catalog_guests(s->catalog, ret) : 0;
+
+	return r ? vu_session_catalog_failed(s, r) : 0;
+}
+
+int vu_session_make_guest(struct vu_session *s, const struct vu_guests *known, const char *root,
+			  struct vu_guest *ret)
+{
+	_cleanup_free_ char *real = NULL;
+	struct vu_stat st;
+	bool is_new, moved;
+	_cleanup_fd_ int fd = open_root(root, &st, &real);
+
+	if (fd < 0)
+		return vu_fail(s->ops, fd, "cannot open the root", root, NULL,
+			       "name the root directory of a guest");
+	int r = make_guest(known, fd, &st, real, ret, &is_new, &moved);
+
+	return r ? vu_fail(s->ops, r, "cannot register the guest", root, NULL, NULL) : 0;
+}
+
+int vu_session_open(struct vu_session *s, struct vu_ops *ops, unsigned flags, char *const *operands,
+		    size_t n)
+{
+	int r = vu_session_open_catalog(s, ops, flags);
+
+	if (!r)
+		r = take_guests(s, flags, operands, n);
+	if (!r && ops->guests_known)
+		ops->guests_known(ops->guests_known_arg, &s->guests);
+	return r;
+}
+
+/* ---- trust ---- */
+
+static bool domain_trusted(const struct vu_config *c, const char *domain)
+{
+	for (char **d = c->trust_domains; d && *d; d++)
+		if (!strcmp(*d, domain))
+			return true;
+	return false;
+}
+
+int vu_session_check_trust(struct vu_session *s, bool trust_guests)
+{
+	_cleanup_free_ struct vu_procs_root *roots = calloc(s->guests.n + 1, sizeof(*roots));
+	_cleanup_free_ struct vu_procs_found *found = calloc(s->guests.n + 1, sizeof(*found));
+
+	if (!roots || !found)
+		return -ENOMEM;
+	if (trust_guests)
+		return 0;
+	for (size_t i = 0; i < s->guests.n; i++)
+		roots[i] = (struct vu_procs_root){.dev = s->guests.v[i].dev,
+						  .ino = s->guests.v[i].ino};
+	int r = vu_procs_scan(roots, s->guests.n, found);
+
+	if (r)
+		return vu_fail(s->ops, r, "cannot look at the processes of the guests", "/proc",
+			       NULL, NULL);
+	for (size_t i = 0; i < s->guests.n; i++) {
+		const struct vu_guest *g = &s->guests.v[i];
+		_cleanup_free_ char *why = NULL;
+
+		if (!found[i].capable_pid || !strcmp(g->path, "/") || g->trust ||
+		    domain_trusted(s->ops->config, g->domain))
+			continue;
+		if (asprintf(
+			    &why,
+			    "process %d (%s) in it could lift the immutable flag from files of other "
+			    "guests: it holds CAP_LINUX_IMMUTABLE in the host's user namespace",
+			    (int)found[i].capable_pid, found[i].capable_name) < 0)
+			return -ENOMEM;
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "refused for the guest", g->name, why,
+			"drop the capability from the guest (lxc.cap.drop = linux_immutable, "
+			"systemd-nspawn --drop-capability=CAP_LINUX_IMMUTABLE), stop the guest, or "
+			"say --trust-guests if one admin owns all of them");
+	}
+	return 0;
+}
+
+/* ---- pools ---- */
+
+static int refuse_fs(struct vu_session *s, const struct vu_session_fs *fs, const char *why,
+		     const char *todo)
+{
+	return vu_fail(s->ops, VU_OPS_REFUSED, "cannot unify on the file system", fs->mount.point,
+		       why, todo);
+}
+
+static const char *reflink_hint(const struct vu_session_fs *fs)
+{
+	return vu_mount_can_reflink(&fs->mount) ? "or use --mode=reflink, which saves disk only"
+						: "unify guests on ext4, XFS or btrfs";
+}
+
+static int open_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd, bool make)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = vu_pool_open(root_fd, make ? VU_POOL_CREATE : VU_POOL_LOOK, &fs->pool, &why);
+
+	switch (r) {
+	case 0:
+	case VU_POOL_MISSING:
+		return 0;
+	case VU_POOL_UNSUITABLE:
+		return refuse_fs(s, fs, why, reflink_hint(fs));
+	case VU_POOL_BUSY:
+		return vu_fail(s->ops, VU_OPS_LOCKED, "cannot work with the pool on",
+			       fs->mount.point, "another vunify works with it",
+			       "wait until it has ended");
+	default:
+		return vu_fail(s->ops,
+			       r > 0	      ? VU_OPS_REFUSED
+			       : r == -ENOSPC ? VU_OPS_NO_SPACE
+					      : r,
+			       "cannot open the pool on", fs->mount.point,
+			       why     ? why
+			       : r < 0 ? strerror(-r)
+				       : NULL,
+			       NULL);
+	}
+}
+
+/* What the pool of a file system can be for this guest of it. */
+static int check_root(struct vu_session *s, size_t guest)
+{
+	struct vu_session_fs *fs = &s->fs[s->guest_fs[guest]];
+	struct vu_stat st;
+	int r = vu_stat_fd(s->root_fds[guest], &st);
+
+	if (r)
+		return r;
+	if (st.attributes & STATX_ATTR_MOUNT_ROOT)
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "cannot unify the guest", s->guests.v[guest].name,
+			"its root is the mount point itself, so the pool would lie inside of the "
+			"guest",
+			"put the guests into directories of one file system");
+	if (fs->pool && vu_pool_dev(fs->pool) != st.version.dev)
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "cannot unify the guest", s->guests.v[guest].name,
+			"it is in another subvolume than the top of its mount, and hard links "
+			"do not cross subvolumes",
+			"put the guests into directories of one subvolume, or use "
+			"--mode=reflink, which saves disk only");
+	return 0;
+}
+
+int vu_session_open_pools(struct vu_session *s, bool make)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->guests.n; i++)
+		r = check_root(s, i);
+	for (size_t i = 0; !r && i < s->guests.n; i++) {
+		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
+
+		if (!fs->pool)
+			r = open_pool(s, fs, s->root_fds[i], make);
+		if (!r)
+			r = check_root(s, i);
+	}
+	return r;
+}
+
+int vu_session_lock_pools(struct vu_session *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->guests.n; i++) {
+		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
+
+		if (!fs->pool || fs->locked)
+			continue;
+		fs->pool = vu_pool_close(fs->pool);
+		r = open_pool(s, fs, s->root_fds[i], true);
+		fs->locked = !r;
+	}
+	return r;
+}
+
+void vu_session_close(struct vu_session *s)
+{
+	for (size_t i = 0; i < s->guests.n; i++)
+		vu_close_p(&s->root_fds[i]);
+	free(s->root_fds);
+	free(s->guest_fs);
+	for (size_t i = 0; i < s->n_fs; i++) {
+		vu_mount_done(&s->fs[i].mount);
+		vu_pool_close(s->fs[i].pool);
+	}
+	free(s->fs);
+	vu_guests_done(&s->guests);
+	vu_catalog_close(s->catalog);
+	if (s->ops)
+		vu_close_p(&s->lock_fd);
+	*s = (struct vu_session){.lock_fd = -EBADF};
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every use-case that works on guests needs, opened once: the lock, the catalog, the guests with
+ * their open roots, their file systems with their pools. Refuses what is unsafe before anything is
+ * read. Belongs to the coordinating thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/inomap.h"
+#include "db/catalog.h"
+#include "fs/mount.h"
+#include "link/pool.h"
+#include "model/guest.h"
+#include "ops/context.h"
+
+enum vu_session_flag {
+	VU_SESSION_WRITE = 1 << 0,	/* takes the lock and opens the catalog for writing */
+	VU_SESSION_REGISTER = 1 << 1,	/* operands that are no guests yet are registered */
+	VU_SESSION_CHANGE = 1 << 2,	/* guests will be changed: pools are made and probed */
+	VU_SESSION_NO_CATALOG = 1 << 3, /* a missing or damaged catalog does not matter */
+};
+
+struct vu_session_fs {
+	struct vu_mount mount;
+	struct vu_pool *pool; /* owned; NULL while there is none */
+	bool locked;	      /* by vu_session_lock_pools */
+};
+
+struct vu_session {
+	struct vu_ops *ops; /* borrowed */
+	struct vu_sink
+		counting; /* counts warnings and damage, then passes on to the caller's sink */
+	int lock_fd;
+	struct vu_catalog *catalog; /* owned; NULL with NO_CATALOG where there is none */
+	struct vu_guests guests;    /* of this run */
+	int *root_fds;		    /* owned; one for each guest: O_PATH | O_DIRECTORY */
+	uint8_t *guest_fs;	    /* owned; one for each guest: index in fs */
+	struct vu_session_fs *fs;   /* owned */
+	size_t n_fs;
+	uint64_t warnings;
+	uint64_t damages;
+};
+
+/*
+ * Opens a session for operands (names or roots; n 0: all registered guests). Roots that are gone are
+ * told as warnings and left out, unless they were named. Returns 0, an enum vu_ops_e with ops->problem
+ * filled, or a negative errno (problem filled too). s must be closed in any case.
+ */
+int vu_session_open(struct vu_session *s, struct vu_ops *ops, unsigned flags, char *const *operands,
+		    size_t n);
+
+/*
+ * Opens only the lock (with VU_SESSION_WRITE) and the catalog. For what needs no guest to be there.
+ * Returns like vu_session_open; s must be closed in any case.
+ */
+int vu_session_open_catalog(struct vu_session *s, struct vu_ops *ops, unsigned flags);
+
+/* All registered guests. Returns 0, VU_OPS_DAMAGED or a negative errno, with the problem filled. */
+int vu_session_known_guests(struct vu_session *s, struct vu_guests *ret);
+
+/*
+ * Makes the guest of a root, without registering it: a copy of the known one with its id, or a new one
+ * with id 0 and a name of its own. Returns 0, or a negative errno with the problem filled.
+ */
+int vu_session_make_guest(struct vu_session *s, const struct vu_guests *known, const char *root,
+			  struct vu_guest *ret);
+
+/* Fills the problem for a failed call on the catalog (r as it came), and returns the ops code. */
+int vu_session_catalog_failed(struct vu_session *s, int r);
+
+/* Opens the pools of the session's file systems; make: makes and probes them where missing. */
+int vu_session_open_pools(struct vu_session *s, bool make);
+
+/* Takes the locks of the pools that are there, to change them. Returns like vu_session_open. */
+int vu_session_lock_pools(struct vu_session *s);
+
+/* Refuses guests in which a process could lift the immutable flag (see guest/procs.h). */
+int vu_session_check_trust(struct vu_session *s, bool trust_guests);
+
+/* Closes and frees everything. Accepts a zeroed struct; may be called twice. */
+void vu_session_close(struct vu_session *s);
+
+/*
+ * Fills the problem and returns code: `return vu_session_fail(s->ops, VU_OPS_REFUSED, ...)`. why may be
+ * NULL with a negative errno as code: its text is taken. todo may be NULL.
+ */
+int vu_fail(const struct vu_ops *ops, int code, const char *what, const char *on, const char *why,
+	    const char *todo);

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vunify guests: the registry.
+
+setup_file() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	farm_template 3
+}
+
+setup() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	farm
+}
+
+teardown() {
+	farm_down
+}
+
+teardown_file() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	vu_fs_clean
+}
+
+names() {
+	vx 0 guests --json
+	jq -r '.guests[].guest' <<<"$OUT" | paste -sd' '
+}
+
+field() {
+	jq -r --arg g "$1" '.guests[] | select(.guest == $g) | .'"$2" <<<"$OUT"
+}
+
+@test "scan registers its roots under the names of their directories" {
+	vx 0 scan -n "$G"/g1 "$G"/g2
+	eq "$(names)" 'g1 g2' names
+	vx 0 guests
+	has "$OUT" '^g1 +.*/guests/g1'
+	vx 0 guests list
+	has "$OUT" '^g2 '
+}
+
+@test "add and remove" {
+	vx 0 guests add "$G/g1"
+	vx 0 guests add "$G/g2" --name second
+	eq "$(names)" 'g1 second' names
+	vx 0 guests remove g1
+	eq "$(names)" 'second' names
+	vx 0 guests remove "$G/g2"
+	vx 2 guests remove g1
+	has "$ERR" 'g1'
+}
+
+@test "add of what is known, of a name in use, of no directory: exit 2" {
+	vx 0 guests add "$G/g1"
+	vx 2 guests add "$G/g1"
+	vx 2 guests add "$G/g1/" --name other
+	vx 2 guests add "$G/g2" --name g1
+	rc=0
+	vu guests add "$G/nowhere" 2>"$STATE/err" || rc=$?
+	[[ $rc == 1 || $rc == 2 ]] || die "exit code $rc"
+	eq "$(names)" 'g1' names
+}
+
+@test "bad names are refused" {
+	for name in '' . .. a/b; do
+		vx 2 guests add "$G/g1" --name "$name"
+	done
+	vx 2 guests add "$G/g1" --name "$(printf '%0300d' 0)"
+}
+
+@test "two roots with the same directory name get two names" {
+	mkdir "$MNT/other"
+	cp -a "$G/g1" "$MNT/other/g1"
+	vx 0 scan -n "$G/g1" "$MNT/other/g1"
+	vx 0 guests --json
+	eq "$(jq '.guests | length' <<<"$OUT")" 2 guests
+	eq "$(jq -r '[.guests[].guest] | unique | length' <<<"$OUT")" 2 names
+}
+
+@test "a guest is its root's inode: it may be moved, and keeps its name" {
+	vx 0 scan "$G"/g1 "$G"/g2
+	mv "$G/g2" "$MNT/moved"
+	vx 0 scan --json "$G/g1" "$MNT/moved"
+	vx 0 guests --json
+	eq "$(jq '.guests | length' <<<"$OUT")" 2 guests
+	has "$(field g2 path)" '/moved$'
+}
+
+@test "set changes name, domain, rules and trust" {
+	vx 0 guests add "$G/g1"
+	vx 0 guests set g1 --name web --domain dmz --rule 'exclude /opt' --rule 'include /etc/x' --trust yes
+	vx 0 guests --json
+	eq "$(field web domain)" dmz domain
+	eq "$(field web trust)" true trust
+	has "$(field web rules)" 'exclude /opt.*include /etc/x'
+	vx 0 guests set web --no-rules --domain '' --trust no
+	vx 0 guests --json
+	eq "$(field web rules)" '' rules
+	eq "$(field web domain)" '' domain
+	eq "$(field web trust)" false trust
+}
+
+@test "set of nothing, of a bad rule, of an unknown guest: exit 2" {
+	vx 0 guests add "$G/g1"
+	vx 2 guests set g1
+	vx 2 guests set g1 --rule 'forbid /x'
+	vx 2 guests set g1 --rule 'exclude /a/../b'
+	vx 2 guests set nobody --domain x
+}
+
+@test "GUEST is a name or a root's path" {
+	vx 0 guests add "$G/g1"
+	vx 0 guests add "$G/g2"
+	vx 0 guests set "$G/g2" --domain x
+	vx 0 scan --json g1 "$G/g2"
+	eq "$(jq -s 'last | .guests | length' <<<"$OUT")" 2 guests
+}
+
+@test "removing a guest leaves its files unified" {
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	vx 0 guests remove g1
+	is_object "$G/g1/usr/share/vu/big"
+	same "$G/g1/usr/share/vu/big" "$G/g2/usr/share/vu/big"
+	vx 0 unmerge "$G/g1"
+	is_private "$G/g1/usr/share/vu/big"
+}
+
+@test "a registered guest that is gone is a warning, not the end" {
+	vx 0 scan -n "$G"/g1 "$G"/g2 "$G"/g3
+	rm -rf "$G/g3"
+	vx 3 scan
+	has "$ERR" 'g3'
+	same "$G/g1/usr/share/vu/big" "$G/g2/usr/share/vu/big"
+}
+
+@test "no guests: exit 10" {
+	vx 10 guests
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vunify scan --mode=reflink: shared extents, where hard links are not wanted.
+
+setup() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	unset VU_WORK
+	[[ $(id -u) == 0 ]] || skip "needs root"
+}
+
+teardown() {
+	farm_down
+}
+
+BIG=usr/share/vu/big
+
+reflinks() {
+	vu_fs_need "$1" 300
+	MNT=$VU_MNT G=$VU_MNT/guests
+	vu_tmp
+	STATE=$VU_DIR CONF=$VU_DIR/vunify.conf CAT=$VU_DIR/catalog.db
+	conf </dev/null
+	vu_guests_make "$G" 3
+	sync -f "$MNT"
+	say_manifest "$G"/g? >"$STATE/before"
+	find "$G" -type f -printf '%p %i %n\n' | sort >"$STATE/inodes-before"
+	vx 0 scan --mode=reflink --json "$G"/g?
+	((10#$(sum_of names_unified) + 10#$(sum_of saved_bytes) > 0)) || die "nothing is said to be shared"
+	say_manifest "$G"/g? >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after" "seen from inside"
+	find "$G" -type f -printf '%p %i %n\n' | sort >"$STATE/inodes-after"
+	same_text "$STATE/inodes-before" "$STATE/inodes-after" "inodes and links"
+	eq "$(n_flagged "$G")" 0 "immutable files"
+	sync -f "$MNT"
+	filefrag -v "$G/g2/$BIG" | grep -q shared || die "the extents of big are not shared: $(filefrag -v "$G/g2/$BIG")"
+	# A guest may write as before.
+	printf 'more\n' >>"$G/g2/$BIG"
+	eq "$(tail -n 1 "$G/g1/$BIG")" 60000 "last line of another guest's copy"
+}
+
+@test "XFS: extents are shared, inodes are not" {
+	reflinks xfs
+}
+
+@test "btrfs: extents are shared, inodes are not" {
+	reflinks btrfs
+}
+
+@test "the result says plainly that it is the disk only" {
+	vu_fs_need xfs 300
+	MNT=$VU_MNT G=$VU_MNT/guests
+	vu_tmp
+	STATE=$VU_DIR CONF=$VU_DIR/vunify.conf CAT=$VU_DIR/catalog.db
+	conf </dev/null
+	vu_guests_make "$G" 2
+	vx 0 scan --mode=reflink "$G"/g?
+	has "$OUT$ERR" '[Dd]isk only|not.*(memory|page cache)|page cache.*not'
+}

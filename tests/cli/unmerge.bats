@@ -1,0 +1,184 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vunify unmerge: everything back.
+
+setup_file() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	farm_template 3
+}
+
+setup() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	farm
+}
+
+teardown() {
+	farm_down
+}
+
+teardown_file() {
+	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+	vu_fs_clean
+}
+
+BIG=usr/share/vu/big
+
+unified() {
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
+	vx 0 scan "$@" "$G"/g1 "$G"/g2 "$G"/g3
+}
+
+as_before() {
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after"
+}
+
+all_private() {
+	eq "$(n_flagged "$G")" 0 "immutable files"
+	eq "$(n_objects)" 0 objects
+	differ "$G/g1/$BIG" "$G/g2/$BIG"
+}
+
+@test "unmerge of all guests gives private copies, with everything as it was" {
+	unified
+	vx 0 unmerge "$G"/g1 "$G"/g2 "$G"/g3
+	as_before
+	all_private
+	"$VU_TOP/tests/lib/pool-check" "$MNT"
+}
+
+@test "unmerge of the same is done when done again" {
+	unified
+	vx 0 unmerge
+	vx 0 unmerge --json
+	eq "$(sum_of names)" 0 names
+	all_private
+}
+
+@test "unmerge without operands takes the registered guests, and counts" {
+	unified --json
+	names=$(sum_of names_unified)
+	vx 0 unmerge --json
+	eq "$(sum_of names)" "$names" names
+	((10#$(sum_of inodes) <= 10#$names)) || die "more inodes than names"
+	as_before
+	all_private
+}
+
+@test "unmerge of one guest by its name leaves the others" {
+	unified
+	vx 0 unmerge g2
+	is_private "$G/g2/$BIG"
+	same "$G/g1/$BIG" "$G/g3/$BIG"
+	is_object "$G/g1/$BIG"
+	as_before
+}
+
+@test "unmerge of a path makes that path private, and no other" {
+	unified
+	vx 0 unmerge "$G/g2/$BIG"
+	is_private "$G/g2/$BIG"
+	is_object "$G/g2/usr/share/vu/f1"
+	same "$G/g1/$BIG" "$G/g3/$BIG"
+	printf 'more\n' >>"$G/g2/$BIG"
+	eq "$(tail -n 1 "$G/g1/$BIG")" 60000 "last line of another guest's copy"
+}
+
+@test "unmerge of a directory inside a guest takes what is below it" {
+	unified
+	vx 0 unmerge "$G/g2/usr/share/vu"
+	is_private "$G/g2/$BIG"
+	is_private "$G/g2/usr/share/vu/f7"
+	[[ $(find "$G/g2" -links +3 -type f | wc -l) -gt 0 ]]
+}
+
+@test "unmerge keeps inner hard links, xattrs and ACLs" {
+	setfacl -m u:1234:r "$G"/g?/usr/share/vu/f1
+	unified
+	is_object "$G/g1/usr/share/vu/f1"
+	vx 0 unmerge
+	same "$G/g1/usr/share/vu/twin-a" "$G/g1/usr/share/vu/twin-b"
+	has "$(getfacl -p "$G/g2/usr/share/vu/f1")" 'user:1234:r'
+	as_before
+}
+
+@test "unmerge of one of two names takes the other with it" {
+	unified
+	vx 0 unmerge "$G/g1/usr/share/vu/twin-a"
+	same "$G/g1/usr/share/vu/twin-a" "$G/g1/usr/share/vu/twin-b"
+	is_private "$G/g1/usr/share/vu/twin-b"
+	as_before
+}
+
+@test "unmerge -n changes nothing and has the numbers of the run" {
+	unified
+	find "$G" "$MNT/.vunify" -printf '%p %i %n %C@\n' | sort >"$STATE/a"
+	vx 0 unmerge -n --json
+	dry=$(jq -S 'select(.type == "summary") | del(.dry_run, .seconds)' <<<"$OUT")
+	list=$(events break)
+	find "$G" "$MNT/.vunify" -printf '%p %i %n %C@\n' | sort >"$STATE/b"
+	same_text "$STATE/a" "$STATE/b"
+	vx 0 unmerge --json
+	eq "$(jq -S 'select(.type == "summary") | del(.dry_run, .seconds)' <<<"$OUT")" "$dry" summary
+	eq "$(events break)" "$list" list
+}
+
+@test "unmerge needs no catalog" {
+	unified
+	rm -f "$CAT"*
+	vx 0 unmerge "$G"/g1 "$G"/g2 "$G"/g3
+	as_before
+	all_private
+}
+
+@test "unmerge works with a broken catalog" {
+	unified
+	head -c 20000 /dev/urandom >"$CAT"
+	rm -f "$CAT"-*
+	rc=0
+	vu unmerge "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/out" 2>"$STATE/err" || rc=$?
+	[[ $rc == 0 || $rc == 3 ]] || die "exit code $rc: $(<"$STATE/err")"
+	as_before
+	all_private
+}
+
+@test "unmerge says beforehand that the disk would be full, and does nothing: exit 13" {
+	unified
+	# What is free after this is less than one guest.
+	free=$(df -B1 --output=avail "$MNT" | tail -n 1)
+	head -c $((free - 1000000)) /dev/zero >"$MNT/ballast"
+	sync -f "$MNT"
+	vx 13 unmerge
+	has "$ERR" '[Ss]pace|full'
+	same "$G/g1/$BIG" "$G/g2/$BIG"
+	same "$G/g1/usr/share/vu/f1" "$G/g2/usr/share/vu/f1"
+	rm "$MNT/ballast"
+	vx 0 unmerge
+	as_before
+}
+
+@test "scan after unmerge unifies the same again" {
+	unified --json
+	names=$(sum_of names_unified)
+	vx 0 unmerge
+	vx 0 scan --json
+	eq "$(sum_of names_unified)" "$names" names_unified
+	as_before
+}
+
+@test "a path that is in no guest: exit 2 and its name" {
+	unified
+	rc=0
+	vu unmerge "$G/not-there" >"$STATE/out" 2>"$STATE/err" || rc=$?
+	[[ $rc == 1 || $rc == 2 ]] || die "exit code $rc"
+	has "$(<"$STATE/err")" 'not-there'
+	same "$G/g1/$BIG" "$G/g2/$BIG"
+}
+
+@test "an object's name in a place that is excluded now is found too" {
+	unified
+	conf <<<$'[policy]\nmin_size = 1\nexclude = /usr/share'
+	vx 0 unmerge
+	as_before
+	all_private
+}
