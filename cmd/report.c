@@ -192,6 +192,7 @@ static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 	vu_json_count(j, "saved_bytes", r->saved_bytes);
 	vu_json_count(j, "read_bytes", r->read_bytes);
 	vu_json_count(j, "hashed_bytes", r->hashed_bytes);
+	vu_json_bool(j, "disk_only", r->disk_only);
 	vu_json_count(j, "warnings", r->warnings);
 	vu_json_count(j, "damages", r->damages);
 	vu_json_seconds(j, "seconds", r->seconds);
@@ -306,9 +307,12 @@ int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
 	if (ctx->globals.quiet)
 		return 0;
 	/* What differs between a run and -n stands in the first line only: the rest can be compared. */
-	printf("%" PRIu64 " %s %s unified, %s %s saved (read %s in %.1f s)\n", r->names_unified,
-	       r->names_unified == 1 ? "file" : "files", would, vu_size_text(r->saved_bytes, saved),
-	       ctx->dry_run ? "would be" : "was", vu_size_text(r->read_bytes, read), r->seconds);
+	printf("%" PRIu64 " %s %s %s, %s %s saved%s (read %s in %.1f s)\n", r->names_unified,
+	       r->names_unified == 1 ? "file" : "files", would,
+	       r->disk_only ? "given shared extents" : "unified",
+	       vu_size_text(r->saved_bytes, saved), ctx->dry_run ? "would be" : "was",
+	       r->disk_only ? " on the disk only, not in memory" : "",
+	       vu_size_text(r->read_bytes, read), r->seconds);
 	if (r->n_guests) {
 		putchar('\n');
 		e = scan_guests(ctx, r);

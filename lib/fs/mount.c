@@ -96,6 +96,7 @@ static int identify(int fd, struct vu_mount *m)
 
 	if (fstatfs(fd, &s))
 		return -errno;
+	m->block_bytes = s.f_bsize > 0 ? (uint64_t)s.f_bsize : 4096;
 	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
 		vu_hex_encode(u.uuid, sizeof(u.uuid), hex);
 		if (!strcmp(m->type, "btrfs"))

@@ -14,6 +14,7 @@ struct vu_mount {
 	char *fs_id;  /* owned; stable over reboots: the fs's UUID (and subvolume), else its fsid */
 	uint64_t dev; /* st_dev */
 	uint64_t id;  /* mount id */
+	uint64_t block_bytes; /* the unit in which files occupy the disk */
 	bool read_only;
 };
 

@@ -23,6 +23,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,6 @@ struct vu_pool {
 };
 
 VU_DEFINE_CLEANUP(struct vu_pool *, vu_pool_close)
-VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
 
 struct vu_pool *vu_pool_close(struct vu_pool *p)
 {
@@ -181,6 +181,15 @@ static int check_mount(const struct vu_mount *m, bool make, char **ret_why)
 	return VU_POOL_UNSUITABLE;
 }
 
+/* Was something put into it already? Then the file system has shown that it can do it. */
+static bool has_shards(const struct vu_pool *p)
+{
+	struct vu_stat st;
+
+	/* btrfs counts no links of directories: there it is probed each time */
+	return !vu_stat_fd(p->objects, &st) && st.n_links > 2;
+}
+
 static int open_pool(int root_fd, bool is_guest, unsigned flags, struct vu_pool **ret,
 		     char **ret_why)
 {
@@ -203,7 +212,7 @@ static int open_pool(int root_fd, bool is_guest, unsigned flags, struct vu_pool 
 		r = open_top(&p->mount, &root, is_guest, &top, ret_why);
 	if (!r)
 		r = open_parts(p, top, make, ret_why);
-	if (!r && make && vu_probe_stage(p->stage, ret_why))
+	if (!r && make && !has_shards(p) && vu_probe_stage(p->stage, ret_why))
 		r = *ret_why ? VU_POOL_UNSUITABLE : -ENOMEM;
 	if (!r)
 		*ret = vu_take_ptr(p);
@@ -380,6 +389,38 @@ static int stage_needs_recovery(const struct vu_pool *p)
 	return r ? r : -errno;
 }
 
+/* Is there an object that is not immutable? One statx(2) for each: nothing opens, nothing is read. */
+static int shard_has_open(int objects, const char *shard)
+{
+	int fd = openat(objects, shard, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	struct vu_stat st;
+	struct vu_key key;
+
+	if (!d)
+		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+	while ((errno = 0, e = readdir(d)))
+		if (!vu_key_parse(e->d_name, &key) && !vu_stat_at(fd, e->d_name, &st) &&
+		    !(st.attributes & STATX_ATTR_IMMUTABLE))
+			return 1;
+	return -errno;
+}
+
+static int has_open_object(const struct vu_pool *p)
+{
+	int fd = openat(p->objects, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	if (!d)
+		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+	while (!r && (errno = 0, e = readdir(d)))
+		if (is_shard(e->d_name))
+			r = shard_has_open(p->objects, e->d_name);
+	return r ? r : -errno;
+}
+
 int vu_pool_needs_recovery(const struct vu_pool *p)
 {
 	int fd = openat(p->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -395,7 +436,11 @@ int vu_pool_needs_recovery(const struct vu_pool *p)
 		if (!vu_stat_at(p->fd, e->d_name, &st) && st.version.size)
 			return 1;
 	}
-	return errno ? -errno : stage_needs_recovery(p);
+	if (errno)
+		return -errno;
+	int r = stage_needs_recovery(p);
+
+	return r ? r : has_open_object(p);
 }
 
 int vu_pool_stage_open(const struct vu_pool *p, unsigned n)

@@ -79,7 +79,8 @@ int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key);
 int vu_pool_generation_next(const struct vu_pool *p, struct vu_key *key);
 
 /*
- * Has a run been cut short: is there a line in a journal, or a name in the stage? Returns 1 or 0, or a
+ * Has a run been cut short: is there a line in a journal, a name in the stage, or an object that is not
+ * immutable? Returns 1 or 0, or a
  * negative errno.
  */
 int vu_pool_needs_recovery(const struct vu_pool *p);

@@ -31,22 +31,22 @@ struct share {
 /* Shares one range. Returns the bytes that were shared; -ESTALE when they differ; or errno. */
 static int64_t share_range(int from, int to, uint64_t at, uint64_t len)
 {
-	struct {
-		struct file_dedupe_range head;
-		struct file_dedupe_range_info info;
-	} d = {
-		.head = {.src_offset = at, .src_length = len, .dest_count = 1},
-	};
+	_Alignas(struct file_dedupe_range) char room[sizeof(struct file_dedupe_range) +
+						     sizeof(struct file_dedupe_range_info)] = {0};
+	struct file_dedupe_range *d = (void *)room;
 
-	d.info.dest_fd = to;
-	d.info.dest_offset = at;
-	if (ioctl(from, FIDEDUPERANGE, &d))
+	d->src_offset = at;
+	d->src_length = len;
+	d->dest_count = 1;
+	d->info[0].dest_fd = to;
+	d->info[0].dest_offset = at;
+	if (ioctl(from, FIDEDUPERANGE, d))
 		return -errno;
-	if (d.info.status == FILE_DEDUPE_RANGE_DIFFERS)
+	if (d->info[0].status == FILE_DEDUPE_RANGE_DIFFERS)
 		return -ESTALE;
-	if (d.info.status < 0)
-		return d.info.status;
-	return (int64_t)d.info.bytes_deduped;
+	if (d->info[0].status < 0)
+		return d->info[0].status;
+	return (int64_t)d->info[0].bytes_deduped;
 }
 
 static int share_all(int from, int to, uint64_t size, uint64_t *ret_bytes)
@@ -134,6 +134,7 @@ static int share_target(struct vu_linkrun *run, struct vu_dirs *dirs, int from, 
 	}
 	n->ctime_ns = st.version.ctime_ns;
 	n->mtime_ns = st.version.mtime_ns;
+	n->skip = VU_SKIP_REFLINKED;
 	__atomic_fetch_add(&run->stats->names, n->n_names, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&run->stats->inodes, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&run->stats->bytes, bytes, __ATOMIC_RELAXED);
@@ -162,6 +163,10 @@ static int share_object(struct vu_linkrun *run, struct vu_dirs *dirs,
 	}
 	for (; !r && from >= 0 && i < p->n; i++)
 		r = share_target(run, dirs, from, targets[i]);
+	struct vu_inode *keeper = vu_tree_inode(run->env->tree, p->keeper);
+
+	if (!r && from >= 0 && !p->keeper_is_object && !keeper->skip)
+		keeper->skip = VU_SKIP_REFLINKED;
 	return r;
 }
 

@@ -214,7 +214,6 @@ static int finish_slot(struct chooser *c, const struct slot *s)
 		const struct vu_inode *target = vu_tree_inode(c->t, c->plan.targets[i]);
 
 		c->plan.n_names += target->n_names;
-		c->plan.saved_bytes += (target->size + 4095) / 4096 * 4096;
 	}
 	c->plan.objects[c->plan.n_objects++] = (struct vu_plan_object){
 		.key = s->key,

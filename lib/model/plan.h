@@ -27,8 +27,7 @@ struct vu_plan {
 	uint32_t n_objects;
 	uint32_t *targets; /* owned; inode numbers */
 	uint32_t n_targets;
-	uint64_t n_names;     /* names that will be replaced */
-	uint64_t saved_bytes; /* disk bytes that the targets occupy now (rounded to 4 KiB each) */
+	uint64_t n_names; /* names that will be replaced */
 };
 
 void vu_plan_done(struct vu_plan *p);

@@ -40,6 +40,7 @@ static const struct {
 				  "on another mount, subvolume or project quota than the pool"},
 	[VU_SKIP_UNREADABLE] = {"unreadable", "could not be read"},
 	[VU_SKIP_VERITY] = {"sealed", "sealed by fs-verity, or encrypted"},
+	[VU_SKIP_REFLINKED] = {"reflinked", "shares its extents with others (mode = reflink)"},
 	[VU_SKIP_LIMIT] = {"limit", "beyond a limit of the configuration"},
 };
 
@@ -70,5 +71,6 @@ bool vu_skip_is_momentary(enum vu_skip s)
 
 bool vu_skip_is_relative(enum vu_skip s)
 {
-	return s == VU_SKIP_UNIQUE || (s >= VU_SKIP_MODE_DIFFERS && s <= VU_SKIP_SAME_GUEST);
+	return s == VU_SKIP_UNIQUE || s == VU_SKIP_REFLINKED ||
+	       (s >= VU_SKIP_MODE_DIFFERS && s <= VU_SKIP_SAME_GUEST);
 }

@@ -207,16 +207,6 @@ int vu_farm_know_objects(struct vu_farm *f)
 
 /* ---- the whole ---- */
 
-/* Guests of one domain get one number. */
-static uint32_t domain_number(const struct vu_guests *guests, size_t i)
-{
-	size_t k = 0;
-
-	while (strcmp(guests->v[k].domain, guests->v[i].domain))
-		k++;
-	return (uint32_t)k;
-}
-
 static void fill_guests(struct vu_farm *f)
 {
 	struct vu_session *s = f->session;
@@ -227,7 +217,6 @@ static void fill_guests(struct vu_farm *f)
 			.root = s->root_fds[i],
 			.exclude = f->exclude[i],
 			.objects = &f->objects[s->guest_fs[i]],
-			.domain = domain_number(&s->guests, i),
 			.fs = s->guest_fs[i],
 		};
 }

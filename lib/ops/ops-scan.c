@@ -374,12 +374,13 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 
 	if (r)
 		return r;
+	rep->disk_only = s->ops->config->mode == VU_MODE_REFLINK;
 	rep->read_bytes = s->content.bytes;
 	rep->hashed_bytes = s->content.bytes_hashed;
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
 	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
-	return vu_scan_count(s->farm.tree, &s->plan, s->o->dry_run, rep);
+	return vu_scan_count(&s->session, s->farm.tree, &s->plan, s->o->dry_run, rep);
 }
 
 /* Why the run ended, in words; what a callee has said already stays. */

@@ -51,6 +51,7 @@ struct vu_scan_report {
 	uint64_t objects_new;	/* objects made (or that would be made) */
 	uint64_t names_unified; /* names that became names of objects in this run */
 	uint64_t saved_bytes;	/* disk freed by this run */
+	bool disk_only;		/* mode = reflink: extents are shared, pages in memory are not */
 	uint64_t warnings;	/* VU_EVENT_WARN sent */
 	uint64_t damages;	/* VU_EVENT_DAMAGE sent */
 	double seconds;

@@ -7,7 +7,6 @@
 #include "ops/ops-unmerge.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "db/catalog-tree.h"
 #include "link/breaker.h"
 #include "ops/farm.h"
+#include "ops/locate.h"
 #include "ops/recovery.h"
 #include "ops/run.h"
 #include "ops/scan-count.h"
@@ -42,51 +42,25 @@ struct unmerge {
 	size_t n_items;
 	size_t n_paths;
 	struct vu_breaker_stats stats;
+	uint64_t foreseen_bytes;   /* with dry_run: what would be copied */
 	struct vu_scan_report now; /* what the catalog was told at the end */
 };
 
 /* ---- operands ---- */
 
-/* The registered guest in whose root path lies, but which is not its root. */
-static const struct vu_guest *around(const struct vu_guests *known, const char *path)
-{
-	for (size_t i = 0; i < known->n; i++) {
-		size_t n = strlen(known->v[i].path);
-
-		if (!strncmp(known->v[i].path, path, n) && path[n] == '/' && path[n + 1])
-			return &known->v[i];
-	}
-	return NULL;
-}
-
-/* The directory is resolved, the last name is not: it may be gone from sight behind a symlink. */
-static char *absolute(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path), *dir = NULL;
-	char *slash = copy ? strrchr(copy, '/') : NULL, *out = NULL;
-
-	if (!copy)
-		return NULL;
-	if (!slash || !slash[1])
-		return realpath(path, NULL);
-	*slash = 0;
-	dir = realpath(*copy ? copy : "/", NULL);
-	return dir && asprintf(&out, "%s/%s", strcmp(dir, "/") ? dir : "", slash + 1) >= 0 ? out
-											   : NULL;
-}
-
 static int add_operand(struct unmerge *u, const struct vu_guests *known, size_t i)
 {
-	_cleanup_free_ char *abs =
-		strchr(u->o->operands[i], '/') ? absolute(u->o->operands[i]) : NULL;
-	const struct vu_guest *g = abs ? around(known, abs) : NULL;
+	const char *operand = u->o->operands[i], *rel = "";
+	_cleanup_free_ char *abs = strchr(operand, '/') ? vu_locate_absolute(operand) : NULL;
+	size_t g;
+	bool inside = abs && vu_locate_guest(known, abs, &g, &rel) && *rel;
 
-	u->operands[i] = strdup(g ? g->path : u->o->operands[i]);
+	u->operands[i] = strdup(inside ? known->v[g].path : operand);
 	if (!u->operands[i])
 		return -ENOMEM;
-	if (!g)
+	if (!inside)
 		return 0;
-	struct inside in = {.root = strdup(g->path), .rel = strdup(abs + strlen(g->path) + 1)};
+	struct inside in = {.root = strdup(known->v[g].path), .rel = strdup(rel)};
 
 	u->inside[u->n_inside++] = in;
 	return in.root && in.rel ? 0 : -ENOMEM;
@@ -259,6 +233,28 @@ static void tell_items(const struct unmerge *u)
 	}
 }
 
+/* What would be copied: all but what the last guest that has an object is given as it is. */
+static int foresee(struct unmerge *u)
+{
+	const struct vu_tree *t = u->farm.tree;
+	_cleanup_free_ uint32_t *taken = calloc((size_t)t->inodes.n + 1, sizeof(*taken));
+	int r = taken ? vu_farm_know_objects(&u->farm) : -ENOMEM;
+
+	for (size_t i = 0; !r && i < u->n_items; i++) {
+		const struct vu_break_item *it = &u->items[i];
+		uint32_t object;
+
+		if (!vu_inomap_get(&u->farm.objects[it->fs], it->ino, &object))
+			continue;
+		const struct vu_inode *o = vu_tree_inode(t, object);
+
+		taken[object] += it->n_paths;
+		if (o->n_links != taken[object] + 1)
+			u->foreseen_bytes += o->size;
+	}
+	return r;
+}
+
 static int break_items(struct unmerge *u)
 {
 	_cleanup_free_ struct vu_pool **pools = calloc(u->session.n_fs + 1, sizeof(*pools));
@@ -282,13 +278,22 @@ static int break_items(struct unmerge *u)
 	return vu_breaker_run(&env, u->items, u->n_items, &u->stats);
 }
 
+static bool all_registered(const struct vu_guests *guests)
+{
+	for (size_t i = 0; i < guests->n; i++)
+		if (!guests->v[i].id)
+			return false;
+	return true;
+}
+
 /* Looks at the guests as they are now, and writes that down. */
 static int refresh_catalog(struct unmerge *u)
 {
 	struct vu_farm farm = {0};
 	int r;
 
-	if (!u->session.catalog)
+	/* guests that are not registered are none of the catalog's */
+	if (!u->session.catalog || !all_registered(&u->session.guests))
 		return 0;
 	r = vu_farm_open(&farm, &u->session, VU_FARM_RULES | VU_FARM_CATALOG);
 	if (!r)
@@ -301,7 +306,7 @@ static int refresh_catalog(struct unmerge *u)
 	if (!r)
 		r = vu_scan_report_new(&u->session.guests, &u->now);
 	if (!r)
-		r = vu_scan_count(farm.tree, NULL, false, &u->now);
+		r = vu_scan_count(&u->session, farm.tree, NULL, false, &u->now);
 	vu_farm_close(&farm);
 	return r;
 }
@@ -336,7 +341,7 @@ static int unmerge(struct unmerge *u)
 		return r;
 	if (u->o->dry_run) {
 		tell_items(u);
-		return 0;
+		return foresee(u);
 	}
 	r = break_items(u);
 	vu_farm_close(&u->farm);
@@ -389,6 +394,7 @@ static void report(struct unmerge *u, struct vu_unmerge_report *rep)
 		return;
 	rep->names = u->n_paths;
 	rep->inodes = u->n_items;
+	rep->copied_bytes = u->foreseen_bytes;
 }
 
 static void close_all(struct unmerge *u)

@@ -26,6 +26,7 @@
 #include "fs/xattr.h"
 #include "guest/package.h"
 #include "match/policy.h"
+#include "ops/locate.h"
 #include "ops/session.h"
 #include "scan/content.h"
 #include "scan/entry.h"
@@ -72,47 +73,6 @@ static int add_partner(struct vu_why *w, const char *guest, const char *path)
 		return -ENOMEM;
 	w->n_partners++;
 	return 0;
-}
-
-/* ---- where it is ---- */
-
-/* The path without its last component resolved: a symbolic link is asked about itself. */
-static char *absolute(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path), *dir = NULL;
-	char *out = NULL, *slash;
-
-	if (!copy)
-		return NULL;
-	for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
-		copy[n - 1] = 0;
-	slash = strrchr(copy, '/');
-	const char *base = slash ? slash + 1 : copy;
-
-	if (!strcmp(base, ".") || !strcmp(base, "..") || !*base)
-		return realpath(path, NULL);
-	if (slash)
-		*slash = 0;
-	dir = realpath(slash ? (*copy ? copy : "/") : ".", NULL);
-	if (!dir)
-		return NULL;
-	return asprintf(&out, "%s/%s", strcmp(dir, "/") ? dir : "", base) < 0 ? NULL : out;
-}
-
-/* The guest in whose root the path lies: true, with its index and what remains of the path. */
-static bool find_guest(struct asking *a, const char *path, char **ret_rel)
-{
-	for (size_t i = 0; i < a->s.guests.n; i++) {
-		const char *root = a->s.guests.v[i].path;
-		size_t n = strcmp(root, "/") ? strlen(root) : 0;
-
-		if (strncmp(path, root, n) || (path[n] && path[n] != '/'))
-			continue;
-		a->guest = i;
-		*ret_rel = strdup(path + n + (path[n] == '/'));
-		return true;
-	}
-	return false;
 }
 
 /* ---- facts about the file alone ---- */
@@ -550,17 +510,19 @@ static int ask(struct asking *a)
 
 static int ask_path(struct asking *a, const char *path)
 {
-	_cleanup_free_ char *abs = absolute(path);
+	_cleanup_free_ char *abs = vu_locate_absolute(path);
+	const char *rel;
 
 	if (!abs) {
 		a->w->state = VU_WHY_MISSING;
 		a->w->err = -errno;
 		return 0;
 	}
-	if (!find_guest(a, abs, &a->rel)) {
+	if (!vu_locate_guest(&a->s.guests, abs, &a->guest, &rel)) {
 		a->w->state = VU_WHY_OUTSIDE;
 		return 0;
 	}
+	a->rel = strdup(rel);
 	a->w->guest = strdup(a->s.guests.v[a->guest].name);
 	a->w->path = a->rel ? strdup(a->rel) : NULL;
 	if (!a->w->guest || !a->w->path)

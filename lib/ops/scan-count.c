@@ -95,9 +95,12 @@ void vu_scan_report_done(struct vu_scan_report *r)
 	*r = (struct vu_scan_report){0};
 }
 
-static uint64_t blocks_of(const struct vu_inode *n)
+/* What an inode occupies on the disk, as far as its size tells. */
+static uint64_t disk_bytes(const struct vu_inode *n, const struct vu_session *s)
 {
-	return (n->size + 4095) / 4096 * 4096;
+	uint64_t block = s->fs[n->fs].mount.block_bytes;
+
+	return (n->size + block - 1) / block * block;
 }
 
 static void count_dirs(const struct vu_tree *t, struct vu_scan_report *r)
@@ -127,7 +130,8 @@ enum role {
 	KEPT
 };
 
-static void count_inode(const struct vu_inode *n, enum role role, struct vu_scan_guest *g)
+static void count_inode(const struct vu_session *s, const struct vu_inode *n, enum role role,
+			struct vu_scan_guest *g)
 {
 	g->files++;
 	g->names += n->n_names;
@@ -140,7 +144,7 @@ static void count_inode(const struct vu_inode *n, enum role role, struct vu_scan
 	}
 	g->unified_now += n->n_names;
 	if (role == GOES)
-		g->saved_bytes += blocks_of(n);
+		g->saved_bytes += disk_bytes(n, s);
 }
 
 static uint8_t *planned_roles(const struct vu_tree *t, const struct vu_plan *plan)
@@ -158,8 +162,11 @@ static uint8_t *planned_roles(const struct vu_tree *t, const struct vu_plan *pla
 	return role;
 }
 
-static enum role role_of(const struct vu_inode *n)
+/* What became of it: an inode that shares its extents since this run plays the role it was planned for. */
+static enum role role_of(const struct vu_inode *n, enum role planned)
 {
+	if (n->skip == VU_SKIP_REFLINKED)
+		return planned;
 	return n->flags & VU_INODE_ADOPTED ? KEPT : n->flags & VU_INODE_UNIFIED ? GOES : STAYS;
 }
 
@@ -187,24 +194,25 @@ static bool counts(const struct vu_inode *n)
 	       (n->fate != VU_GONE || n->flags & VU_INODE_UNIFIED) && n->first_name != VU_NONE;
 }
 
-int vu_scan_count(const struct vu_tree *t, const struct vu_plan *plan, bool dry_run,
-		  struct vu_scan_report *r)
+int vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const struct vu_plan *plan,
+		  bool dry_run, struct vu_scan_report *r)
 {
-	_cleanup_free_ uint8_t *planned = dry_run ? planned_roles(t, plan) : NULL;
+	_cleanup_free_ uint8_t *planned = planned_roles(t, plan);
 
-	if (dry_run && !planned)
+	if (!planned)
 		return -ENOMEM;
 	count_dirs(t, r);
 	for (uint32_t i = 0; i < t->inodes.n; i++) {
 		const struct vu_inode *n = vu_tree_inode(t, i);
-		enum role role = dry_run ? (enum role)planned[i] : role_of(n);
+		enum role role =
+			dry_run ? (enum role)planned[i] : role_of(n, (enum role)planned[i]);
 
 		if (!counts(n))
 			continue;
 		/* an adopted inode's guest was overwritten by its file system: ask its first name */
 		uint16_t guest = vu_tree_dir(t, vu_tree_name(t, n->first_name)->dir)->guest;
 
-		count_inode(n, role, &r->guests[guest]);
+		count_inode(s, n, role, &r->guests[guest]);
 		r->objects_new += role == KEPT;
 	}
 	for (size_t i = 0; i < r->n_guests; i++) {

@@ -29,8 +29,8 @@ int vu_scan_report_new(const struct vu_guests *guests, struct vu_scan_report *re
  * names. plan: what was planned, or NULL; with dry_run its names count as unified now, else those that
  * the tree says are. Totals are summed up.
  */
-int vu_scan_count(const struct vu_tree *t, const struct vu_plan *plan, bool dry_run,
-		  struct vu_scan_report *r);
+int vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const struct vu_plan *plan,
+		  bool dry_run, struct vu_scan_report *r);
 
 /* Writes the end of a run into the history, with the numbers of r. code: as the use-case returns it. */
 void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_scan_report *r,

@@ -32,7 +32,7 @@ struct grouping {
 	bool with_mtime;
 	uint64_t *word; /* owned */
 	size_t n;
-	uint32_t *first_guest; /* owned; by domain: 0 none yet, VU_NONE several, else guest + 1 */
+	uint32_t first_guest; /* of a group: 0 none yet, VU_NONE several, else guest + 1 */
 	struct vu_groups out;
 	size_t n_member;
 	size_t cap_start;
@@ -160,11 +160,12 @@ bool vu_group_must_read(const struct vu_tree *t, const struct vu_inode *n)
 	return n->content == VU_NONE || !vu_attrs_at(t->attrs, n->attr)->full;
 }
 
-/* Notes in which guests of each domain the members are; true: there is an object among them. */
+/* Notes in which guests the members are; true: there is an object among them. */
 static bool note_guests(struct grouping *g, size_t from, size_t to)
 {
 	bool object = false;
 
+	g->first_guest = 0;
 	for (size_t i = from; i < to; i++) {
 		const struct vu_inode *n = inode_at(g, i);
 
@@ -172,9 +173,8 @@ static bool note_guests(struct grouping *g, size_t from, size_t to)
 			object = true;
 			continue;
 		}
-		uint32_t *f = &g->first_guest[g->env->guests[n->guest].domain];
-
-		*f = !*f || *f == n->guest + 1U ? n->guest + 1U : VU_NONE;
+		g->first_guest = !g->first_guest || g->first_guest == n->guest + 1U ? n->guest + 1U
+										    : VU_NONE;
 	}
 	return object;
 }
@@ -206,11 +206,13 @@ static void group_end(struct grouping *g, uint64_t files, uint64_t size)
 	g->out.bytes += files * size;
 }
 
-/* Members without a partner in their domain are left out. */
+/*
+ * Members without a partner in another guest are left out. One in another domain counts: it is read to
+ * be told that only the domain stands between.
+ */
 static bool has_partner(const struct grouping *g, const struct vu_inode *n, bool object)
 {
-	return object || n->flags & VU_INODE_OBJECT ||
-	       g->first_guest[g->env->guests[n->guest].domain] == VU_NONE;
+	return object || n->flags & VU_INODE_OBJECT || g->first_guest == VU_NONE;
 }
 
 /*
@@ -290,9 +292,6 @@ static int group_add(struct grouping *g, size_t from, size_t to)
 	if (r)
 		return r;
 	group_end(g, files, size);
-	for (size_t i = from; i < to; i++)
-		if (!(inode_at(g, i)->flags & VU_INODE_OBJECT))
-			g->first_guest[g->env->guests[inode_at(g, i)->guest].domain] = 0;
 	return 0;
 }
 
@@ -336,8 +335,7 @@ static int groups_make(struct grouping *g)
 	if (r)
 		return r;
 	g->out.member = malloc((g->n + 1) * sizeof(*g->out.member));
-	g->first_guest = calloc(g->env->n_guests + 1, sizeof(*g->first_guest));
-	if (!g->out.member || !g->first_guest)
+	if (!g->out.member)
 		return -ENOMEM;
 	sort_words(g->word, g->n, 56);
 	for (size_t i = 0, end; !r && i < g->n; i = end) {
@@ -355,7 +353,6 @@ int vu_group_run(const struct vu_walk_env *env, struct vu_tree *t, bool with_mti
 	int r = groups_make(&g);
 
 	free(g.word);
-	free(g.first_guest);
 	if (r)
 		vu_groups_done(&g.out);
 	else

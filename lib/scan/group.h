@@ -22,7 +22,7 @@ struct vu_groups {
 
 /*
  * Groups the private inodes whose skip is VU_SKIP_NONE, and the objects. Whoever has no partner in
- * another guest of its domain, nor an object, gets VU_SKIP_UNIQUE. Groups of which everything is
+ * another guest, nor an object, gets VU_SKIP_UNIQUE. Groups of which everything is
  * known already are left out. with_mtime: mtime belongs to the key. Returns 0 or -ENOMEM. One thread.
  */
 int vu_group_run(const struct vu_walk_env *env, struct vu_tree *t, bool with_mtime,

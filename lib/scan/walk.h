@@ -32,7 +32,6 @@ struct vu_walk_guest {
 	int root;			  /* descriptor of its root directory; O_PATH is enough */
 	const struct vu_exclude *exclude; /* or NULL: nothing is excluded */
 	const struct vu_inomap *objects; /* inode numbers of the objects on its fs, or NULL: none */
-	uint32_t domain;		 /* any number below the number of guests */
 	uint8_t fs;			 /* index of the file system */
 };
 

@@ -132,7 +132,7 @@ differ() {
 
 # Lines of lsattr begin with the flags.
 flagged() {
-	[[ $(lsattr -d -- "$1" 2>/dev/null | cut -d' ' -f1) == *i* ]]
+	[[ $(lsattr -d -- "$1" 2>/dev/null | head -n 1 | cut -d" " -f1) == *i* ]]
 }
 
 # How many immutable files there are below a directory. (Names of directories have lines of their own.)

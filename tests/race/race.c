@@ -47,7 +47,7 @@ struct racer {
 	long n;
 	struct state *want;	/* of each file */
 	struct state *original; /* of each file */
-	struct timespec mtime; /* of the original */
+	struct timespec mtime;	/* of the original */
 	unsigned long ops, refused, wrong;
 	unsigned seed;
 	unsigned long serial;
@@ -231,8 +231,9 @@ static const struct {
 	const char *name;
 	void (*fn)(struct racer *r, long i);
 } modes[] = {
-	{"write", op_write}, {"append", op_append}, {"truncate", op_truncate}, {"rename", op_rename},
-	{"chmod", op_chmod}, {"mmap", op_mmap},	    {"hold", op_hold},
+	{"write", op_write},   {"append", op_append}, {"truncate", op_truncate},
+	{"rename", op_rename}, {"chmod", op_chmod},   {"mmap", op_mmap},
+	{"hold", op_hold},
 };
 
 static void check(struct racer *r, long i)

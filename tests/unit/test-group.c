@@ -12,9 +12,9 @@
 #include "scan/group.h"
 
 static const struct vu_walk_guest guests[] = {
-	{.name = "a", .domain = 0},
-	{.name = "b", .domain = 0},
-	{.name = "c", .domain = 1},
+	{.name = "a"},
+	{.name = "b"},
+	{.name = "c"},
 };
 static const struct vu_walk_env env = {.guests = guests, .n_guests = 3};
 
@@ -51,22 +51,22 @@ static void partners(void **state)
 	(void)state;
 	struct vu_inode *a = add(t, 0, 100, 0), *b = add(t, 1, 100, 0);
 	struct vu_inode *other_owner = add(t, 1, 100, 5), *other_size = add(t, 1, 101, 0);
-	struct vu_inode *skipped = add(t, 1, 100, 0), *other_domain = add(t, 2, 100, 0);
+	struct vu_inode *skipped = add(t, 1, 100, 0), *third_guest = add(t, 2, 100, 0);
 	struct vu_inode *twin1 = add(t, 0, 7, 0), *twin2 = add(t, 0, 7, 0);
 
 	skipped->skip = VU_SKIP_EXCLUDED;
 	assert_int_equal(vu_group_run(&env, t, false, &g), 0);
 	assert_int_equal(g.n, 1);
-	assert_int_equal(g.start[1] - g.start[0], 2);
+	assert_int_equal(g.start[1] - g.start[0], 3);
 	assert_int_equal(g.member[0], 0);
 	assert_int_equal(g.member[1], 1);
-	assert_int_equal(g.n_files, 2);
-	assert_int_equal(g.bytes, 200);
+	assert_int_equal(g.n_files, 3);
+	assert_int_equal(g.bytes, 300);
 	assert_int_equal(a->skip, VU_SKIP_NONE);
 	assert_int_equal(b->skip, VU_SKIP_NONE);
 	assert_int_equal(other_owner->skip, VU_SKIP_UNIQUE);
 	assert_int_equal(other_size->skip, VU_SKIP_UNIQUE);
-	assert_int_equal(other_domain->skip, VU_SKIP_UNIQUE);
+	assert_int_equal(third_guest->skip, VU_SKIP_NONE);
 	assert_int_equal(skipped->skip, VU_SKIP_EXCLUDED);
 	assert_int_equal(twin1->skip, VU_SKIP_UNIQUE);
 	assert_int_equal(twin2->skip, VU_SKIP_UNIQUE);

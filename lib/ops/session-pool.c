@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The part of a session that refuses what is unsafe, and opens the pools of what is not. */
+#include <errno.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "fs/stat.h"
+#include "guest/procs.h"
+#include "ops/session.h"
+
+/* ---- trust ---- */
+
+static bool domain_trusted(const struct vu_config *c, const char *domain)
+{
+	for (char **d = c->trust_domains; d && *d; d++)
+		if (!strcmp(*d, domain))
+			return true;
+	return false;
+}
+
+int vu_session_check_trust(struct vu_session *s, bool trust_guests)
+{
+	_cleanup_free_ struct vu_procs_root *roots = calloc(s->guests.n + 1, sizeof(*roots));
+	_cleanup_free_ struct vu_procs_found *found = calloc(s->guests.n + 1, sizeof(*found));
+
+	if (!roots || !found)
+		return -ENOMEM;
+	if (trust_guests)
+		return 0;
+	for (size_t i = 0; i < s->guests.n; i++)
+		roots[i] = (struct vu_procs_root){.dev = s->guests.v[i].dev,
+						  .ino = s->guests.v[i].ino};
+	int r = vu_procs_scan(roots, s->guests.n, found);
+
+	if (r)
+		return vu_fail(s->ops, r, "cannot look at the processes of the guests", "/proc",
+			       NULL, NULL);
+	for (size_t i = 0; i < s->guests.n; i++) {
+		const struct vu_guest *g = &s->guests.v[i];
+		_cleanup_free_ char *why = NULL;
+
+		if (!found[i].capable_pid || !strcmp(g->path, "/") || g->trust ||
+		    domain_trusted(s->ops->config, g->domain))
+			continue;
+		if (asprintf(
+			    &why,
+			    "process %d (%s) in it could lift the immutable flag from files of other "
+			    "guests: it holds CAP_LINUX_IMMUTABLE in the host's user namespace",
+			    (int)found[i].capable_pid, found[i].capable_name) < 0)
+			return -ENOMEM;
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "refused for the guest", g->name, why,
+			"drop the capability from the guest (lxc.cap.drop = linux_immutable, "
+			"systemd-nspawn --drop-capability=CAP_LINUX_IMMUTABLE), stop the guest, or "
+			"say --trust-guests if one admin owns all of them");
+	}
+	return 0;
+}
+
+/* ---- pools ---- */
+
+static int refuse_fs(struct vu_session *s, const struct vu_session_fs *fs, const char *why,
+		     const char *todo)
+{
+	return vu_fail(s->ops, VU_OPS_REFUSED, "cannot unify on the file system", fs->mount.point,
+		       why, todo);
+}
+
+static const char *reflink_hint(const struct vu_session_fs *fs)
+{
+	return vu_mount_can_reflink(&fs->mount) ? "or use --mode=reflink, which saves disk only"
+						: "unify guests on ext4, XFS or btrfs";
+}
+
+static int open_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd, bool make)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = vu_pool_open(root_fd, make ? VU_POOL_CREATE : VU_POOL_LOOK, &fs->pool, &why);
+
+	switch (r) {
+	case 0:
+	case VU_POOL_MISSING:
+		return 0;
+	case VU_POOL_UNSUITABLE:
+		return refuse_fs(s, fs, why, reflink_hint(fs));
+	case VU_POOL_BUSY:
+		return vu_fail(s->ops, VU_OPS_LOCKED, "cannot work with the pool on",
+			       fs->mount.point, "another vunify works with it",
+			       "wait until it has ended");
+	default:
+		return vu_fail(s->ops,
+			       r > 0	      ? VU_OPS_REFUSED
+			       : r == -ENOSPC ? VU_OPS_NO_SPACE
+					      : r,
+			       "cannot open the pool on", fs->mount.point,
+			       why     ? why
+			       : r < 0 ? strerror(-r)
+				       : NULL,
+			       NULL);
+	}
+}
+
+/* What the pool of a file system can be for this guest of it. */
+static int check_root(struct vu_session *s, size_t guest)
+{
+	struct vu_session_fs *fs = &s->fs[s->guest_fs[guest]];
+	struct vu_stat st;
+	int r = vu_stat_fd(s->root_fds[guest], &st);
+
+	if (r)
+		return r;
+	if (st.attributes & STATX_ATTR_MOUNT_ROOT)
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "cannot unify the guest", s->guests.v[guest].name,
+			"its root is the mount point itself, so the pool would lie inside of the "
+			"guest",
+			"put the guests into directories of one file system");
+	if (fs->pool && vu_pool_dev(fs->pool) != st.version.dev)
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "cannot unify the guest", s->guests.v[guest].name,
+			"it is in another subvolume than the top of its mount, and hard links "
+			"do not cross subvolumes",
+			"put the guests into directories of one subvolume, or use "
+			"--mode=reflink, which saves disk only");
+	return 0;
+}
+
+int vu_session_open_pools(struct vu_session *s, bool make)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->guests.n; i++)
+		r = check_root(s, i);
+	for (size_t i = 0; !r && i < s->guests.n; i++) {
+		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
+
+		if (!fs->pool)
+			r = open_pool(s, fs, s->root_fds[i], make);
+		if (!r)
+			r = check_root(s, i);
+	}
+	return r;
+}
+
+int vu_session_lock_pools(struct vu_session *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->guests.n; i++) {
+		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
+
+		if (!fs->pool || fs->locked)
+			continue;
+		fs->pool = vu_pool_close(fs->pool);
+		r = open_pool(s, fs, s->root_fds[i], true);
+		fs->locked = !r;
+	}
+	return r;
+}
