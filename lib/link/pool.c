@@ -129,7 +129,7 @@ static int unsuitable(char **ret_why, const char *why)
 static int open_top(const struct vu_mount *m, const struct vu_stat *root, bool is_guest,
 		    int *ret_top, char **ret_why)
 {
-	_cleanup_fd_ int top = open(m->point, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_fd_ int top = open(m->point, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct vu_stat st;
 
 	if (top < 0)

@@ -227,53 +227,67 @@ static int finish_slot(struct chooser *c, const struct slot *s)
 }
 
 /*
- * Fills one slot from member[0 .. n-1], which is sorted by guest: of each guest the first inode that
- * is not planned yet. Marks what it took in done.
+ * The members of a class that one guest has, of which the first left are not planned yet. So a slot
+ * costs as much as there are guests, however many equal files a guest may hold.
  */
-static int fill_slot(struct chooser *c, struct slot *s, const uint32_t *member, uint32_t n,
-		     bool *done)
+struct run {
+	uint32_t guest;
+	uint32_t next; /* in member */
+	uint32_t end;
+};
+
+/* member[0 .. n-1] is sorted by guest. What only the catalog says is never linked, so left out. */
+static uint32_t make_runs(const struct chooser *c, uint32_t *member, uint32_t n, struct run *runs)
+{
+	uint32_t n_runs = 0, kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct vu_inode *m = vu_tree_inode(c->t, member[i]);
+
+		if (!(m->flags & VU_INODE_READ))
+			continue;
+		if (!n_runs || runs[n_runs - 1].guest != m->guest)
+			runs[n_runs++] = (struct run){.guest = m->guest, .next = kept, .end = kept};
+		member[kept++] = member[i];
+		runs[n_runs - 1].end++;
+	}
+	return n_runs;
+}
+
+/* Fills one slot: of each guest the first inode that is not planned yet. */
+static int fill_slot(struct chooser *c, struct slot *s, const uint32_t *member, struct run *runs,
+		     uint32_t n_runs)
 {
 	const struct vu_inode *o = s->object == VU_NONE ? NULL : vu_tree_inode(c->t, s->object);
-	uint32_t last_guest = VU_NONE, links = o ? o->n_links : 1;
-	int r = reserve((void **)&c->plan.targets, &c->cap_targets, c->plan.n_targets + n,
+	uint32_t links = o ? o->n_links : 1;
+	int r = reserve((void **)&c->plan.targets, &c->cap_targets, c->plan.n_targets + n_runs,
 			sizeof(*c->plan.targets));
 
 	if (r)
 		return r;
 	s->first = c->plan.n_targets;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct vu_inode *m = vu_tree_inode(c->t, member[i]);
+	for (uint32_t i = 0; i < n_runs; i++) {
+		if (runs[i].next == runs[i].end)
+			continue;
+		const struct vu_inode *m = vu_tree_inode(c->t, member[runs[i].next]);
 
-		/* what only the catalog says is never linked */
-		if (done[i] || !(m->flags & VU_INODE_READ) || m->guest == last_guest ||
-		    links + m->n_names > c->env->max_links)
+		if (links + m->n_names > c->env->max_links ||
+		    (o && c->env->guest_has && c->env->guest_has(c->env->arg, m->guest, o->ino)))
 			continue;
-		if (o && c->env->guest_has && c->env->guest_has(c->env->arg, m->guest, o->ino))
-			continue;
-		last_guest = m->guest;
 		links += m->n_names;
-		done[i] = true;
-		c->plan.targets[c->plan.n_targets++] = member[i];
+		c->plan.targets[c->plan.n_targets++] = member[runs[i].next++];
 	}
 	return finish_slot(c, s);
 }
 
 /* True while two guests have an inode left: only then a new slot can be filled. */
-static bool two_guests_left(const struct chooser *c, const uint32_t *member, uint32_t n,
-			    const bool *done)
+static bool two_guests_left(const struct run *runs, uint32_t n_runs)
 {
-	uint32_t guest = VU_NONE;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (done[i] || !(vu_tree_inode(c->t, member[i])->flags & VU_INODE_READ))
-			continue;
-		uint32_t g = vu_tree_inode(c->t, member[i])->guest;
-
-		if (guest != VU_NONE && guest != g)
-			return true;
-		guest = g;
-	}
-	return false;
+	for (uint32_t i = 0; i < n_runs && n < 2; i++)
+		n += runs[i].next < runs[i].end;
+	return n == 2;
 }
 
 static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
@@ -282,12 +296,15 @@ static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
 	const struct vu_attr *attr = vu_attrs_at(c->t->attrs, m->attr);
 	uint8_t fs = c->env->guest_fs[m->guest];
 	struct slot s = {0};
-	_cleanup_free_ bool *done = calloc(n, sizeof(*done));
+	_cleanup_free_ uint32_t *left = malloc(sizeof(*left) * n);
+	_cleanup_free_ struct run *runs = calloc(VU_MIN(n, c->env->guests->n) + 1, sizeof(*runs));
 
-	if (!done)
+	if (!left || !runs)
 		return -ENOMEM;
 	if (!attr->full)
 		return 0;
+	memcpy(left, member, sizeof(*left) * n);
+	uint32_t n_runs = make_runs(c, left, n, runs);
 	int r = vu_key_make(c->hash, c->env->guests->v[m->guest].domain,
 			    &vu_tree_content(c->t, m->content)->digest, m->size, attr,
 			    c->env->mtime_exact, m->mtime_ns, &s.key);
@@ -302,14 +319,14 @@ static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
 		s.key = *key;
 		s.object = c->object[i];
 		next_generation = key->generation + 1;
-		r = fill_slot(c, &s, member, n, done);
+		r = fill_slot(c, &s, left, runs, n_runs);
 	}
-	while (!r && two_guests_left(c, member, n, done)) {
+	while (!r && two_guests_left(runs, n_runs)) {
 		uint32_t before = c->plan.n_objects;
 
 		s.key.generation = next_generation++;
 		s.object = VU_NONE;
-		r = fill_slot(c, &s, member, n, done);
+		r = fill_slot(c, &s, left, runs, n_runs);
 		if (c->plan.n_objects == before)
 			break;
 	}

@@ -32,7 +32,7 @@
 #include "scan/entry.h"
 #include "scan/exclude.h"
 
-#define PARTNERS_MAX 16
+#define PARTNERS_MAX 6
 #define READ_BYTES ((size_t)128 << 10)
 
 struct asking {
