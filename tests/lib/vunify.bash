@@ -130,6 +130,11 @@ differ() {
 	[[ ! $1 -ef $2 ]] || die "$1 and $2 are one inode"
 }
 
+# A traced program cannot look for its own leaks.
+strace() {
+	ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" command strace "$@"
+}
+
 # Lines of lsattr begin with the flags.
 flagged() {
 	[[ $(lsattr -d -- "$1" 2>/dev/null | head -n 1 | cut -d" " -f1) == *i* ]]
