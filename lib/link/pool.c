@@ -511,3 +511,24 @@ int vu_pool_stage_fd(const struct vu_pool *p)
 {
 	return p->stage;
 }
+
+/* Removes what it can: a directory that is not empty stays, and so does all above it. */
+int vu_pool_dissolve(const struct vu_pool *p)
+{
+	char shard[3];
+
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(shard, sizeof(shard), "%02x", i);
+		unlinkat(p->objects, shard, AT_REMOVEDIR);
+	}
+	if (unlinkat(p->fd, "objects", AT_REMOVEDIR))
+		return errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
+	if (unlinkat(p->fd, "stage", AT_REMOVEDIR) || unlinkat(p->fd, "journal", 0))
+		return errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT ? 0 : -errno;
+	unlinkat(p->fd, "lock", 0);
+	_cleanup_fd_ int top = openat(p->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (top < 0 || unlinkat(top, POOL_DIR, AT_REMOVEDIR))
+		return errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
+	return 1;
+}

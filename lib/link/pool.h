@@ -85,6 +85,13 @@ int vu_pool_generation_next(const struct vu_pool *p, struct vu_key *key);
  */
 int vu_pool_needs_recovery(const struct vu_pool *p);
 
+/*
+ * Removes the pool from the disk, if it holds no object, nothing on its way and nothing rescued. It can
+ * only be closed afterwards. Returns 1 when it is gone, 0 when something is left, or a negative errno.
+ * Holds VU_POOL_CREATE's lock.
+ */
+int vu_pool_dissolve(const struct vu_pool *p);
+
 /* st_dev of the file system, and the mount point (borrowed). */
 uint64_t vu_pool_dev(const struct vu_pool *p);
 const char *vu_pool_mount_point(const struct vu_pool *p);

@@ -232,8 +232,9 @@ static void fill_env(struct vu_farm *f, unsigned flags)
 		.guests = f->walk_guests,
 		.n_guests = s->guests.n,
 		.jobs = vu_farm_jobs(c),
-		.max_depth = c->max_depth,
-		.max_files = c->max_files,
+		/* what looks for names of objects must miss none */
+		.max_depth = rules ? c->max_depth : UINT32_MAX,
+		.max_files = rules ? c->max_files : UINT64_MAX,
 		.min_size = rules ? c->min_size : 0,
 		.max_size = rules ? c->max_size : UINT64_MAX,
 		.granularity_ns = VU_WALK_GRANULARITY_NS,

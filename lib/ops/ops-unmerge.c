@@ -311,6 +311,14 @@ static int refresh_catalog(struct unmerge *u)
 	return r;
 }
 
+/* Pools that hold nothing any more leave no trace. What cannot be removed does no harm. */
+static void dissolve_pools(struct unmerge *u)
+{
+	for (size_t i = 0; i < u->session.n_fs; i++)
+		if (u->session.fs[i].pool)
+			vu_pool_dissolve(u->session.fs[i].pool);
+}
+
 static int open_all(struct unmerge *u)
 {
 	int r = read_operands(u);
@@ -346,6 +354,8 @@ static int unmerge(struct unmerge *u)
 	r = break_items(u);
 	vu_farm_close(&u->farm);
 	int c = refresh_catalog(u);
+
+	dissolve_pools(u);
 
 	return r ? r : c;
 }

@@ -61,9 +61,9 @@ BIG=usr/share/vu/big
 	vx 0 scan --json "$G"/g1 "$G"/g2 "$G"/g3
 	sync -f "$MNT"
 	after=$(df -B1 --output=used "$MNT" | tail -n 1)
-	pool=$(find "$MNT/.vunify" -type d | wc -l)
+	pool=$(find "$MNT/.vunify" -type d -printf '%b\n' | awk '{ s += $1 } END { print s * 512 }')
 	saved=$(sum_of saved_bytes)
-	real=$((before - after + pool * 4096))
+	real=$((before - after + pool))
 	((saved > 0 && real - saved < saved / 50 + 65536 && saved - real < saved / 50 + 65536)) ||
 		die "saved_bytes $saved, df says $real"
 }
