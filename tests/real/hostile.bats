@@ -29,7 +29,7 @@ setup_file() {
 	echo "$rc" >"$STATE/dry-rc"
 	((rc != 124)) || return 0
 	rc=0
-	timeout 100 strace -f -qq -y -o "$STATE/trace" -e trace=open,openat,openat2,open_by_handle_at \
+	timeout 100 strace -f --seccomp-bpf -qq -y -o "$STATE/trace" -e trace=open,openat,openat2,open_by_handle_at \
 		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan --json "$G/g1" "$G/g2" \
 		>"$STATE/run" 2>"$STATE/run-err" </dev/null 3>&- || rc=$?
 	echo "$rc" >"$STATE/run-rc"
@@ -200,7 +200,7 @@ why() {
 	touch -a -d @1500000000 "$MNT/outside/canary"
 	for _ in 1 2 3 4 5; do
 		rc=0
-		timeout 60 strace -f -qq -y -o "$STATE/trace2" -e trace=open,openat,openat2 \
+		timeout 60 strace -f --seccomp-bpf -qq -y -o "$STATE/trace2" -e trace=open,openat,openat2 \
 			"$VUNIFY" --config "$CONF" --catalog "$CAT" scan "$G/g1" "$G/g2" \
 			>"$STATE/out" 2>"$STATE/err" 3>&- || rc=$?
 		[[ $rc == [03] ]] || die "exit code $rc: $(tail -n 3 "$STATE/err")"
