@@ -45,7 +45,10 @@ struct known {
 struct scan {
 	const struct vu_procs_root *roots;
 	size_t n;
-	struct vu_procs_found *found;
+	struct vu_procs_found *found; /* borrowed; NULL: fn is called instead */
+	int (*fn)(void *arg, size_t root, int task_fd);
+	void *fn_arg;
+	bool told;	     /* fn was called for this process */
 	struct known *known; /* owned */
 	size_t n_known;
 	struct stat our_ns;
@@ -189,7 +192,21 @@ static void read_name(int task_fd, char name[VU_PROCS_NAME_MAX])
 	name[n > 0 ? n : 0] = 0;
 }
 
-/* Looks at one thread of pid. Returns 0 or a fatal negative errno; *ret_root may be NO_ROOT. */
+/* Is this thread the first of its root's that could lift the flag? Returns 0 or -ENOMEM. */
+static int judge(struct scan *s, struct vu_procs_found *found, int task_fd, pid_t pid)
+{
+	if (found->capable_pid)
+		return 0;
+	int r = is_capable(s, task_fd);
+
+	if (r == 1) {
+		found->capable_pid = pid;
+		read_name(task_fd, found->capable_name);
+	}
+	return r == -ENOMEM ? r : 0;
+}
+
+/* Looks at one thread of pid. Returns 0 or what ends the scan; *ret_root may be NO_ROOT. */
 static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid, size_t *ret_root)
 {
 	_cleanup_fd_ int task_fd = openat(tasks_fd, tid, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -201,14 +218,12 @@ static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
 	int r = root_of(s, root_fd, ret_root);
 
-	if (r || *ret_root == NO_ROOT || s->found[*ret_root].capable_pid)
+	if (r || *ret_root == NO_ROOT)
 		return r;
-	r = is_capable(s, task_fd);
-	if (r == 1) {
-		s->found[*ret_root].capable_pid = pid;
-		read_name(task_fd, s->found[*ret_root].capable_name);
-	}
-	return r == -ENOMEM ? r : 0;
+	if (s->found)
+		return judge(s, &s->found[*ret_root], task_fd, pid);
+	s->told = true;
+	return s->fn(s->fn_arg, *ret_root, task_fd);
 }
 
 /* Opens a directory below dirfd for reading. NULL with errno. */
@@ -240,12 +255,13 @@ static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 
 	if (!tasks)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
-	while (!r && (d = readdir(tasks))) {
+	s->told = false;
+	while (!r && !s->told && (d = readdir(tasks))) {
 		if (!is_number(d->d_name))
 			continue;
 		r = look_at_task(s, dirfd(tasks), d->d_name, (pid_t)atoi(pid), &root);
 		/* threads with roots of their own are rare: such a process may count twice */
-		if (!r && root != NO_ROOT && root != last) {
+		if (!r && s->found && root != NO_ROOT && root != last) {
 			s->found[root].n_processes++;
 			last = root;
 		}
@@ -253,24 +269,40 @@ static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 	return r;
 }
 
-int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_found *ret_found)
+static int look_at_all(struct scan *s)
 {
-	_cleanup_free_ struct vu_procs_found *found = calloc(n + 1, sizeof(*found));
-	struct scan s = {.roots = roots, .n = n, .found = found};
 	_cleanup_closedir_ DIR *proc = open_dir(AT_FDCWD, "/proc");
 	struct dirent *d;
 	int r = 0;
 
+	if (!proc || fstatat(dirfd(proc), "self/ns/user", &s->our_ns, 0))
+		return -errno;
+	while (!r && s->n && (d = readdir(proc)))
+		if (is_number(d->d_name))
+			r = look_at_process(s, dirfd(proc), d->d_name);
+	free(s->known);
+	free(s->status);
+	return r;
+}
+
+int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_found *ret_found)
+{
+	_cleanup_free_ struct vu_procs_found *found = calloc(n + 1, sizeof(*found));
+	struct scan s = {.roots = roots, .n = n, .found = found};
+
 	if (!found)
 		return -ENOMEM;
-	if (!proc || fstatat(dirfd(proc), "self/ns/user", &s.our_ns, 0))
-		return -errno;
-	while (!r && n && (d = readdir(proc)))
-		if (is_number(d->d_name))
-			r = look_at_process(&s, dirfd(proc), d->d_name);
-	free(s.known);
-	free(s.status);
+	int r = look_at_all(&s);
+
 	if (!r && n)
 		memcpy(ret_found, found, n * sizeof(*found));
 	return r;
+}
+
+int vu_procs_each(const struct vu_procs_root *roots, size_t n,
+		  int (*fn)(void *arg, size_t root, int task_fd), void *arg)
+{
+	struct scan s = {.roots = roots, .n = n, .fn = fn, .fn_arg = arg};
+
+	return look_at_all(&s);
 }

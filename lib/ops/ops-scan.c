@@ -15,7 +15,7 @@
 #include "base/stop.h"
 #include "db/catalog-run.h"
 #include "db/catalog-tree.h"
-#include "guest/procs.h"
+#include "guest/mapped.h"
 #include "link/linker.h"
 #include "link/recover.h"
 #include "link/reflink.h"
@@ -41,6 +41,7 @@ struct scan {
 	struct vu_content_stats content;
 	struct vu_linker_stats link;
 	struct vu_inomap *guest_objects; /* one for each guest: inodes of objects it has names of */
+	struct vu_mapped *mapped;	 /* one for each file system; NULL until it is asked for */
 	struct vu_run run;		 /* its row in the history */
 };
 
@@ -209,6 +210,36 @@ static int know_owners(struct scan *s)
 	return r;
 }
 
+/* A hint only: where it cannot be had, nothing counts as mapped. */
+static struct vu_mapped *count_mapped(const struct vu_session *ss)
+{
+	_cleanup_free_ struct vu_procs_root *roots = calloc(ss->guests.n + 1, sizeof(*roots));
+	struct vu_mapped *m = calloc(ss->n_fs + 1, sizeof(*m));
+
+	if (!roots || !m)
+		return m;
+	for (size_t i = 0; i < ss->guests.n; i++)
+		roots[i] = (struct vu_procs_root){.dev = ss->guests.v[i].dev,
+						  .ino = ss->guests.v[i].ino};
+	for (size_t i = 0; i < ss->n_fs; i++)
+		m[i].dev = ss->fs[i].mount.dev;
+	(void)vu_mapped_count(roots, ss->guests.n, m, ss->n_fs);
+	return m;
+}
+
+/* Asked first when there is an object to be made: only then /proc is read. */
+static uint32_t in_use(void *arg, const struct vu_inode *inode)
+{
+	struct scan *s = arg;
+	uint32_t n = 0;
+
+	if (!s->mapped)
+		s->mapped = count_mapped(&s->session);
+	if (!s->mapped || !vu_inomap_get(&s->mapped[inode->fs].count, inode->ino, &n))
+		return 0;
+	return n;
+}
+
 static int make_plan(struct scan *s)
 {
 	struct vu_choose_env env = {
@@ -218,6 +249,7 @@ static int make_plan(struct scan *s)
 		.mtime_exact = s->ops->config->mtime_exact,
 		.max_links = MAX_LINKS,
 		.guest_has = guest_has,
+		.in_use = in_use,
 		.arg = s,
 	};
 	int r = know_owners(s);
@@ -421,6 +453,9 @@ static void close_all(struct scan *s)
 	for (size_t i = 0; s->guest_objects && i < s->session.guests.n; i++)
 		vu_inomap_done(&s->guest_objects[i]);
 	free(s->guest_objects);
+	for (size_t i = 0; s->mapped && i < s->session.n_fs; i++)
+		vu_inomap_done(&s->mapped[i].count);
+	free(s->mapped);
 	vu_plan_done(&s->plan);
 	vu_farm_close(&s->farm);
 	vu_session_close(&s->session);

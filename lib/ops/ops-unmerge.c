@@ -27,6 +27,9 @@ struct inside {
 	char *rel;  /* owned; below the root */
 };
 
+/* The breaker's refusal, told apart from the codes of ops. */
+#define NO_SPACE 1000
+
 struct unmerge {
 	struct vu_ops *ops;
 	const struct vu_unmerge_options *o;
@@ -275,7 +278,9 @@ static int break_items(struct unmerge *u)
 
 	if (u->ops->progress)
 		vu_progress_begin(u->ops->progress, VU_PHASE_BREAK, u->n_paths, 0);
-	return vu_breaker_run(&env, u->items, u->n_items, &u->stats);
+	int r = vu_breaker_run(&env, u->items, u->n_items, &u->stats);
+
+	return r == VU_BREAK_NO_SPACE ? NO_SPACE : r;
 }
 
 static bool all_registered(const struct vu_guests *guests)
@@ -365,7 +370,7 @@ static int explain(struct unmerge *u, int r)
 	_cleanup_free_ char *why = NULL;
 
 	switch (r) {
-	case VU_BREAK_NO_SPACE:
+	case NO_SPACE:
 		if (asprintf(&why, "%llu MiB are needed, %llu MiB are free",
 			     (unsigned long long)(u->stats.needed_bytes >> 20) + 1,
 			     (unsigned long long)(u->stats.free_bytes >> 20)) < 0)

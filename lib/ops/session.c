@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,14 +193,15 @@ static int find_fs(struct vu_session *s, int root_fd, uint8_t *ret_fs)
 }
 
 /* A root that lies in another root would be two guests' at once. */
-static int check_nested(struct vu_session *s, const char *path)
+static int check_nested(struct vu_session *s, const struct vu_guests *guests, const char *path)
 {
-	for (size_t i = 0; i < s->guests.n; i++) {
-		const char *a = s->guests.v[i].path, *b = path;
+	for (size_t i = 0; i < guests->n; i++) {
+		const char *a = guests->v[i].path, *b = path;
 		size_t la = strlen(a), lb = strlen(b), n = la < lb ? la : lb;
 		const char *longer = la < lb ? b : a;
 
-		if (strncmp(a, b, n) || (longer[n] != '/' && strcmp(la < lb ? a : b, "/")))
+		if (!strcmp(a, b) || strncmp(a, b, n) ||
+		    (longer[n] != '/' && strcmp(la < lb ? a : b, "/")))
 			continue;
 		return vu_fail(s->ops, VU_OPS_REFUSED, "cannot take the root", path,
 			       "it lies in the root of another guest, or the other way round",
@@ -213,7 +215,7 @@ static int add_open(struct vu_session *s, struct vu_guest *g, int fd_consume)
 {
 	_cleanup_fd_ int fd = fd_consume;
 	uint8_t fs;
-	int r = check_nested(s, g->path);
+	int r = check_nested(s, &s->guests, g->path);
 
 	if (!r)
 		r = find_fs(s, fd, &fs);
@@ -332,6 +334,18 @@ static int make_guest(const struct vu_guests *known, int fd, const struct vu_sta
 	return 0;
 }
 
+/* What can never be a guest is refused before it is registered. */
+static int check_new(struct vu_session *s, const struct vu_guests *known, const struct vu_stat *st,
+		     const char *path)
+{
+	if (st->attributes & STATX_ATTR_MOUNT_ROOT && s->ops->config->mode == VU_MODE_LINK)
+		return vu_fail(s->ops, VU_OPS_REFUSED, "cannot take the root", path,
+			       "it is the mount point itself, so the pool would lie inside of the "
+			       "guest",
+			       "put the guests into directories of one file system");
+	return check_nested(s, known, path);
+}
+
 static int take_path(struct vu_session *s, struct vu_guests *known, const char *path,
 		     unsigned flags)
 {
@@ -348,6 +362,12 @@ static int take_path(struct vu_session *s, struct vu_guests *known, const char *
 		return 0;
 	int r = make_guest(known, fd, &st, real, &g, &is_new, &moved);
 
+	if (!r && is_new)
+		r = check_new(s, known, &st, real);
+	if (r > 0) {
+		vu_guest_done(&g);
+		return r;
+	}
 	if (!r && is_new && !(flags & VU_SESSION_REGISTER) && !(flags & VU_SESSION_NO_CATALOG)) {
 		vu_guest_done(&g);
 		return vu_fail(s->ops, VU_OPS_USAGE, "no such guest", path, "it is not registered",
@@ -444,6 +464,13 @@ int vu_session_make_guest(struct vu_session *s, const struct vu_guests *known, c
 			       "name the root directory of a guest");
 	int r = make_guest(known, fd, &st, real, ret, &is_new, &moved);
 
+	if (!r && is_new) {
+		r = check_new(s, known, &st, real);
+		if (r > 0)
+			vu_guest_done(ret);
+		if (r > 0)
+			return r;
+	}
 	return r ? vu_fail(s->ops, r, "cannot register the guest", root, NULL, NULL) : 0;
 }
 
