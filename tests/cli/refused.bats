@@ -173,3 +173,16 @@ sys.stdin.readline()' "$G/g2"
 	vu scan "$G"/g1 "$G"/g2 >"$STATE/out" 2>"$STATE/err" || rc=$?
 	((rc == 12)) || eq "$(stat -c %a "$MNT/.vunify")" 700 "mode of the pool after exit code $rc"
 }
+
+@test "a root inside a registered guest is refused, and not registered" {
+	vx 0 scan "$G"/g1 "$G"/g2
+	vx 12 scan "$G/g1/usr"
+	vx 12 guests add "$G/g1/usr"
+	vx 0 scan
+}
+
+@test "a mount point is refused, and not registered" {
+	vx 0 scan "$G"/g1 "$G"/g2
+	vx 12 scan "$MNT"
+	vx 0 scan
+}

@@ -182,3 +182,10 @@ all_private() {
 	as_before
 	all_private
 }
+
+@test "nothing named and no catalog: not set up" {
+	vx 0 scan "$G"/g1 "$G"/g2
+	rm -f "$CAT"*
+	vx 10 unmerge
+	has "$ERR" 'no guest is registered'
+}
