@@ -10,6 +10,7 @@
 #include "base/stop.h"
 #include "link/adopt.h"
 
+#define LOOK_NS UINT64_C(1000000000)
 #define MOMENT_NAMES 48 /* names moved in one moment, if not one inode has more */
 
 static bool must_stop(const struct vu_batch *b)
@@ -291,11 +292,12 @@ static int moment_for(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c
 {
 	struct chunk moved = {.tail = &moved.head};
 	struct vu_target *t;
-	int twin = -EBADF, r = vu_moment_begin(&b->run->moment, s->object), e;
+	int twin = -EBADF, e;
+	int r = s->object->lost ? -ESTALE : vu_moment_begin(&b->run->moment, s->object);
 
 	if (r)
 		return r;
-	r = s->object->lost ? -ESTALE : move_chunk(b, c, &moved, &twin);
+	r = move_chunk(b, c, &moved, &twin);
 	e = vu_moment_end(&b->run->moment, s->object, twin);
 	while ((t = moved.head)) {
 		moved.head = t->next;
@@ -320,7 +322,8 @@ static int close_slot(struct vu_batch *b, struct vu_linkslot *s)
 			s->n_linked = 1;
 		r = r == -EBUSY ? 0 : r;
 	}
-	if (s->n_linked) {
+	/* a moment changes the times also when nothing was linked in it */
+	if (s->n_linked || (!s->adopted && s->object->ended_ns)) {
 		vu_adopt_record(b->run, s);
 		if (s->adopted)
 			__atomic_fetch_add(&b->run->stats->objects_new, 1, __ATOMIC_RELAXED);
@@ -346,8 +349,10 @@ static int next_generation(struct vu_batch *b, struct vu_linkslot *s, struct chu
 	r = vu_adopt_open(b->run, pool_of(b), inode, &fd, &key, &o, &err);
 	vu_close_p(&fd);
 	/* the others are opened anew: their temporary names are meant for the old object */
-	if (t->next)
+	if (t->next) {
 		s->next = t->next->at;
+		s->tmp = t->next->tmp;
+	}
 	drop_chunk(b, c, 0);
 	if (r) {
 		if (r > 0)
@@ -367,6 +372,19 @@ static int next_generation(struct vu_batch *b, struct vu_linkslot *s, struct chu
 	return r ? r : vu_pool_sync(pool_of(b));
 }
 
+/* A batch may take longer than the kernel lets somebody wait for a lease. */
+static void look_at_objects(struct vu_batch *b)
+{
+	uint64_t now = vu_moment_now();
+
+	if (now < b->looked_ns + LOOK_NS)
+		return;
+	for (uint32_t i = 0; i < b->opened; i++)
+		if (b->slots[i].object)
+			vu_moment_look(&b->run->moment, b->slots[i].object);
+	b->looked_ns = now;
+}
+
 static int link_slot(struct vu_batch *b, struct vu_linkslot *s)
 {
 	int r = 0;
@@ -374,6 +392,7 @@ static int link_slot(struct vu_batch *b, struct vu_linkslot *s)
 	while (!r && s->object && s->next < s->end && !must_stop(b)) {
 		struct chunk c = {.tail = &c.head};
 
+		look_at_objects(b);
 		r = fill(b, s, &c);
 		if (!r && c.head)
 			r = moment_for(b, s, &c);
@@ -399,6 +418,7 @@ int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 		return r;
 	for (; !r && opened < n && !must_stop(b); opened++)
 		r = open_slot(b, &b->slots[opened], &plan->objects[objects[opened]]);
+	b->opened = opened;
 	if (!r)
 		r = write_intents(b, opened);
 	for (uint32_t i = 0; !r && i < opened && !must_stop(b); i++)

@@ -16,6 +16,8 @@ struct vu_batch {
 	struct vu_dirs dirs;
 	struct vu_reaper reaper;
 	struct vu_linkslot *slots; /* owned; max_objects */
+	uint32_t opened;	   /* of them, in this batch */
+	uint64_t looked_ns;	   /* when its objects were last looked at */
 	/* of the file system at work */
 	uint16_t fs;
 	bool open;

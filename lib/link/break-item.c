@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/beneath.h"
 #include "fs/copy.h"
 #include "fs/exchange.h"
 #include "fs/lease.h"
 #include "fs/xattr.h"
 #include "link/dirs.h"
+#include "link/interrupt.h"
 #include "link/swap.h"
 
 VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
@@ -129,7 +131,7 @@ int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct v
 	struct vu_attr attr;
 	struct vu_stat st;
 
-	*w = (struct vu_breaking_item){.it = it};
+	*w = (struct vu_breaking_item){.it = it, .copy_fd = -EBADF};
 	if (share_object(w, others, n))
 		return 0;
 	_cleanup_fd_ int fd = vu_pool_object_open(pool_of(b), &it->key);
@@ -222,8 +224,17 @@ static int drop_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	char tmp[48];
 
 	for (uint32_t k = 0; k < w->n_tmp; k++) {
+		struct vu_stat st;
+
 		tmp_of(b, w->tmp + k, tmp);
-		if (unlinkat(b->stage, tmp, 0) && errno != ENOENT)
+		int r = vu_stat_at(b->stage, tmp, &st);
+
+		/* a guest's file that could not be put back may be there: that is for recovery */
+		if (!r && w->copy_ino && st.version.ino != w->copy_ino)
+			r = -ESTALE;
+		if (!r && unlinkat(b->stage, tmp, 0))
+			r = -errno;
+		if (r && r != -ENOENT)
 			b->unsettled = true;
 	}
 	w->n_tmp = 0;
@@ -308,8 +319,14 @@ static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, con
 	_cleanup_free_ char *path = NULL;
 	int r = vu_swap_back(b->stage, tmp, dir, base, newest, w->copy_ino);
 
+	if (!r && unlinkat(b->stage, tmp, 0))
+		return -errno;
+	/* who was about to write to the copy starts anew, and finds the newest at the path */
+	for (int i = 0; !r && w->copy_fd >= 0 && i < 10 && !vu_lease_quiet(w->copy_fd); i++)
+		if (vu_interrupt_waiters(w->copy_ino) <= 0)
+			break;
 	if (!r)
-		return unlinkat(b->stage, tmp, 0) ? -errno : 0;
+		return 0;
 	if (r > 0)
 		r = vu_pool_rescue(pool_of(b), b->stage, tmp, &path);
 	if (r) {
@@ -358,13 +375,28 @@ static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uin
 	return r;
 }
 
+/* The copy, if it is the object's equal still: xattrs can be restored from it. */
+static int twin_of(const struct vu_breaking *b, const struct vu_breaking_item *w)
+{
+	struct vu_object as = *w->object;
+
+	as.fd = w->copy_fd;
+	return as.fd >= 0 && vu_object_holds(&b->moment, &as) == 1 ? as.fd : -EBADF;
+}
+
 static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
 		    bool *moved)
 {
 	int r = vu_moment_begin(&b->moment, w->object), e, first = 0;
+	char tmp[48];
 
 	if (r)
 		return r;
+	/* until all is in its place nobody writes to the copy: it may have to give way again */
+	tmp_of(b, w->tmp, tmp);
+	_cleanup_fd_ int copy = vu_regular_open(b->stage, tmp, NULL);
+
+	w->copy_fd = copy >= 0 && !vu_lease_take(copy) ? copy : -EBADF;
 	for (uint32_t k = 0; k < w->it->n_paths; k++) {
 		r = move_one(b, w, k);
 		moved[k] = r > 0;
@@ -374,7 +406,8 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 		if (is_fatal(r))
 			break;
 	}
-	e = vu_moment_end(&b->moment, w->object, -EBADF);
+	e = vu_moment_end(&b->moment, w->object, twin_of(b, w));
+	w->copy_fd = -EBADF;
 	return e ? e : first;
 }
 
@@ -423,6 +456,8 @@ static int by_giving(struct vu_breaking *b, struct vu_breaking_item *w)
 	if (st.n_links != w->it->n_paths + 1)
 		return 1;
 	r = vu_moment_begin(&b->moment, w->object);
+	if (r == -ESTALE) /* whoever writes to it is of the guest that gets it */
+		r = vu_moment_begin(&b->moment, w->object);
 	if (r)
 		return r;
 	r = vu_stat_fd(w->object->fd, &st);

@@ -26,6 +26,7 @@ struct vu_breaking_item {
 	uint32_t n_links;
 	uint64_t size;
 	uint64_t copy_ino; /* 0: no copy */
+	int copy_fd;	   /* borrowed, during its moment: the copy with a lease, or -EBADF */
 	uint64_t tmp;	   /* number of the first temporary name */
 	uint32_t n_tmp;	   /* temporary names that exist */
 };

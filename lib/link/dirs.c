@@ -122,6 +122,7 @@ void vu_touched_init(struct vu_touched *t)
 void vu_touched_done(struct vu_touched *t)
 {
 	pthread_mutex_destroy(&t->lock);
+	vu_inomap_done(&t->index);
 	free(t->v);
 	*t = (struct vu_touched){0};
 }
@@ -141,8 +142,17 @@ static int add_locked(struct vu_touched *t, struct vu_dir *d, const struct vu_di
 		t->v = v;
 		t->cap = cap;
 	}
-	if (!vu_stat_fd(h->fd, &st) && st.version.mtime_ns == d->mtime_ns)
-		t->v[t->n++] = (struct vu_touched_dir){h->dir, st.version.mtime_ns};
+	if (!vu_stat_fd(h->fd, &st) && st.version.mtime_ns == d->mtime_ns) {
+		int r = vu_inomap_set(&t->index, h->dir + UINT64_C(1), (uint32_t)t->n);
+
+		if (r)
+			return r;
+		t->v[t->n++] = (struct vu_touched_dir){
+			.dir = h->dir,
+			.mtime_ns = st.version.mtime_ns,
+			.left_ns = st.version.mtime_ns,
+		};
+	}
 	__atomic_fetch_or(&d->flags, VU_DIR_TOUCHED, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -158,6 +168,34 @@ int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_d
 
 	pthread_mutex_unlock(&t->lock);
 	return r;
+}
+
+static struct vu_touched_dir *find(const struct vu_touched *t, const struct vu_dirh *h)
+{
+	uint32_t i;
+
+	return vu_inomap_get(&t->index, h->dir + UINT64_C(1), &i) ? &t->v[i] : NULL;
+}
+
+void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h)
+{
+	struct vu_stat st;
+
+	pthread_mutex_lock(&t->lock);
+	struct vu_touched_dir *d = find(t, h);
+
+	if (d && (vu_stat_fd(h->fd, &st) || st.version.mtime_ns != d->left_ns))
+		d->foreign = true;
+}
+
+void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h)
+{
+	struct vu_touched_dir *d = find(t, h);
+	struct vu_stat st;
+
+	if (d && !vu_stat_fd(h->fd, &st))
+		d->left_ns = st.version.mtime_ns;
+	pthread_mutex_unlock(&t->lock);
 }
 
 static int by_dir(const void *a, const void *b)
@@ -180,6 +218,10 @@ void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
 			{.tv_nsec = UTIME_OMIT},
 			{.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000},
 		};
+		struct vu_stat st;
+
+		if (t->v[i].foreign)
+			continue;
 		_cleanup_fd_ int fd =
 			open_dir(&c, t->v[i].dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 
@@ -187,7 +229,7 @@ void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
 			times[1].tv_nsec += 1000000000;
 			times[1].tv_sec--;
 		}
-		if (fd >= 0)
+		if (fd >= 0 && !vu_stat_fd(fd, &st) && st.version.mtime_ns == t->v[i].left_ns)
 			futimens(fd, times);
 	}
 	t->n = 0;

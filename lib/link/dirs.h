@@ -7,9 +7,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/inomap.h"
 #include "model/tree.h"
 
 /* An open directory (O_PATH), counted; shared by threads. */
@@ -49,9 +51,12 @@ struct vu_touched {
 	pthread_mutex_t lock;
 	struct vu_touched_dir {
 		uint32_t dir;
-		uint64_t mtime_ns;
-	} * v; /* owned */
+		uint64_t mtime_ns; /* to be put back */
+		uint64_t left_ns;  /* the mtime that the last exchange has left */
+		bool foreign;	   /* the guest changed it in between: it keeps its new mtime */
+	} * v;			   /* owned */
 	size_t n, cap;
+	struct vu_inomap index; /* number of the directory -> index in v */
 };
 
 void vu_touched_init(struct vu_touched *t);
@@ -63,6 +68,14 @@ void vu_touched_done(struct vu_touched *t);
  */
 int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_dirh *h);
 
-/* Puts all mtimes back, in the order of the tree. Directories that are gone are left out. */
+/*
+ * Around each exchange of a name in the directory: notices whether somebody else has changed it since
+ * the exchange before. No other exchange of the run happens in between (the kernel allows one at a time
+ * anyway).
+ */
+void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h);
+void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h);
+
+/* Puts all mtimes back where the guest has changed nothing, in the order of the tree. Directories that are gone are left out. */
 void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
 			const struct vu_guests *guests, const int *root_fds);

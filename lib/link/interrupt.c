@@ -32,7 +32,8 @@
 
 #include "base/cleanup.h"
 
-#define STOP_TRIES 400 /* of 50 microseconds: how long a thread may take to stop */
+#define STOP_TRIES 400	  /* of 50 microseconds: how long a thread may take to stop */
+#define PTRACE_TRIES 4000 /* the same: one that stops later stays so until this thread ends */
 
 static void nap(void)
 {
@@ -79,7 +80,7 @@ static bool by_ptrace(pid_t tid)
 		return errno == ESRCH; /* it is gone: as good */
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return errno == ESRCH;
-	for (int i = 0; i < STOP_TRIES && !w; i++) {
+	for (int i = 0; i < PTRACE_TRIES && !w; i++) {
 		w = waitpid(tid, &status, __WALL | WNOHANG);
 		if (!w)
 			nap();

@@ -168,6 +168,21 @@ static void rearm(struct vu_moment_env *env, struct vu_object *o)
 	o->lost = true;
 }
 
+/*
+ * Between moments somebody came to wait. Were it long ago, the kernel has let him in by now
+ * (lease-break-time), and he may be gone again: then only the times tell.
+ */
+static void disturbed(struct vu_moment_env *env, struct vu_object *o)
+{
+	rearm(env, o);
+	if (o->lost || vu_object_holds(env, o))
+		return;
+	o->lost = true;
+	vu_moment_tell(env, VU_EVENT_DAMAGE, o, 0,
+		       "somebody got this object open for writing, and changed it: run `vunify "
+		       "verify` and recover");
+}
+
 /* ---- objects ---- */
 
 int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
@@ -207,7 +222,7 @@ static void let_go(struct vu_moment_env *env, struct vu_object *o)
 		nap_ns(o->ended_ns + VU_COOL_DOWN_NS - now);
 	if (!vu_iattr_get(o->fd, &flags) && (flags & FS_IMMUTABLE_FL) && !o->lost &&
 	    !vu_lease_quiet(o->fd))
-		rearm(env, o);
+		disturbed(env, o);
 }
 
 struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o)
@@ -339,13 +354,28 @@ static int restore(const struct vu_moment_env *env, struct vu_object *o, int twi
 
 /* ---- moments ---- */
 
+void vu_moment_look(struct vu_moment_env *env, struct vu_object *o)
+{
+	if (pthread_mutex_trylock(&o->lock))
+		return;
+	if (!o->lost && vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS && !vu_lease_quiet(o->fd))
+		disturbed(env, o);
+	pthread_mutex_unlock(&o->lock);
+}
+
 int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o)
 {
 	pthread_mutex_lock(&o->lock);
-	if (!o->lost && !vu_lease_quiet(o->fd))
-		rearm(env, o);
-	int r = vu_iattr_set_immutable(o->fd, false);
+	bool was_lost = o->lost;
+	int r = 0;
 
+	if (!was_lost && !vu_lease_quiet(o->fd))
+		disturbed(env, o);
+	/* with a writer about, the flag is the last thing that may hold him off */
+	if (o->lost && !was_lost)
+		r = -ESTALE;
+	if (!r)
+		r = vu_iattr_set_immutable(o->fd, false);
 	if (r) {
 		pthread_mutex_unlock(&o->lock);
 		return r;
@@ -385,7 +415,7 @@ static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
 
 	if (holds)
 		return holds < 0 ? holds : 0;
-	for (int i = 0; !r && !holds && !failed && i < REPAIRS_MAX; i++) {
+	for (int i = 0; !r && !holds && !failed && !o->lost && i < REPAIRS_MAX; i++) {
 		r = vu_iattr_set_immutable(o->fd, false);
 		if (r)
 			break;

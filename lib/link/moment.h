@@ -93,7 +93,8 @@ int vu_object_holds(const struct vu_moment_env *env, const struct vu_object *o);
 
 /*
  * Begins a moment: locks the object, sees to it that nobody waits for the lease, takes the flag off.
- * Returns 0, or a negative errno with the object unlocked and unchanged.
+ * Returns 0; -ESTALE when the object is found lost just now (once; whoever must, may ask again); or a
+ * negative errno; then with the object unlocked and unchanged.
  */
 int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o);
 
@@ -109,6 +110,13 @@ int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin);
  * is let in. Only the caller may have a reference that matters.
  */
 void vu_moment_end_private(struct vu_object *o);
+
+/*
+ * Between moments: has somebody come to wait who was on his way since the last one? He is interrupted.
+ * To be called now and then while an object is held, well within lease-break-time, after which the
+ * kernel would let him in. Costs nearly nothing.
+ */
+void vu_moment_look(struct vu_moment_env *env, struct vu_object *o);
 
 /*
  * The flag is on and the lease is being broken: interrupts whoever waits, and takes the lease anew.

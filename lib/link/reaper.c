@@ -29,13 +29,20 @@ static void wait_until(uint64_t due_ns)
 		;
 }
 
+/* Has it all that the object has too? */
+static bool is_twin(const struct vu_target *t)
+{
+	return vu_target_attr_holds(t->run, t->fd, vu_tree_inode(t->run->env->tree, t->inode)) > 0;
+}
+
 /* Nobody writes to it, nobody changed it, nobody gave it another name. */
 static bool is_superfluous(const struct vu_target *t)
 {
 	struct vu_stat st;
 
+	/* not only the ctime: before Linux 6.13 it stands still for some milliseconds */
 	return !vu_stat_fd(t->fd, &st) && st.version.ctime_ns == t->ctime_ns &&
-	       st.n_links == t->n && vu_lease_quiet(t->fd);
+	       st.n_links == t->n && is_twin(t) && vu_lease_quiet(t->fd);
 }
 
 static void record(struct vu_target *t)
@@ -87,17 +94,32 @@ static void put_away(struct vu_target *t)
 	record(t);
 }
 
+/*
+ * -ESTALE: a writer has the object open, whom only the flag holds off (where the flag does that): it
+ * may not be taken off.
+ */
+static int begin_back(struct vu_target *t)
+{
+	struct vu_object *o = t->object;
+	bool may = vu_pool_slip_writes(o->pool);
+	int r = o->lost && !may ? -ESTALE : vu_moment_begin(&t->run->moment, o);
+
+	return r == -ESTALE && may ? vu_moment_begin(&t->run->moment, o) : r;
+}
+
 static void put_back(struct vu_target *t)
 {
 	struct vu_linkrun *run = t->run;
 	bool quiet = vu_lease_quiet(t->fd);
-	int r = vu_moment_begin(&run->moment, t->object), e = 0;
+	int e = 0, r = begin_back(t);
 
 	if (!r) {
 		r = vu_target_back(t);
-		e = vu_moment_end(&run->moment, t->object, t->fd);
+		e = vu_moment_end(&run->moment, t->object, is_twin(t) ? t->fd : -EBADF);
 	}
-	if (r || e) {
+	if (r == -ESTALE) {
+		run->unsettled = true; /* it waits in the stage for recovery */
+	} else if (r || e) {
 		run->unsettled = true;
 		run->error = run->error ? run->error : e ? e : r;
 	} else {

@@ -91,6 +91,13 @@ static int rescue(struct leftover *l)
 	return 0;
 }
 
+/* Its object has a writer, or is damaged: that was told. */
+static int leave(struct leftover *l)
+{
+	l->c->stats->left++;
+	return 0;
+}
+
 /* Another name of an object: taken away in a moment. */
 static int remove_object_name(struct leftover *l, const struct vu_key *key)
 {
@@ -104,8 +111,7 @@ static int remove_object_name(struct leftover *l, const struct vu_key *key)
 		/* damaged or busy; told already. Without a flag the name can go at once. */
 		if (!unlinkat(l->dir, l->name, 0))
 			return count_removed(l, "a temporary name of an object: removed");
-		l->c->stats->left++;
-		return 0;
+		return leave(l);
 	}
 	if (r)
 		return r;
@@ -116,6 +122,8 @@ static int remove_object_name(struct leftover *l, const struct vu_key *key)
 		r = r ? r : e;
 	}
 	vu_object_unref(&l->c->moment, o);
+	if (r == -ESTALE)
+		return leave(l);
 	return r ? r : count_removed(l, "a temporary name of an object: removed");
 }
 
@@ -145,7 +153,7 @@ static int restore_over_object(struct leftover *l, struct vu_object *o)
 		return count_restored(l);
 	r = vu_moment_begin(&l->c->moment, o);
 	if (r)
-		return r;
+		return r == -ESTALE ? leave(l) : r;
 	r = exchange_back(l);
 	e = vu_moment_end(&l->c->moment, o, -EBADF);
 	return r ? r : e;
@@ -246,7 +254,7 @@ static int settle_link(struct leftover *l)
 
 	if (r > 0) {
 		/* the object is damaged, or nobody's any more */
-		if (l->at_path && l->at_path != l->in->object_ino)
+		if (l->at_path != l->in->object_ino)
 			return rescue(l);
 		l->c->stats->left++;
 		vu_recover_tell(
@@ -262,16 +270,42 @@ static int settle_link(struct leftover *l)
 	return r;
 }
 
+/* The copy that was at the path is in the stage now. The guest may have written to it since. */
+static int drop_or_rescue_copy(struct leftover *l)
+{
+	struct vu_object *o = NULL;
+	int r = vu_stat_at(l->dir, l->name, &l->st), equal = 0;
+
+	if (!r)
+		r = vu_recover_object_open(l->c, &l->in->key, &o);
+	if (r < 0)
+		return r;
+	if (o && l->st.n_links == names_in_stage(l))
+		equal = equals_object(l, o);
+	vu_object_unref(&l->c->moment, o);
+	if (equal < 0)
+		return equal;
+	return equal ? remove_plain(l, "a private copy that was not needed: removed") : rescue(l);
+}
+
+/* Something of the guest's came out when the copy was put to the path: it is the newer one there. */
+static int restore_over_copy(struct leftover *l)
+{
+	if (l->c->env->dry_run)
+		return count_restored(l);
+	int r = vu_swap_back(l->dir, l->name, l->parent, l->base, l->st.version.ino, l->at_path);
+
+	if (r)
+		return r > 0 ? rescue(l) : r;
+	count_restored(l);
+	return drop_or_rescue_copy(l);
+}
+
 static int settle_copy(struct leftover *l)
 {
 	if (l->st.version.ino == l->in->ino)
 		return remove_plain(l, "a private copy that was not needed: removed");
-	if (l->at_path == l->in->ino) {
-		int r = l->c->env->dry_run ? count_restored(l) : exchange_back(l);
-
-		return r;
-	}
-	return rescue(l);
+	return l->at_path == l->in->ino ? restore_over_copy(l) : rescue(l);
 }
 
 static int settle(struct leftover *l)

@@ -20,6 +20,7 @@
 #include <linux/stat.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -79,6 +80,8 @@ static int reflag(struct vu_recover *c, const struct vu_key *key, int fd)
 	c->stats->reflagged++;
 	vu_recover_tell(c, VU_EVENT_RECOVER, key, NULL, 0,
 			"the object got its immutable flag again");
+	if (!c->env->dry_run) /* those between the permission check and the lease */
+		nanosleep(&(struct timespec){.tv_nsec = VU_COOL_DOWN_NS}, NULL);
 	if (!c->env->dry_run && !vu_lease_quiet(fd)) {
 		/* who waits passed the permission check before: he starts anew and meets the flag */
 		struct vu_object o = {.pool = c->pool, .key = *key, .fd = fd};

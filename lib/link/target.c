@@ -257,25 +257,31 @@ static void tell_rescued(struct vu_target *t, const char *tmp)
 	vu_moment_emit(&t->run->moment, &e);
 }
 
-/* Is this the inode that was moved, with the content that the object has too? */
-static bool is_spare(const struct vu_target *t, uint64_t ino)
+/* Is at tmp the inode that was moved, with the content that the object has too? */
+static bool is_spare(const struct vu_target *t, const char *tmp)
 {
 	const struct vu_inode *n = vu_tree_inode(t->run->env->tree, t->inode);
 	struct vu_stat st;
 
-	return ino == t->ino && vu_lease_quiet(t->fd) && !vu_stat_fd(t->fd, &st) &&
-	       st.version.size == n->size && st.version.mtime_ns == n->mtime_ns;
+	return !vu_stat_at(t->stage, tmp, &st) && st.version.ino == t->ino &&
+	       vu_lease_quiet(t->fd) && !vu_stat_fd(t->fd, &st) && st.version.size == n->size &&
+	       st.version.mtime_ns == n->mtime_ns;
 }
 
-/* The temporary name holds the newest state of path k (inode newest), and the path the object. */
-static int back_one(struct vu_target *t, uint32_t k, uint64_t newest)
+/* The temporary name holds the newest state of path k, and the path the object. */
+static int back_one(struct vu_target *t, uint32_t k)
 {
 	char tmp[VU_TMP_MAX];
+	struct vu_stat st;
 
 	tmp_of(t, k, tmp);
-	int r = vu_swap_back(t->stage, tmp, t->names[k].dir->fd, name_text(t, k), newest,
-			     t->object->ino);
+	int r = vu_stat_at(t->stage, tmp, &st);
 
+	vu_touched_begin(&t->run->touched, t->names[k].dir);
+	if (!r)
+		r = vu_swap_back(t->stage, tmp, t->names[k].dir->fd, name_text(t, k),
+				 st.version.ino, t->object->ino);
+	vu_touched_end(&t->run->touched, t->names[k].dir);
 	if (r < 0) {
 		t->run->unsettled = true;
 		return r;
@@ -285,11 +291,14 @@ static int back_one(struct vu_target *t, uint32_t k, uint64_t newest)
 	 * The guest removed the object's name there (then the newest state is to be gone), or renamed
 	 * it (then this content is missing there).
 	 */
-	if (r == VU_SWAP_RESTLESS || (r == VU_SWAP_GONE && !is_spare(t, newest))) {
+	if (r == VU_SWAP_RESTLESS || (r == VU_SWAP_GONE && !is_spare(t, tmp))) {
 		tell_rescued(t, tmp);
 		return 0;
 	}
-	return unlinkat(t->stage, tmp, 0) ? -errno : 0;
+	if (!unlinkat(t->stage, tmp, 0))
+		return 0;
+	t->run->unsettled = true;
+	return -errno;
 }
 
 int vu_target_back(struct vu_target *t)
@@ -297,7 +306,7 @@ int vu_target_back(struct vu_target *t)
 	int r = 0;
 
 	for (uint32_t k = t->n; k-- > 0;) {
-		int s = t->names[k].moved ? back_one(t, k, t->ino) : 0;
+		int s = t->names[k].moved ? back_one(t, k) : 0;
 
 		r = r ? r : s;
 	}
@@ -327,8 +336,10 @@ static int move_one(struct vu_target *t, uint32_t k)
 		return r;
 	if (!vu_lease_quiet(t->fd))
 		r = -EAGAIN;
+	vu_touched_begin(&t->run->touched, t->names[k].dir);
 	if (!r)
 		r = vu_exchange(t->stage, tmp, t->names[k].dir->fd, name_text(t, k));
+	vu_touched_end(&t->run->touched, t->names[k].dir);
 	if (r) {
 		if (unlinkat(t->stage, tmp, 0))
 			t->run->unsettled = true;
@@ -346,7 +357,7 @@ static int move_one(struct vu_target *t, uint32_t k)
 	}
 	if (st.version.ino == t->ino)
 		return vu_lease_quiet(t->fd) ? -ESTALE : -EAGAIN; /* put back with the others */
-	r = back_one(t, k, st.version.ino);
+	r = back_one(t, k);
 	return r ? r : -ESTALE;
 }
 
