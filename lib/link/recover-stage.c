@@ -26,11 +26,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "fs/beneath.h"
 #include "fs/copy.h"
+#include "fs/iattr.h"
 #include "fs/lease.h"
 #include "link/dirs.h"
 #include "link/recover-int.h"
@@ -74,6 +76,19 @@ static int remove_plain(struct leftover *l, const char *text)
 	if (!l->c->env->dry_run && unlinkat(l->dir, l->name, 0))
 		return -errno;
 	return count_removed(l, text);
+}
+
+/* A file of link/probe.c: the run may have been killed while it was immutable. */
+static int remove_probe(struct leftover *l)
+{
+	if (!l->c->env->dry_run && S_ISREG(l->st.mode)) {
+		_cleanup_fd_ int fd = vu_regular_open(l->dir, l->name, NULL);
+		int r = fd < 0 ? fd : vu_iattr_set_immutable(fd, false);
+
+		if (r)
+			return r;
+	}
+	return remove_plain(l, "an unfinished file: removed");
 }
 
 static int rescue(struct leftover *l)
@@ -324,7 +339,9 @@ static int settle(struct leftover *l)
 		if (l->st.n_links > 1)
 			return remove_plain(l, "a temporary name of a guest's file: removed");
 	}
-	if (!strncmp(l->name, "p-", 2) || (!l->in && !strncmp(l->name, "c-", 2)))
+	if (!strncmp(l->name, "p-", 2))
+		return remove_probe(l);
+	if (!l->in && !strncmp(l->name, "c-", 2))
 		return remove_plain(l, "an unfinished file: removed");
 	if (!l->in)
 		return rescue(l);
