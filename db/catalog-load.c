@@ -237,7 +237,7 @@ static int load_inode(struct load *l, sqlite3_stmt *s)
 	n->size = vu_sql_column(s, 1, INT64_MAX, &ok);
 	n->mtime_ns = (uint64_t)sqlite3_column_int64(s, 2);
 	n->ctime_ns = (uint64_t)sqlite3_column_int64(s, 3);
-	n->n_links = (uint32_t)vu_sql_column(s, 6, UINT32_MAX, &ok);
+	n->n_links = vu_tree_links((uint32_t)vu_sql_column(s, 6, UINT32_MAX, &ok));
 	n->skip = (uint8_t)vu_sql_column(s, 7, VU_SKIP_N - 1, &ok);
 	n->guest = l->guest;
 	l->inode_end = i + 1;
@@ -394,7 +394,7 @@ static int load_object(struct vu_catalog *cat, sqlite3_stmt *s, uint16_t fs, str
 	n->size = vu_sql_column(s, 3, INT64_MAX, &ok);
 	n->mtime_ns = (uint64_t)sqlite3_column_int64(s, 4);
 	n->ctime_ns = (uint64_t)sqlite3_column_int64(s, 5);
-	n->n_links = (uint32_t)vu_sql_column(s, 8, UINT32_MAX, &ok);
+	n->n_links = vu_tree_links((uint32_t)vu_sql_column(s, 8, UINT32_MAX, &ok));
 	n->key = key;
 	n->guest = fs;
 	n->fs = (uint8_t)fs;

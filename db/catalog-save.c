@@ -268,48 +268,81 @@ static int save_dir(struct vu_save *s, uint32_t i, int64_t *row)
 	return r ? r : save_unames(s, d, is_new);
 }
 
-static int by_guest_and_ino(const void *a, const void *b, void *arg)
+static int by_ino(const void *a, const void *b, void *arg)
 {
 	const struct vu_inode *x = vu_tree_inode(arg, *(const uint32_t *)a);
 	const struct vu_inode *y = vu_tree_inode(arg, *(const uint32_t *)b);
 
-	if (x->guest != y->guest)
-		return x->guest < y->guest ? -1 : 1;
 	return x->ino < y->ino ? -1 : x->ino > y->ino;
 }
 
-/* The numbers of the inodes to be written, objects (written here) apart, in key order. */
-static int save_inodes(struct vu_save *s)
+static bool is_written_private(const struct vu_inode *n)
 {
-	uint32_t n = 0;
+	return is_private(n) && is_written(n->fate);
+}
+
+/* Counts up from each guest's count to where its part begins. */
+static void sum_up(uint32_t *count, size_t n)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t c = count[i];
+
+		count[i] = sum;
+		sum += c;
+	}
+}
+
+static int save_objects(struct vu_save *s)
+{
 	int r = 0;
 
-	for (uint32_t i = 0; i < s->t->inodes.n; i++)
-		n += is_private(vu_tree_inode(s->t, i)) && is_written(vu_tree_inode(s->t, i)->fate);
-	_cleanup_free_ uint32_t *order = reallocarray(NULL, n + 1, sizeof(*order));
+	for (uint32_t i = 0; !r && i < s->t->inodes.n; i++) {
+		const struct vu_inode *n = vu_tree_inode(s->t, i);
 
+		if (n->flags & VU_INODE_ADOPTED ||
+		    (n->flags & VU_INODE_OBJECT && is_written(n->fate)))
+			r = vu_save_object(s, n);
+	}
+	return r;
+}
+
+/* Private inodes, guest by guest, sorted within one: sorting all at once would take memory twice. */
+static int save_inodes(struct vu_save *s)
+{
+	struct vu_tree *t = s->t;
+	_cleanup_free_ uint32_t *end = calloc(s->guests->n + 1, sizeof(*end));
+	_cleanup_free_ uint32_t *order = NULL;
+	uint32_t n = 0, i = 0;
+	int r = 0;
+
+	if (!end)
+		return -ENOMEM;
+	for (uint32_t k = 0; k < t->inodes.n; k++)
+		if (is_written_private(vu_tree_inode(t, k))) {
+			end[vu_tree_inode(t, k)->guest]++;
+			n++;
+		}
+	order = reallocarray(NULL, (size_t)n + 1, sizeof(*order));
 	if (!order)
 		return -ENOMEM;
-	n = 0;
-	for (uint32_t i = 0; !r && i < s->t->inodes.n; i++) {
-		const struct vu_inode *inode = vu_tree_inode(s->t, i);
-
-		if (is_private(inode) && is_written(inode->fate))
-			order[n++] = i;
-		else if (inode->flags & VU_INODE_ADOPTED ||
-			 (inode->flags & VU_INODE_OBJECT && is_written(inode->fate)))
-			r = vu_save_object(s, inode);
+	sum_up(end, s->guests->n);
+	for (uint32_t k = 0; k < t->inodes.n; k++)
+		if (is_written_private(vu_tree_inode(t, k)))
+			order[end[vu_tree_inode(t, k)->guest]++] = k;
+	for (size_t g = 0; !r && g < s->guests->n; g++) {
+		qsort_r(order + i, end[g] - i, sizeof(*order), by_ino, t);
+		for (; !r && i < end[g]; i++)
+			r = vu_save_inode(s, vu_tree_inode(t, order[i]));
 	}
-	qsort_r(order, n, sizeof(*order), by_guest_and_ino, s->t);
-	for (uint32_t i = 0; !r && i < n; i++)
-		r = vu_save_inode(s, vu_tree_inode(s->t, order[i]));
 	return r;
 }
 
 /* Directories (and with them names) in the order of guests; within one, in that of the tree. */
 static int save_dirs(struct vu_save *s)
 {
-	uint32_t n = s->t->dirs.n, sum = 0;
+	uint32_t n = s->t->dirs.n;
 	_cleanup_free_ uint32_t *order = reallocarray(NULL, n + 1, sizeof(*order));
 	_cleanup_free_ uint32_t *end = calloc(s->guests->n + 1, sizeof(*end));
 	int r = 0;
@@ -318,12 +351,7 @@ static int save_dirs(struct vu_save *s)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++)
 		end[vu_tree_dir(s->t, i)->guest]++;
-	for (size_t g = 0; g < s->guests->n; g++) {
-		uint32_t count = end[g];
-
-		end[g] = sum;
-		sum += count;
-	}
+	sum_up(end, s->guests->n);
 	for (uint32_t i = 0; i < n; i++)
 		order[end[vu_tree_dir(s->t, i)->guest]++] = i;
 	for (size_t g = 0, i = 0; !r && g < s->guests->n; g++) {
@@ -371,6 +399,8 @@ static int save_all(struct vu_save *s)
 		r = index_unified(s);
 	if (!r)
 		r = save_dirs(s);
+	if (!r)
+		r = save_objects(s);
 	if (!r)
 		r = save_inodes(s);
 	if (r || !s->dropped)

@@ -58,7 +58,7 @@ static int verify(const struct vu_linkrun *run, const struct vu_inode *n, int fd
 	r = vu_stat_fd(fd, &st);
 	if (r)
 		return r;
-	if (st.version.ino != n->ino || st.n_links != n->n_links + 1)
+	if (st.version.ino != n->ino || st.n_links != n->n_links + 1U)
 		return -ESTALE;
 	r = vu_target_attr_holds(run, fd, n);
 	return r > 0 ? 0 : r ? r : -ESTALE;
@@ -110,7 +110,7 @@ static int open_leased(struct vu_linkrun *run, struct vu_dirs *dirs, uint32_t in
 	struct vu_stat st;
 	int r;
 
-	if (vu_target_count(t, inode) != n->n_links)
+	if (vu_tree_count_names(t, n) != n->n_links)
 		return -ESTALE;
 	const struct vu_name *name = vu_tree_name(t, n->first_name);
 
@@ -156,7 +156,7 @@ int vu_adopt_undo(struct vu_linkrun *run, struct vu_object *o, uint32_t inode)
 	if (r)
 		return r;
 	r = vu_stat_fd(o->fd, &st);
-	if (!r && st.n_links > n->n_links + 1)
+	if (!r && st.n_links > n->n_links + 1U)
 		r = -EBUSY;
 	if (!r)
 		r = vu_pool_object_unlink(o->pool, &o->key);
@@ -286,6 +286,6 @@ void vu_adopt_record(struct vu_linkrun *run, const struct vu_linkslot *slot)
 	if (!r) {
 		n->ctime_ns = st.version.ctime_ns;
 		n->mtime_ns = st.version.mtime_ns;
-		n->n_links = st.n_links;
+		n->n_links = vu_tree_links(st.n_links);
 	}
 }

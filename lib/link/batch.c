@@ -173,10 +173,11 @@ static int write_intents_of(struct vu_batch *b, struct vu_linkslot *s)
 
 static uint64_t names_of(const struct vu_batch *b, const struct vu_linkslot *s)
 {
+	const struct vu_tree *t = b->run->env->tree;
 	uint64_t n = 0;
 
 	for (uint32_t i = s->next; i < s->end; i++)
-		n += vu_target_count(b->run->env->tree, b->run->plan->targets[i]);
+		n += vu_tree_count_names(t, vu_tree_inode(t, b->run->plan->targets[i]));
 	return n;
 }
 
@@ -213,7 +214,7 @@ static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
 
 	while (r >= 0 && s->next < s->end && !must_stop(b)) {
 		uint32_t inode = b->run->plan->targets[s->next];
-		unsigned n = vu_target_count(t, inode);
+		unsigned n = vu_tree_count_names(t, vu_tree_inode(t, inode));
 		struct vu_target *target = NULL;
 		int err = 0;
 

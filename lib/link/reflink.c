@@ -135,11 +135,13 @@ static int share_target(struct vu_linkrun *run, struct vu_dirs *dirs, int from, 
 	n->ctime_ns = st.version.ctime_ns;
 	n->mtime_ns = st.version.mtime_ns;
 	n->skip = VU_SKIP_REFLINKED;
-	__atomic_fetch_add(&run->stats->names, n->n_names, __ATOMIC_RELAXED);
+	uint32_t n_names = vu_tree_count_names(run->env->tree, n);
+
+	__atomic_fetch_add(&run->stats->names, n_names, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&run->stats->inodes, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&run->stats->bytes, bytes, __ATOMIC_RELAXED);
 	if (run->env->progress)
-		vu_progress_add(run->env->progress, n->n_names, 0);
+		vu_progress_add(run->env->progress, n_names, 0);
 	tell_unify(run, inode);
 	return 0;
 }

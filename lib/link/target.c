@@ -26,16 +26,6 @@ void vu_tmp_name(uint64_t prefix, uint64_t n, char *name)
 		 (unsigned long long)n);
 }
 
-uint32_t vu_target_count(const struct vu_tree *t, uint32_t inode)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = vu_tree_inode(t, inode)->first_name; i != VU_NONE;
-	     i = vu_tree_name(t, i)->next)
-		n++;
-	return n;
-}
-
 enum vu_skip vu_target_skip_of(int err)
 {
 	switch (err) {
@@ -110,7 +100,7 @@ void vu_target_skip(struct vu_linkrun *run, uint32_t inode, enum vu_skip why, in
 	n->skip = (uint8_t)why;
 	__atomic_fetch_add(&run->stats->failed, 1, __ATOMIC_RELAXED);
 	if (run->env->progress)
-		vu_progress_add(run->env->progress, n->n_names, 0);
+		vu_progress_add(run->env->progress, vu_tree_count_names(run->env->tree, n), 0);
 	if (why == VU_SKIP_CROSS_DEVICE)
 		tell_cross(run, n->guest);
 	/* the reasons are told from the tree by who made the plan; an errno is in no record */
@@ -192,7 +182,7 @@ VU_DEFINE_CLEANUP(struct vu_target *, vu_target_free)
 int vu_target_open(struct vu_linkrun *run, struct vu_dirs *dirs, struct vu_linkslot *slot,
 		   int stage, uint32_t inode, uint64_t tmp, struct vu_target **ret, int *ret_err)
 {
-	uint32_t n = vu_target_count(run->env->tree, inode);
+	uint32_t n = vu_tree_count_names(run->env->tree, vu_tree_inode(run->env->tree, inode));
 	vu_cleanup(vu_target_free_p) struct vu_target *t =
 		calloc(1, sizeof(*t) + (n ? n : 1) * sizeof(t->names[0]));
 

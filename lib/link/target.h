@@ -69,9 +69,6 @@ struct vu_target {
 /* Writes the temporary name with this number; name has VU_TMP_MAX bytes. */
 void vu_tmp_name(uint64_t prefix, uint64_t n, char *name);
 
-/* Names of an inode that the tree knows. */
-uint32_t vu_target_count(const struct vu_tree *t, uint32_t inode);
-
 /* The skip for an errno of one file; 0 for one that ends the run (-ENOSPC, -EDQUOT, -ENOMEM). */
 enum vu_skip vu_target_skip_of(int err);
 

@@ -115,24 +115,55 @@ static bool is_object(const struct vu_inode *n)
 	return (n->flags & VU_INODE_OBJECT) && n->key != VU_NONE && n->fate != VU_GONE;
 }
 
-/* The numbers of the inodes that pass, in ascending order. */
-static int collect(const struct vu_tree *t, bool (*pass)(const struct vu_inode *), uint32_t **ret_v,
-		   uint32_t *ret_n)
+/* The numbers of the objects, in ascending order. */
+static int collect_objects(const struct vu_tree *t, uint32_t **ret_v, uint32_t *ret_n)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < t->inodes.n; i++)
-		n += pass(vu_tree_inode(t, i));
+		n += is_object(vu_tree_inode(t, i));
 	uint32_t *v = malloc(sizeof(*v) * (n + 1));
 
 	if (!v)
 		return -ENOMEM;
 	n = 0;
 	for (uint32_t i = 0; i < t->inodes.n; i++)
-		if (pass(vu_tree_inode(t, i)))
+		if (is_object(vu_tree_inode(t, i)))
 			v[n++] = i;
 	*ret_v = v;
 	*ret_n = n;
+	return 0;
+}
+
+/*
+ * The numbers of the candidates content by content, ascending within one: counted into their places,
+ * which is linear and needs no second array. *ret_end: where each content ends.
+ */
+static int collect_candidates(const struct vu_tree *t, uint32_t **ret_v, uint32_t **ret_end)
+{
+	_cleanup_free_ uint32_t *at = calloc((size_t)t->contents.n + 1, sizeof(*at));
+	uint32_t sum = 0;
+
+	if (!at)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->inodes.n; i++)
+		if (is_candidate(vu_tree_inode(t, i)))
+			at[vu_tree_inode(t, i)->content]++;
+	for (uint32_t k = 0; k < t->contents.n; k++) {
+		uint32_t n = at[k];
+
+		at[k] = sum;
+		sum += n;
+	}
+	uint32_t *v = malloc(sizeof(*v) * ((size_t)sum + 1));
+
+	if (!v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->inodes.n; i++)
+		if (is_candidate(vu_tree_inode(t, i)))
+			v[at[vu_tree_inode(t, i)->content]++] = i;
+	*ret_v = v;
+	*ret_end = vu_take_ptr(at);
 	return 0;
 }
 
@@ -213,7 +244,7 @@ static int finish_slot(struct chooser *c, const struct slot *s)
 	for (uint32_t i = s->first; i < c->plan.n_targets; i++) {
 		const struct vu_inode *target = vu_tree_inode(c->t, c->plan.targets[i]);
 
-		c->plan.n_names += target->n_names;
+		c->plan.n_names += vu_tree_count_names(c->t, target);
 	}
 	c->plan.objects[c->plan.n_objects++] = (struct vu_plan_object){
 		.key = s->key,
@@ -270,11 +301,12 @@ static int fill_slot(struct chooser *c, struct slot *s, const uint32_t *member, 
 		if (runs[i].next == runs[i].end)
 			continue;
 		const struct vu_inode *m = vu_tree_inode(c->t, member[runs[i].next]);
+		uint32_t n_names = vu_tree_count_names(c->t, m);
 
-		if (links + m->n_names > c->env->max_links ||
+		if (links + n_names > c->env->max_links ||
 		    (o && c->env->guest_has && c->env->guest_has(c->env->arg, m->guest, o->ino)))
 			continue;
-		links += m->n_names;
+		links += n_names;
 		c->plan.targets[c->plan.n_targets++] = member[runs[i].next++];
 	}
 	return finish_slot(c, s);
@@ -402,18 +434,15 @@ static int by_keeper(const void *pa, const void *pb, void *arg)
 
 VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
 
-static int choose_all(struct chooser *c, uint32_t *v, uint32_t n)
+static int choose_all(struct chooser *c, uint32_t *v, const uint32_t *end)
 {
 	int r = 0;
 
-	qsort_r(v, n, sizeof(*v), by_class, c);
-	for (uint32_t i = 0, j; !r && i < n; i = j) {
-		uint32_t content = vu_tree_inode(c->t, v[i])->content;
-
-		for (j = i + 1; j < n; j++)
-			if (vu_tree_inode(c->t, v[j])->content != content)
-				break;
-		r = choose_content(c, v + i, j - i);
+	for (uint32_t k = 0, i = 0; !r && k < c->t->contents.n; i = end[k++]) {
+		if (end[k] == i)
+			continue;
+		qsort_r(v + i, end[k] - i, sizeof(*v), by_class, c);
+		r = choose_content(c, v + i, end[k] - i);
 	}
 	if (!r && c->plan.n_objects)
 		qsort_r(c->plan.objects, c->plan.n_objects, sizeof(*c->plan.objects), by_keeper, c);
@@ -423,21 +452,20 @@ static int choose_all(struct chooser *c, uint32_t *v, uint32_t n)
 int vu_choose_plan(const struct vu_choose_env *env, struct vu_plan *ret)
 {
 	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = vu_hash_new();
-	_cleanup_free_ uint32_t *candidate = NULL, *object = NULL;
+	_cleanup_free_ uint32_t *candidate = NULL, *end = NULL, *object = NULL;
 	struct chooser c = {.env = env, .t = env->tree, .hash = hash};
-	uint32_t n = 0;
 
 	if (!hash)
 		return -ENOMEM;
 	c.policy.mtime_exact = env->mtime_exact;
-	int r = collect(env->tree, is_candidate, &candidate, &n);
+	int r = collect_candidates(env->tree, &candidate, &end);
 
 	if (!r)
-		r = collect(env->tree, is_object, &object, &c.n_objects);
-	if (!r && n) {
+		r = collect_objects(env->tree, &object, &c.n_objects);
+	if (!r) {
 		c.object = object;
 		qsort_r(object, c.n_objects, sizeof(*object), by_key, &c);
-		r = choose_all(&c, candidate, n);
+		r = choose_all(&c, candidate, end);
 	}
 	if (r) {
 		vu_plan_done(&c.plan);

@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+
+#define TEXTS_MAX (UINT32_C(1) << 19) /* names kept once; above that each is kept as it comes */
+#define TEXT_PROBES 16
 
 struct vu_tree *vu_tree_new(void)
 {
@@ -12,6 +16,8 @@ struct vu_tree *vu_tree_new(void)
 	if (!t)
 		return NULL;
 	pthread_mutex_init(&t->lock, NULL);
+	if (getrandom(&t->text_seed, sizeof(t->text_seed), GRND_NONBLOCK) < 0)
+		t->text_seed = (uintptr_t)t; /* early at boot: then this has to do */
 	t->attrs = vu_attrs_new();
 	if (!t->attrs || vu_chunks_init(&t->dirs, sizeof(struct vu_dir)) ||
 	    vu_chunks_init(&t->names, sizeof(struct vu_name)) ||
@@ -36,6 +42,7 @@ struct vu_tree *vu_tree_free(struct vu_tree *t)
 	vu_arena_done(&t->text);
 	vu_attrs_free(t->attrs);
 	free(t->content_slot);
+	free(t->text_slot);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 	return NULL;
@@ -100,11 +107,84 @@ int vu_tree_content_intern(struct vu_tree *t, const struct vu_digest *d, uint32_
 	return r;
 }
 
+/* ---- names ---- */
+
+static uint32_t text_hash(const struct vu_tree *t, const char *s, size_t len)
+{
+	uint64_t h = t->text_seed ^ len, w;
+
+	for (; len >= sizeof(w); s += sizeof(w), len -= sizeof(w)) {
+		memcpy(&w, s, sizeof(w));
+		h = (h ^ w) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 29;
+	}
+	w = 0;
+	memcpy(&w, s, len);
+	h = (h ^ w) * UINT64_C(0xbf58476d1ce4e5b9);
+	return (uint32_t)(h >> 32);
+}
+
+/* Moves the handles to a table of twice the size. Without memory the old one goes on. */
+static void texts_grow(struct vu_tree *t)
+{
+	uint32_t slots = t->text_slots ? t->text_slots * 2 : 1024;
+	uint32_t *slot = calloc(slots, sizeof(*slot));
+
+	if (!slot)
+		return;
+	for (uint32_t i = 0; i < t->text_slots; i++) {
+		if (!t->text_slot[i])
+			continue;
+		const char *s = vu_arena_at(&t->text, t->text_slot[i] - 1);
+		uint32_t k = text_hash(t, s, strlen(s)) & (slots - 1);
+
+		while (slot[k])
+			k = (k + 1) & (slots - 1);
+		slot[k] = t->text_slot[i];
+	}
+	free(t->text_slot);
+	t->text_slot = slot;
+	t->text_slots = slots;
+}
+
+/*
+ * The handle of a name. Guests have the same names mostly, so each is kept once: a tenth of the memory,
+ * with ten guests. Where many names meet at one place (somebody may have made them so), or there are
+ * very many, they are kept as they come: a saving is lost, and no time.
+ */
+static int text_add(struct vu_tree *t, const char *s, uint32_t *ret_h)
+{
+	size_t len = strlen(s);
+	uint32_t *free_slot = NULL;
+
+	if (t->n_texts >= t->text_slots / 2 && t->n_texts < TEXTS_MAX)
+		texts_grow(t);
+	uint32_t mask = t->text_slots - 1, at = t->text_slots ? text_hash(t, s, len) & mask : 0;
+
+	for (unsigned i = 0; t->text_slots && !free_slot && i < TEXT_PROBES; i++) {
+		uint32_t *slot = &t->text_slot[(at + i) & mask];
+
+		if (!*slot) {
+			free_slot = slot;
+		} else if (!strcmp(vu_arena_at(&t->text, *slot - 1), s)) {
+			*ret_h = *slot - 1;
+			return 0;
+		}
+	}
+	int r = vu_arena_add(&t->text, s, len, ret_h);
+
+	if (!r && free_slot && t->n_texts < TEXTS_MAX) {
+		*free_slot = *ret_h + 1;
+		t->n_texts++;
+	}
+	return r;
+}
+
 int vu_tree_dir_add(struct vu_tree *t, uint32_t parent, uint16_t guest, const char *name,
 		    uint32_t *ret_dir)
 {
 	uint32_t i, text;
-	int r = vu_arena_add(&t->text, name, strlen(name), &text);
+	int r = text_add(t, name, &text);
 
 	if (r)
 		return r;
@@ -131,7 +211,7 @@ int vu_tree_name_add(struct vu_tree *t, uint32_t dir, const char *name, uint32_t
 	struct vu_inode *n = vu_tree_inode(t, inode);
 	struct vu_dir *d = vu_tree_dir(t, dir);
 	uint32_t i, text;
-	int r = vu_arena_add(&t->text, name, strlen(name), &text);
+	int r = text_add(t, name, &text);
 
 	if (r)
 		return r;
@@ -147,7 +227,6 @@ int vu_tree_name_add(struct vu_tree *t, uint32_t dir, const char *name, uint32_t
 	};
 	d->first_name = i;
 	n->first_name = i;
-	n->n_names++;
 	*ret_name = i;
 	return 0;
 }
@@ -155,7 +234,7 @@ int vu_tree_name_add(struct vu_tree *t, uint32_t dir, const char *name, uint32_t
 int vu_tree_unified_add(struct vu_tree *t, uint32_t dir, const char *name, uint64_t ino)
 {
 	uint32_t i, text;
-	int r = vu_arena_add(&t->text, name, strlen(name), &text);
+	int r = text_add(t, name, &text);
 
 	if (r)
 		return r;
@@ -182,6 +261,15 @@ int vu_tree_inode_add(struct vu_tree *t, uint32_t *ret_inode)
 	n->content = n->first_name = n->key = n->attr = VU_NONE;
 	*ret_inode = i;
 	return 0;
+}
+
+uint32_t vu_tree_count_names(const struct vu_tree *t, const struct vu_inode *n)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = n->first_name; i != VU_NONE; i = vu_tree_name(t, i)->next)
+		count++;
+	return count;
 }
 
 /* Builds the path from its end; guests may nest as deep as they like, so lengths are size_t. */

@@ -87,10 +87,9 @@ struct vu_inode {
 	uint32_t attr;	     /* number in attrs */
 	uint32_t content;    /* number in contents, VU_NONE while not known */
 	uint32_t first_name; /* head of the chain through vu_name.next; objects: VU_NONE */
-	uint32_t n_names;    /* names seen; compared with n_links */
-	uint32_t n_links;    /* stx_nlink */
 	uint32_t key;	     /* objects and adopted: number in objects; unified: the object's inode
 				number; else VU_NONE */
+	uint16_t n_links;    /* stx_nlink, as vu_tree_links() says it */
 	uint16_t guest;	     /* index in vu_guests, also when adopted; objects: index in vu_fses */
 	uint8_t skip;	     /* enum vu_skip: why it stays private */
 	uint8_t flags;	     /* enum vu_inode_flag */
@@ -119,8 +118,12 @@ struct vu_tree {
 	struct vu_chunks contents; /* struct vu_content */
 	struct vu_chunks objects;  /* struct vu_key: the keys of objects, by vu_inode.key */
 	struct vu_chunks
-		unified; /* struct vu_unified_name: of the directories listed in this run */
-	struct vu_arena text;
+		unified;	/* struct vu_unified_name: of the directories listed in this run */
+	struct vu_arena text;	/* names, each once as far as text_slot has room */
+	uint32_t *text_slot;	/* open addressing: name -> arena handle + 1; owned */
+	uint32_t text_slots;	/* power of two */
+	uint32_t n_texts;	/* of them in use */
+	uint64_t text_seed;	/* guests choose names: nobody is to know where they go */
 	struct vu_attrs *attrs; /* owned */
 	uint32_t *content_slot; /* open addressing: digest -> content + 1; owned */
 	uint32_t content_slots; /* power of two */
@@ -187,6 +190,20 @@ int vu_tree_unified_add(struct vu_tree *t, uint32_t dir, const char *name, uint6
 
 /* Appends an inode with no names. The caller holds the lock. */
 int vu_tree_inode_add(struct vu_tree *t, uint32_t *ret_inode);
+
+/*
+ * A number of links as inodes hold it: VU_LINKS_MAX stands for all above, which only XFS has. Such an
+ * inode is never unified, so what it stands for is never compared.
+ */
+#define VU_LINKS_MAX UINT16_MAX
+
+static inline uint16_t vu_tree_links(uint32_t n_links)
+{
+	return n_links < VU_LINKS_MAX ? (uint16_t)n_links : VU_LINKS_MAX;
+}
+
+/* How many names an inode's chain holds. */
+uint32_t vu_tree_count_names(const struct vu_tree *t, const struct vu_inode *n);
 
 /*
  * The path of a directory relative to its guest's root, without a leading '/', "" for the root

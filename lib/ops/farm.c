@@ -180,7 +180,9 @@ static int know_object(struct vu_farm *f, struct vu_hash *hash, struct vu_inode 
 	o->size = st.version.size;
 	o->mtime_ns = st.version.mtime_ns;
 	o->ctime_ns = st.version.ctime_ns;
-	o->n_links = st.n_links;
+	o->n_links = vu_tree_links(st.n_links);
+	if (o->fate == VU_KEPT)
+		o->fate = VU_CHANGED;
 	return r;
 }
 

@@ -38,6 +38,7 @@ struct scan {
 	struct vu_session session;
 	struct vu_farm farm;
 	struct vu_plan plan;
+	uint8_t *roles; /* owned; what the plan made of each inode, once it is done; or NULL */
 	struct vu_content_stats content;
 	struct vu_linker_stats link;
 	struct vu_inomap *guest_objects; /* one for each guest: inodes of objects it has names of */
@@ -113,35 +114,28 @@ static bool has_work(const struct vu_tree *t)
 	return false;
 }
 
-/* What a record held before it was decided anew: what comes out the same is not written again. */
-struct before {
-	uint32_t content;
-	uint32_t attr;
-	uint8_t skip;
-};
-
-static struct before *reopen_questions(struct vu_tree *t)
+/* Returns the skips as they were before: what comes out the same is not written again. */
+static uint8_t *reopen_questions(struct vu_tree *t)
 {
-	struct before *b = calloc((size_t)t->inodes.n + 1, sizeof(*b));
+	uint8_t *was = malloc((size_t)t->inodes.n + 1);
 
-	for (uint32_t i = 0; b && i < t->inodes.n; i++) {
+	for (uint32_t i = 0; was && i < t->inodes.n; i++) {
 		struct vu_inode *n = vu_tree_inode(t, i);
 
-		b[i] = (struct before){.content = n->content, .attr = n->attr, .skip = n->skip};
+		was[i] = n->skip;
 		if (is_private(n) &&
 		    (vu_skip_is_momentary(n->skip) || vu_skip_is_relative(n->skip)))
 			n->skip = VU_SKIP_NONE;
 	}
-	return b;
+	return was;
 }
 
-static void mark_changed(struct vu_tree *t, const struct before *b, uint32_t n_before)
+static void mark_changed(struct vu_tree *t, const uint8_t *was, uint32_t n_before)
 {
 	for (uint32_t i = 0; i < n_before; i++) {
 		struct vu_inode *n = vu_tree_inode(t, i);
 
-		if (n->fate == VU_KEPT &&
-		    (n->content != b[i].content || n->attr != b[i].attr || n->skip != b[i].skip))
+		if (n->fate == VU_KEPT && n->skip != was[i])
 			n->fate = VU_CHANGED;
 	}
 }
@@ -353,9 +347,9 @@ static int link_and_look_again(struct scan *s)
 static int decide(struct scan *s)
 {
 	uint32_t n = s->farm.tree->inodes.n;
-	_cleanup_free_ struct before *b = reopen_questions(s->farm.tree);
+	_cleanup_free_ uint8_t *was = reopen_questions(s->farm.tree);
 
-	if (!b)
+	if (!was)
 		return -ENOMEM;
 	int r = read_content(s);
 
@@ -367,8 +361,10 @@ static int decide(struct scan *s)
 	}
 	if (!r && !s->o->dry_run)
 		r = link_and_look_again(s);
-	mark_changed(s->farm.tree, b, n);
-	return r;
+	mark_changed(s->farm.tree, was, n);
+	s->roles = vu_scan_roles(s->farm.tree, &s->plan);
+	vu_plan_done(&s->plan); /* saving needs memory too */
+	return r || s->roles ? r : -ENOMEM;
 }
 
 /* What was found and linked is remembered also after a stop, a full disk or a failure. */
@@ -412,7 +408,8 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
 	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
-	return vu_scan_count(&s->session, s->farm.tree, &s->plan, s->o->dry_run, rep);
+	vu_scan_count(&s->session, s->farm.tree, s->roles, s->o->dry_run, rep);
+	return 0;
 }
 
 /* Why the run ended, in words; what a callee has said already stays. */
@@ -456,7 +453,7 @@ static void close_all(struct scan *s)
 	for (size_t i = 0; s->mapped && i < s->session.n_fs; i++)
 		vu_inomap_done(&s->mapped[i].count);
 	free(s->mapped);
-	vu_plan_done(&s->plan);
+	free(s->roles);
 	vu_farm_close(&s->farm);
 	vu_session_close(&s->session);
 }

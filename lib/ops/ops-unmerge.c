@@ -315,7 +315,7 @@ static int refresh_catalog(struct unmerge *u)
 	if (!r)
 		r = vu_scan_report_new(&u->session.guests, &u->now);
 	if (!r)
-		r = vu_scan_count(&u->session, farm.tree, NULL, false, &u->now);
+		vu_scan_count(&u->session, farm.tree, NULL, false, &u->now);
 	vu_farm_close(&farm);
 	u->session.counting.fn = sink;
 	return r;

@@ -130,28 +130,30 @@ enum role {
 	KEPT
 };
 
-static void count_inode(const struct vu_session *s, const struct vu_inode *n, enum role role,
-			struct vu_scan_guest *g)
+static void count_inode(const struct vu_session *s, const struct vu_tree *t,
+			const struct vu_inode *n, enum role role, struct vu_scan_guest *g)
 {
+	uint32_t n_names = vu_tree_count_names(t, n);
+
 	g->files++;
-	g->names += n->n_names;
+	g->names += n_names;
 	g->bytes += n->size;
 	if (role == STAYS) {
-		g->private_names += n->n_names;
-		g->skips[n->skip].files += n->n_names;
+		g->private_names += n_names;
+		g->skips[n->skip].files += n_names;
 		g->skips[n->skip].bytes += n->size;
 		return;
 	}
-	g->unified_now += n->n_names;
+	g->unified_now += n_names;
 	if (role == GOES)
 		g->saved_bytes += disk_bytes(n, s);
 }
 
-static uint8_t *planned_roles(const struct vu_tree *t, const struct vu_plan *plan)
+uint8_t *vu_scan_roles(const struct vu_tree *t, const struct vu_plan *plan)
 {
 	uint8_t *role = calloc((size_t)t->inodes.n + 1, 1);
 
-	for (uint32_t i = 0; role && plan && i < plan->n_objects; i++) {
+	for (uint32_t i = 0; role && i < plan->n_objects; i++) {
 		const struct vu_plan_object *p = &plan->objects[i];
 
 		if (!p->keeper_is_object)
@@ -194,25 +196,21 @@ static bool counts(const struct vu_inode *n)
 	       (n->fate != VU_GONE || n->flags & VU_INODE_UNIFIED) && n->first_name != VU_NONE;
 }
 
-int vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const struct vu_plan *plan,
-		  bool dry_run, struct vu_scan_report *r)
+void vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const uint8_t *roles,
+		   bool dry_run, struct vu_scan_report *r)
 {
-	_cleanup_free_ uint8_t *planned = planned_roles(t, plan);
-
-	if (!planned)
-		return -ENOMEM;
 	count_dirs(t, r);
 	for (uint32_t i = 0; i < t->inodes.n; i++) {
 		const struct vu_inode *n = vu_tree_inode(t, i);
-		enum role role =
-			dry_run ? (enum role)planned[i] : role_of(n, (enum role)planned[i]);
+		enum role planned = roles ? (enum role)roles[i] : STAYS;
+		enum role role = dry_run ? planned : role_of(n, planned);
 
 		if (!counts(n))
 			continue;
 		/* an adopted inode's guest was overwritten by its file system: ask its first name */
 		uint16_t guest = vu_tree_dir(t, vu_tree_name(t, n->first_name)->dir)->guest;
 
-		count_inode(s, n, role, &r->guests[guest]);
+		count_inode(s, t, n, role, &r->guests[guest]);
 		r->objects_new += role == KEPT;
 	}
 	for (size_t i = 0; i < r->n_guests; i++) {
@@ -227,7 +225,6 @@ int vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const str
 	}
 	r->names_unified = r->total.unified_now;
 	r->saved_bytes = r->total.saved_bytes;
-	return 0;
 }
 
 /* ---- history ---- */

@@ -25,12 +25,18 @@ void vu_scan_tell_skips(const struct vu_ops *ops, const struct vu_tree *t,
 int vu_scan_report_new(const struct vu_guests *guests, struct vu_scan_report *ret);
 
 /*
- * Counts what holds for each guest: r->guests must be there, one for each guest, zeroed but for their
- * names. plan: what was planned, or NULL; with dry_run its names count as unified now, else those that
- * the tree says are. Totals are summed up.
+ * What the plan makes of each inode of the tree, by its number: a byte each, where the plan takes many
+ * times that. malloc'ed; NULL without memory. For vu_scan_count().
  */
-int vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const struct vu_plan *plan,
-		  bool dry_run, struct vu_scan_report *r);
+uint8_t *vu_scan_roles(const struct vu_tree *t, const struct vu_plan *plan);
+
+/*
+ * Counts what holds for each guest: r->guests must be there, one for each guest, zeroed but for their
+ * names. roles: of the plan, or NULL: there was none; with dry_run its names count as unified now, else
+ * those that the tree says are. Totals are summed up.
+ */
+void vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const uint8_t *roles,
+		   bool dry_run, struct vu_scan_report *r);
 
 /* Writes the end of a run into the history, with the numbers of r. code: as the use-case returns it. */
 void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_scan_report *r,

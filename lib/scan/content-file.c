@@ -61,6 +61,8 @@ static int skip(struct vu_content_reader *c, struct vu_inode *n, enum vu_skip wh
 {
 	n->content = VU_NONE;
 	n->skip = (uint8_t)why;
+	if (n->fate == VU_KEPT)
+		n->fate = VU_CHANGED;
 	c->stats.n_failed++;
 	if (c->env->walk->progress)
 		vu_progress_add(c->env->walk->progress, 1, n->size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Groups are dealt by a counter: large files first, those with the most bytes before all, so that the
- * threads end together; then the small ones in the order of the walk.
+ * Groups are dealt by a counter: those that are much work first, the most before all, so that the
+ * threads end together; then the many small ones in the order of the walk.
  *
  * Small files are read whole, one after the other, and compared with the contents that the group had
  * so far, of which some are kept in memory. What is compared is chosen by a fingerprint of head,
@@ -34,7 +34,10 @@
 #define CLASSES 1024			/* at most so many of them */
 #define SLOTS (2 * CLASSES)		/* a power of two */
 #define COMPARES 4			/* of one file with contents of the same fingerprint */
-#define SIDE_BY_SIDE 32			/* files that are compared with one at the same time */
+/* opening and closing a file takes as long as reading so much */
+#define FILE_BYTES (UINT64_C(16) << 10)
+#define LITTLE_BYTES (UINT64_C(2) << 20) /* a group that is less work than that */
+#define SIDE_BY_SIDE 32			 /* files that are compared with one at the same time */
 #define ROUNDS 4
 #define READERS_PER_JOB 8
 #define WALK_FDS 64 /* left to the rest of the process */
@@ -366,12 +369,16 @@ static uint64_t size_of(const struct job *j, uint32_t i)
 	return vu_tree_inode(j->t, j->groups->member[j->groups->start[i]])->size;
 }
 
-/* Bytes of a group of large files; small ones are 0: they come last, in the order of the walk. */
+/*
+ * How much work a group is, in bytes to be read; the many that are little work are 0: they come last,
+ * in the order of the walk.
+ */
 static uint64_t work_of(const struct job *j, uint32_t i)
 {
-	uint64_t size = size_of(j, i);
+	uint64_t n = j->groups->start[i + 1] - j->groups->start[i];
+	uint64_t work = n * (size_of(j, i) + FILE_BYTES);
 
-	return size > SMALL_BYTES ? (j->groups->start[i + 1] - j->groups->start[i]) * size : 0;
+	return work < LITTLE_BYTES ? 0 : work;
 }
 
 static int by_work(const void *a, const void *b, void *arg)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "scan/entry.h"
 
+#include "model/tree.h"
+
 #include <linux/stat.h>
 #include <sys/stat.h>
 
@@ -18,6 +20,8 @@ enum vu_skip vu_entry_skip(const struct vu_stat *st, const struct vu_entry_limit
 		return VU_SKIP_VERITY;
 	if ((st->mode & (S_ISUID | S_ISGID | S_ISVTX)) && !l->unify_setid)
 		return VU_SKIP_SETID;
+	if (vu_tree_links(st->n_links) == VU_LINKS_MAX)
+		return VU_SKIP_LIMIT;
 	if (size < l->min_size)
 		return VU_SKIP_TOO_SMALL;
 	return size > l->max_size ? VU_SKIP_TOO_LARGE : VU_SKIP_NONE;

@@ -26,8 +26,8 @@ struct vu_item {
 	uint64_t mtime_ns;
 	uint64_t ctime_ns;
 	uint32_t attr;
-	uint32_t n_links;
-	uint32_t record; /* of the name or the child directory, VU_NONE: not recorded */
+	uint16_t n_links; /* as inodes hold it */
+	uint32_t record;  /* of the name or the child directory, VU_NONE: not recorded */
 	uint8_t kind;
 	uint8_t skip;
 };

@@ -275,7 +275,7 @@ static int private_add(struct vu_visitor *v, const char *name, const struct vu_s
 		.size = st->version.size,
 		.mtime_ns = st->version.mtime_ns,
 		.ctime_ns = st->version.ctime_ns,
-		.n_links = st->n_links,
+		.n_links = vu_tree_links(st->n_links),
 		.record = record,
 		.kind = VU_ITEM_PRIVATE,
 		.skip = (uint8_t)decide(v, name, st),

@@ -347,10 +347,8 @@ static void settle_names(struct vu_tree *t, struct vu_walk_stats *s)
 	for (uint32_t i = 0; i < t->inodes.n; i++) {
 		struct vu_inode *n = vu_tree_inode(t, i);
 
-		if (inode_is_guests(n)) {
+		if (inode_is_guests(n))
 			n->first_name = VU_NONE;
-			n->n_names = 0;
-		}
 	}
 	for (uint32_t i = t->names.n; i-- > 0;) {
 		struct vu_name *m = vu_tree_name(t, i);
@@ -362,7 +360,6 @@ static void settle_names(struct vu_tree *t, struct vu_walk_stats *s)
 
 		m->next = n->first_name;
 		n->first_name = i;
-		n->n_names++;
 		s->n_private++;
 	}
 }
@@ -374,11 +371,12 @@ static void settle_inodes(struct vu_tree *t, struct vu_walk_stats *s)
 
 		if (!inode_is_guests(n))
 			continue;
-		if (!n->n_names) {
+		if (n->first_name == VU_NONE) {
 			n->fate = VU_GONE;
 			continue;
 		}
-		if (n->skip == VU_SKIP_NONE && n->n_names < n->n_links)
+		if (n->skip == VU_SKIP_NONE && n->n_links > 1 &&
+		    vu_tree_count_names(t, n) < n->n_links)
 			n->skip = VU_SKIP_LINKS_OUTSIDE;
 		s->n_inodes++;
 		s->bytes += n->size;

@@ -76,7 +76,7 @@ struct vu_walk_stats {
  * Walks all guests. t holds what the catalog remembered of them (all fates VU_UNSEEN) or nothing;
  * afterwards every directory, name and private inode that exists has another fate. Dirs' chains may
  * still hold children and names that are VU_GONE or VU_UNSEEN: whoever follows them looks at the fate.
- * Inodes' chains and n_names hold the names that exist. An inode number may belong to a record that
+ * Inodes' chains hold the names that exist. An inode number may belong to a record that
  * is VU_GONE and to one that is VU_NEW. Skips that one file alone decides are set; in what is left,
  * VU_SKIP_NONE: earlier runs' skips are not kept. One bad directory is an event, not an error.
  * Returns 0, -ECANCELED (t is then incomplete), -ENOMEM, -EOVERFLOW, or what asking a root gave.

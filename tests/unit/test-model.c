@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,7 +114,33 @@ static void paths_of_the_tree(void **state)
 	s = vu_tree_name_path(t, name);
 	assert_string_equal(s, "x");
 	free(s);
-	assert_int_equal(vu_tree_inode(t, inode)->n_names, 2);
+	assert_int_equal(vu_tree_count_names(t, vu_tree_inode(t, inode)), 2);
+	vu_tree_free(t);
+}
+
+/* What ten guests have the same names of takes the memory of one; any number of names stays right. */
+static void names_are_kept_once(void **state)
+{
+	struct vu_tree *t = vu_tree_new();
+	uint32_t root, inode, n, used = 0;
+	char text[32];
+
+	(void)state;
+	assert_int_equal(vu_tree_dir_add(t, VU_NONE, 0, "", &root), 0);
+	assert_int_equal(vu_tree_inode_add(t, &inode), 0);
+	for (unsigned round = 0; round < 10; round++) {
+		for (unsigned i = 0; i < 5000; i++) {
+			snprintf(text, sizeof(text), "name-%u-%.*s", i, (int)(i % 9), "abcdefgh");
+			assert_int_equal(vu_tree_name_add(t, root, text, inode, &n), 0);
+			assert_string_equal(vu_tree_text(t, vu_tree_name(t, n)->name), text);
+		}
+		if (!round)
+			used = t->text.used;
+	}
+	assert_int_equal(t->text.n_block, 1);
+	/* but for the few that found no place */
+	assert_true(t->text.used < used + used / 50);
+	assert_int_equal(vu_tree_count_names(t, vu_tree_inode(t, inode)), 50000);
 	vu_tree_free(t);
 }
 
@@ -172,6 +199,7 @@ int main(void)
 		cmocka_unit_test(mtime_is_left_out_when_ignored),
 		cmocka_unit_test(names_of_objects_go_round),
 		cmocka_unit_test(paths_of_the_tree),
+		cmocka_unit_test(names_are_kept_once),
 		cmocka_unit_test(contents_are_interned),
 		cmocka_unit_test(attrs_are_interned),
 		cmocka_unit_test(every_skip_has_a_name),
