@@ -22,6 +22,15 @@ struct fsuuid {
 };
 #define GETFSUUID _IOR(0x15, 0, struct fsuuid)
 
+/* XFS_IOC_FSGEOMETRY_V1: what XFS tells on older kernels too. Its header is not in libc6-dev. */
+struct xfs_geometry {
+	uint32_t sizes[8];
+	uint64_t blocks[4];
+	uint8_t uuid[16];
+	uint32_t others[7];
+};
+#define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
+
 void vu_mount_done(struct vu_mount *m)
 {
 	free(m->point);
@@ -87,30 +96,53 @@ static int find_mount(uint64_t id, struct vu_mount *m)
 	return -ENOENT;
 }
 
-/* btrfs: the fsid names the subvolume, within which alone hard links are possible. */
+static bool get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
+{
+	/* a descriptor of O_PATH, as roots have, takes no ioctl */
+	_cleanup_fd_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct xfs_geometry geometry;
+	struct fsuuid u = {0};
+
+	if (fd < 0)
+		return false;
+	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
+		memcpy(ret_uuid, u.uuid, sizeof(u.uuid));
+		return true;
+	}
+	if (strcmp(type, "xfs") != 0 || ioctl(fd, XFS_GEOMETRY, &geometry))
+		return false;
+	memcpy(ret_uuid, geometry.uuid, sizeof(geometry.uuid));
+	return true;
+}
+
+/*
+ * XFS makes its fsid of the device's number, so only the UUID is known again after a reboot; ext4 and
+ * btrfs make it of the UUID. btrfs: the fsid names the subvolume, within which alone hard links are
+ * possible.
+ */
 static int identify(int fd, struct vu_mount *m)
 {
-	struct fsuuid u = {0};
+	uint8_t uuid[16];
 	struct statfs s;
 	char hex[33];
+	int n;
 
 	if (fstatfs(fd, &s))
 		return -errno;
 	m->block_bytes = s.f_bsize > 0 ? (uint64_t)s.f_bsize : 4096;
-	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
-		vu_hex_encode(u.uuid, sizeof(u.uuid), hex);
-		if (!strcmp(m->type, "btrfs"))
-			return asprintf(&m->fs_id, "%s/%08x%08x", hex, (unsigned)s.f_fsid.__val[0],
-					(unsigned)s.f_fsid.__val[1]) < 0
-				       ? -ENOMEM
-				       : 0;
-		m->fs_id = strdup(hex);
-		return m->fs_id ? 0 : -ENOMEM;
+	if (get_uuid(fd, m->type, uuid)) {
+		vu_hex_encode(uuid, sizeof(uuid), hex);
+		n = strcmp(m->type, "btrfs")
+			    ? asprintf(&m->fs_id, "%s", hex)
+			    : asprintf(&m->fs_id, "%s/%08x%08x", hex, (unsigned)s.f_fsid.__val[0],
+				       (unsigned)s.f_fsid.__val[1]);
+	} else {
+		n = asprintf(&m->fs_id, "%s-%08x%08x", m->type, (unsigned)s.f_fsid.__val[0],
+			     (unsigned)s.f_fsid.__val[1]);
 	}
-	return asprintf(&m->fs_id, "%s-%08x%08x", m->type, (unsigned)s.f_fsid.__val[0],
-			(unsigned)s.f_fsid.__val[1]) < 0
-		       ? -ENOMEM
-		       : 0;
+	if (n < 0)
+		m->fs_id = NULL;
+	return n < 0 ? -ENOMEM : 0;
 }
 
 VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)

@@ -334,6 +334,27 @@ static int make_guest(const struct vu_guests *known, int fd, const struct vu_sta
 	return 0;
 }
 
+/*
+ * Guests are known by file system and inode: those of a copied image are the same guests twice, and
+ * the catalog could not tell them apart.
+ */
+static int check_twin(struct vu_session *s, const struct vu_guest *g)
+{
+	_cleanup_free_ char *why = NULL;
+
+	for (size_t i = 0; g->id && i < s->guests.n; i++) {
+		if (s->guests.v[i].id != g->id)
+			continue;
+		if (asprintf(&why, "its file system has the same UUID as that of %s",
+			     s->guests.v[i].path) < 0)
+			return -ENOMEM;
+		return vu_fail(
+			s->ops, VU_OPS_REFUSED, "cannot take the root", g->path, why,
+			"give one of the two another (tune2fs -U, xfs_admin -U, btrfstune -u)");
+	}
+	return 0;
+}
+
 /* What can never be a guest is refused before it is registered. */
 static int check_new(struct vu_session *s, const struct vu_guests *known, const struct vu_stat *st,
 		     const char *path)
@@ -362,8 +383,8 @@ static int take_path(struct vu_session *s, struct vu_guests *known, const char *
 		return 0;
 	int r = make_guest(known, fd, &st, real, &g, &is_new, &moved);
 
-	if (!r && is_new)
-		r = check_new(s, known, &st, real);
+	if (!r)
+		r = is_new ? check_new(s, known, &st, real) : check_twin(s, &g);
 	if (r > 0) {
 		vu_guest_done(&g);
 		return r;
@@ -382,6 +403,14 @@ static int take_path(struct vu_session *s, struct vu_guests *known, const char *
 	return add_open(s, &g, vu_take_fd(fd));
 }
 
+/* Is what was opened at a guest's path still its root? Another file system may have the inode too. */
+static bool is_root_of(const struct vu_guest *k, int fd, const struct vu_stat *st)
+{
+	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
+
+	return st->version.ino == k->ino && !vu_mount_of(fd, &m) && !strcmp(m.fs_id, k->fs_id);
+}
+
 /* A registered guest: gone roots are left out with a warning, unless the guest was asked for. */
 static int take_known(struct vu_session *s, struct vu_guests *known, const struct vu_guest *k,
 		      bool asked_for, unsigned flags)
@@ -390,7 +419,7 @@ static int take_known(struct vu_session *s, struct vu_guests *known, const struc
 	struct vu_stat st;
 	_cleanup_fd_ int fd = open_root(k->path, &st, &real);
 
-	if (fd >= 0 && st.version.ino == k->ino)
+	if (fd >= 0 && is_root_of(k, fd, &st))
 		return take_path(s, known, k->path, flags);
 	if (asked_for)
 		return vu_fail(s->ops, fd < 0 ? fd : VU_OPS_USAGE,

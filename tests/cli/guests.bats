@@ -136,3 +136,41 @@ field() {
 @test "no guests: exit 10" {
 	vx 10 guests
 }
+
+@test "XFS: a guest is the same when its device has another number" {
+	vu_fs_need xfs 300
+	mkdir -p "$VU_MNT/g1/usr"
+	vx 0 guests add "$VU_MNT/g1" --domain dmz
+	umount "$VU_MNT"
+	# the lowest free number is the one that the image had
+	truncate -s 1M "$VU_WORK/filler"
+	losetup -f "$VU_WORK/filler"
+	mount -o loop "$VU_IMG" "$VU_MNT"
+	vx 0 scan -n "$VU_MNT/g1"
+	eq "$(names)" g1 names
+	vx 0 guests --json
+	eq "$(field g1 domain)" dmz domain
+}
+
+@test "another file system in a guest's place, with the same inode: a warning, and no new guest" {
+	[[ -n $FARM_IMG ]] || skip "$FARM_WHY"
+	vx 0 guests add "$G/g1" --domain dmz
+	umount "$MNT"
+	cp --sparse=always "$VU_WORK/img" "$VU_WORK/other"
+	e2fsck -fp "$VU_WORK/other" >/dev/null || (($? == 1))
+	tune2fs -U random "$VU_WORK/other" >/dev/null
+	mount -o loop "$VU_WORK/other" "$MNT"
+	vx 3 scan -n
+	has "$ERR" 'g1'
+	eq "$(names)" g1 names
+}
+
+@test "two file systems with one UUID: refused, since their guests cannot be told apart" {
+	[[ -n $FARM_IMG ]] || skip "$FARM_WHY"
+	mkdir "$VU_WORK/copy-mnt"
+	cp --sparse=always "$VU_WORK/img" "$VU_WORK/copy"
+	mount -o loop "$VU_WORK/copy" "$VU_WORK/copy-mnt"
+	vx 12 scan "$G/g1" "$VU_WORK/copy-mnt/guests/g1"
+	has "$ERR" 'UUID'
+	is_private "$G/g1/usr/share/vu/big"
+}
