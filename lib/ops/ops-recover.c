@@ -23,7 +23,7 @@ static int open_all(struct vu_session *s, struct vu_ops *ops, const struct vu_re
 				o->n_roots);
 
 	if (!r)
-		r = vu_session_open_pools(s, false);
+		r = vu_session_find_pools(s);
 	if (!r && !o->dry_run)
 		r = vu_session_lock_pools(s);
 	return r;

@@ -85,6 +85,8 @@ static int prepare(struct scan *s)
 
 	if (!r)
 		r = check_file_systems(s);
+	if (!r)
+		r = vu_session_register(&s->session);
 	if (!r && link)
 		r = vu_session_check_trust(&s->session, s->o->trust_guests);
 	if (!r && link)

@@ -337,7 +337,7 @@ static int open_all(struct unmerge *u)
 		r = vu_session_open(&u->session, u->ops, VU_SESSION_WRITE | VU_SESSION_NO_CATALOG,
 				    u->operands, u->o->n);
 	if (!r)
-		r = vu_session_open_pools(&u->session, false);
+		r = vu_session_find_pools(&u->session);
 	if (!r && !u->o->dry_run)
 		r = vu_session_lock_pools(&u->session);
 	if (!r)

@@ -537,11 +537,8 @@ int vu_ops_why(struct vu_ops *ops, const char *path, struct vu_why *ret_why)
 	struct asking a = {.w = &w, .hash = hash};
 	int r = hash ? vu_session_open(&a.s, ops, 0, NULL, 0) : -ENOMEM;
 
-	if (!r) {
-		/* where there can be no pool, nothing is unified: the question is answered all the same */
-		r = vu_session_open_pools(&a.s, false);
-		r = r == VU_OPS_REFUSED ? 0 : r;
-	}
+	if (!r)
+		r = vu_session_find_pools(&a.s);
 	if (!r)
 		r = ask_path(&a, path);
 	free(a.rel);

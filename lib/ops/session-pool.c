@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "fs/stat.h"
@@ -141,6 +142,34 @@ int vu_session_open_pools(struct vu_session *s, bool make)
 			r = open_pool(s, fs, s->root_fds[i], make);
 		if (!r)
 			r = check_root(s, i);
+	}
+	return r;
+}
+
+/* Can nothing on this guest's file system be unified, whatever a scan would do? */
+static bool has_no_pool(const struct vu_session *s, size_t guest)
+{
+	const struct vu_mount *m = &s->fs[s->guest_fs[guest]].mount;
+	struct vu_stat st;
+	struct stat top;
+
+	if (!vu_mount_can_link(m))
+		return true;
+	if (vu_stat_fd(s->root_fds[guest], &st) || stat(m->point, &top))
+		return false;
+	/* a subvolume of its own has another number than the top of its mount */
+	return st.attributes & STATX_ATTR_MOUNT_ROOT || top.st_dev != st.version.dev;
+}
+
+int vu_session_find_pools(struct vu_session *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->guests.n; i++) {
+		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
+
+		if (!fs->pool && !has_no_pool(s, i))
+			r = open_pool(s, fs, s->root_fds[i], false);
 	}
 	return r;
 }

@@ -270,23 +270,31 @@ static bool taken_already(const struct vu_session *s, const struct vu_stat *st)
 	return false;
 }
 
-/* Remembers a new guest, or that a known one has moved. */
+/* Remembers that a known guest has moved, or the name of one that may be registered later. */
 static int remember(struct vu_session *s, struct vu_guests *known, struct vu_guest *g, bool is_new,
 		    unsigned flags)
 {
 	struct vu_guest copy;
-	int r = 0;
 
 	if (!s->catalog || !(flags & VU_SESSION_REGISTER))
 		return 0;
 	if (!is_new)
 		return vu_catalog_guest_update(s->catalog, g);
-	r = vu_catalog_guest_add(s->catalog, g);
-	if (!r)
-		r = dup_guest(g, &copy);
-	if (!r)
-		r = vu_guests_add_consume(known, &copy);
-	return r;
+	int r = dup_guest(g, &copy);
+
+	return r ? r : vu_guests_add_consume(known, &copy);
+}
+
+int vu_session_register(struct vu_session *s)
+{
+	for (size_t i = 0; s->catalog && i < s->guests.n; i++) {
+		struct vu_guest *g = &s->guests.v[i];
+		int r = g->id ? 0 : vu_catalog_guest_add(s->catalog, g);
+
+		if (r)
+			return vu_fail(s->ops, r, "cannot register the guest", g->path, NULL, NULL);
+	}
+	return 0;
 }
 
 static const struct vu_guest *find_known(const struct vu_guests *known, const char *fs_id,
@@ -342,8 +350,8 @@ static int check_twin(struct vu_session *s, const struct vu_guest *g)
 {
 	_cleanup_free_ char *why = NULL;
 
-	for (size_t i = 0; g->id && i < s->guests.n; i++) {
-		if (s->guests.v[i].id != g->id)
+	for (size_t i = 0; i < s->guests.n; i++) {
+		if (s->guests.v[i].ino != g->ino || strcmp(s->guests.v[i].fs_id, g->fs_id) != 0)
 			continue;
 		if (asprintf(&why, "its file system has the same UUID as that of %s",
 			     s->guests.v[i].path) < 0)

@@ -19,7 +19,7 @@
 
 enum vu_session_flag {
 	VU_SESSION_WRITE = 1 << 0,	/* takes the lock and opens the catalog for writing */
-	VU_SESSION_REGISTER = 1 << 1,	/* operands that are no guests yet are registered */
+	VU_SESSION_REGISTER = 1 << 1,	/* operands may be no guests yet: see vu_session_register */
 	VU_SESSION_CHANGE = 1 << 2,	/* guests will be changed: pools are made and probed */
 	VU_SESSION_NO_CATALOG = 1 << 3, /* a missing or damaged catalog does not matter */
 };
@@ -54,6 +54,12 @@ int vu_session_open(struct vu_session *s, struct vu_ops *ops, unsigned flags, ch
 		    size_t n);
 
 /*
+ * Registers the guests of the session that are new, once nothing speaks against them. Returns like
+ * vu_session_open.
+ */
+int vu_session_register(struct vu_session *s);
+
+/*
  * Opens only the lock (with VU_SESSION_WRITE) and the catalog. For what needs no guest to be there.
  * Returns like vu_session_open; s must be closed in any case.
  */
@@ -72,8 +78,14 @@ int vu_session_make_guest(struct vu_session *s, const struct vu_guests *known, c
 /* Fills the problem for a failed call on the catalog (r as it came), and returns the ops code. */
 int vu_session_catalog_failed(struct vu_session *s, int r);
 
-/* Opens the pools of the session's file systems; make: makes and probes them where missing. */
+/*
+ * Opens the pools of the session's file systems, to unify there; make: makes and probes them where
+ * missing. Refuses file systems that can have none.
+ */
 int vu_session_open_pools(struct vu_session *s, bool make);
+
+/* Opens the pools that are there, to look at them or to undo: where there can be none, nothing is. */
+int vu_session_find_pools(struct vu_session *s);
 
 /* Takes the locks of the pools that are there, to change them. Returns like vu_session_open. */
 int vu_session_lock_pools(struct vu_session *s);

@@ -186,3 +186,18 @@ sys.stdin.readline()' "$G/g2"
 	vx 12 scan "$MNT"
 	vx 0 scan
 }
+
+@test "a refused file system is not registered, and stands in nobody's way" {
+	mkdir "$VU_WORK/tmpfs"
+	mount -t tmpfs none "$VU_WORK/tmpfs"
+	mkdir "$VU_WORK/tmpfs/g0"
+	vx 12 scan "$G"/g1 "$G"/g2 "$VU_WORK/tmpfs/g0"
+	vx 10 unmerge
+	vx 0 guests add "$VU_WORK/tmpfs/g0"
+	vx 0 scan "$G"/g1 "$G"/g2
+	vx 0 recover
+	vx 0 why "$G/g1/usr/share/vu/big"
+	has "$OUT" 'unified'
+	vx 0 unmerge
+	is_private "$G/g1/usr/share/vu/big"
+}
