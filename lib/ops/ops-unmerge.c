@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "db/catalog-tree.h"
@@ -21,10 +22,10 @@
 #include "ops/scan-count.h"
 #include "ops/session.h"
 
-/* An operand that lies inside of a guest: only what is at or below it is broken. */
-struct inside {
+/* What an operand asks for. */
+struct asked {
 	char *root; /* owned; the guest's */
-	char *rel;  /* owned; below the root */
+	char *rel;  /* owned; below the root: what is at or below it; "": all */
 };
 
 /* The breaker's refusal, told apart from the codes of ops. */
@@ -36,9 +37,9 @@ struct unmerge {
 	struct vu_session session;
 	struct vu_farm farm;
 	struct vu_run run;
-	char **operands;       /* owned, the strings too; what the session is opened for */
-	struct inside *inside; /* owned */
-	size_t n_inside;
+	char **operands;     /* owned, the strings too; what the session is opened for */
+	struct asked *asked; /* owned; one for each operand: none where all guests are meant */
+	size_t n_asked;
 	uint32_t *order;	     /* owned; unified names by guest and inode */
 	struct vu_break_item *items; /* owned */
 	const char **paths;	     /* owned, the strings too; of the items' names */
@@ -46,27 +47,75 @@ struct unmerge {
 	size_t n_paths;
 	struct vu_breaker_stats stats;
 	uint64_t foreseen_bytes;   /* with dry_run: what would be copied */
+	uint64_t foreseen_removed; /* and how many objects would go */
 	struct vu_scan_report now; /* what the catalog was told at the end */
 };
 
 /* ---- operands ---- */
 
+static int no_such(const struct unmerge *u, const char *operand, int err)
+{
+	return vu_fail(u->ops, err, "cannot unmerge", operand, NULL,
+		       "name a registered guest, a root, or a path inside of a guest");
+}
+
+/* Outside of all known guests: a root, or a file in a directory that is taken for one. */
+static int ask_unknown(const char *operand, char *abs, bool is_dir, struct asked *ret)
+{
+	char *slash = strrchr(abs, '/');
+
+	if (is_dir) {
+		ret->root = realpath(operand, NULL);
+		ret->rel = strdup("");
+	} else {
+		ret->rel = strdup(slash + 1);
+		*slash = 0;
+		ret->root = strdup(*abs ? abs : "/");
+	}
+	return ret->root && ret->rel ? 0 : -ENOMEM;
+}
+
+static int ask(struct unmerge *u, const struct vu_guests *known, const char *operand,
+	       struct asked *ret)
+{
+	_cleanup_free_ char *abs = NULL;
+	const char *rel = "";
+	struct stat st;
+	size_t g = 0;
+
+	while (g < known->n && strcmp(known->v[g].name, operand) != 0)
+		g++;
+	if (g == known->n) {
+		abs = vu_locate_absolute(operand);
+		if (!abs || lstat(abs, &st))
+			return no_such(u, operand, -errno);
+		/* a root may be named by a symbolic link */
+		bool is_dir = S_ISDIR(st.st_mode) ||
+			      (S_ISLNK(st.st_mode) && !stat(abs, &st) && S_ISDIR(st.st_mode));
+
+		if (!vu_locate_guest(known, abs, &g, &rel))
+			return ask_unknown(operand, abs, is_dir, ret);
+	}
+	ret->root = realpath(known->v[g].path, NULL);
+	if (!ret->root) /* gone: it is told when it is opened */
+		ret->root = strdup(known->v[g].path);
+	ret->rel = strdup(rel);
+	return ret->root && ret->rel ? 0 : -ENOMEM;
+}
+
 static int add_operand(struct unmerge *u, const struct vu_guests *known, size_t i)
 {
-	const char *operand = u->o->operands[i], *rel = "";
-	_cleanup_free_ char *abs = strchr(operand, '/') ? vu_locate_absolute(operand) : NULL;
-	size_t g;
-	bool inside = abs && vu_locate_guest(known, abs, &g, &rel) && *rel;
+	const char *operand = u->o->operands[i];
+	struct asked *a = &u->asked[u->n_asked++];
+	bool is_name = false;
+	int r = ask(u, known, operand, a);
 
-	u->operands[i] = strdup(inside ? known->v[g].path : operand);
-	if (!u->operands[i])
-		return -ENOMEM;
-	if (!inside)
-		return 0;
-	struct inside in = {.root = strdup(known->v[g].path), .rel = strdup(rel)};
-
-	u->inside[u->n_inside++] = in;
-	return in.root && in.rel ? 0 : -ENOMEM;
+	if (r)
+		return r;
+	for (size_t g = 0; g < known->n; g++)
+		is_name = is_name || !strcmp(known->v[g].name, operand);
+	u->operands[i] = strdup(is_name ? operand : a->root);
+	return u->operands[i] ? 0 : -ENOMEM;
 }
 
 VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
@@ -82,8 +131,8 @@ static int read_operands(struct unmerge *u)
 		r = vu_session_known_guests(&s, &known);
 	vu_session_close(&s);
 	u->operands = calloc(u->o->n + 1, sizeof(*u->operands));
-	u->inside = calloc(u->o->n + 1, sizeof(*u->inside));
-	if (!u->operands || !u->inside)
+	u->asked = calloc(u->o->n + 1, sizeof(*u->asked));
+	if (!u->operands || !u->asked)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < u->o->n; i++)
 		r = add_operand(u, &known, i);
@@ -96,23 +145,17 @@ static bool below(const char *rel, const char *path)
 
 	while (n && rel[n - 1] == '/')
 		n--;
-	return !strncmp(rel, path, n) && (!path[n] || path[n] == '/');
+	return !n || (!strncmp(rel, path, n) && (!path[n] || path[n] == '/'));
 }
 
-/* Was this name asked for? A guest that was named as a whole is asked for with all it has. */
 static bool asked_for(const struct unmerge *u, uint16_t guest, const char *path)
 {
 	const char *root = u->session.guests.v[guest].path;
-	bool part = false;
 
-	for (size_t i = 0; i < u->n_inside; i++) {
-		if (strcmp(u->inside[i].root, root))
-			continue;
-		part = true;
-		if (below(u->inside[i].rel, path))
+	for (size_t i = 0; i < u->n_asked; i++)
+		if (!strcmp(u->asked[i].root, root) && below(u->asked[i].rel, path))
 			return true;
-	}
-	return !part;
+	return !u->n_asked;
 }
 
 /* ---- what is to be broken ---- */
@@ -252,7 +295,9 @@ static int foresee(struct unmerge *u)
 		const struct vu_inode *o = vu_tree_inode(t, object);
 
 		taken[object] += it->n_paths;
-		if (o->n_links != taken[object] + 1)
+		if (o->n_links == taken[object] + 1)
+			u->foreseen_removed++;
+		else
 			u->foreseen_bytes += o->size;
 	}
 	return r;
@@ -404,7 +449,7 @@ static void report(struct unmerge *u, struct vu_unmerge_report *rep)
 		.names = u->stats.names,
 		.inodes = u->stats.inodes,
 		.copied_bytes = u->stats.copied_bytes,
-		.objects_removed = u->stats.objects_removed,
+		.objects_removed = u->stats.objects_removed + u->stats.given,
 		.warnings = u->session.warnings,
 		.damages = u->session.damages,
 		.seconds =
@@ -415,6 +460,7 @@ static void report(struct unmerge *u, struct vu_unmerge_report *rep)
 	rep->names = u->n_paths;
 	rep->inodes = u->n_items;
 	rep->copied_bytes = u->foreseen_bytes;
+	rep->objects_removed = u->foreseen_removed;
 }
 
 static void close_all(struct unmerge *u)
@@ -422,11 +468,11 @@ static void close_all(struct unmerge *u)
 	for (size_t i = 0; u->operands && i < u->o->n; i++)
 		free(u->operands[i]);
 	free(u->operands);
-	for (size_t i = 0; i < u->n_inside; i++) {
-		free(u->inside[i].root);
-		free(u->inside[i].rel);
+	for (size_t i = 0; i < u->n_asked; i++) {
+		free(u->asked[i].root);
+		free(u->asked[i].rel);
 	}
-	free(u->inside);
+	free(u->asked);
 	for (size_t i = 0; i < u->n_paths; i++)
 		free_path(u, i);
 	free(u->paths);

@@ -189,3 +189,45 @@ all_private() {
 	vx 10 unmerge
 	has "$ERR" 'no guest is registered'
 }
+
+@test "a guest that is named is unmerged as a whole, also beside a path inside of it" {
+	unified
+	vx 0 unmerge g1 "$G/g1/usr/share/vu"
+	eq "$(n_flagged "$G/g1")" 0 "immutable files"
+}
+
+@test "a path that is not there is an error, and changes nothing" {
+	unified
+	vx 1 unmerge "$G/g1/usr/share/no-such-file" g2
+	has "$ERR" 'no-such-file'
+	is_object "$G/g2/$BIG"
+	vx 1 unmerge no-such-guest
+	has "$ERR" 'no-such-guest'
+}
+
+@test "a path may be relative" {
+	unified
+	cd "$G/g1"
+	vx 0 unmerge usr
+	is_private "$G/g1/$BIG"
+	is_object "$G/g2/$BIG"
+}
+
+@test "a file is unmerged without the catalog too" {
+	unified
+	rm -f "$CAT"*
+	vx 0 unmerge "$G/g1/$BIG"
+	is_private "$G/g1/$BIG"
+	is_object "$G/g1/usr/share/vu/f1"
+	vx 0 unmerge "$G/g1" "$G/g2" "$G/g3"
+	as_before
+}
+
+@test "objects that are given back to their last guest count as removed" {
+	unified --json
+	n=$(sum_of objects_new)
+	vx 0 unmerge -n --json
+	eq "$(sum_of objects_removed)" "$n" "objects that would be removed"
+	vx 0 unmerge --json
+	eq "$(sum_of objects_removed)" "$n" "removed objects"
+}
