@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "db/catalog-guest.h"
+#include "db/catalog-run.h"
 #include "ops/session.h"
 #include "scan/exclude.h"
 
@@ -181,6 +182,23 @@ int vu_ops_guests_remove(struct vu_ops *ops, const char *guest, struct vu_guest 
 	return 0;
 }
 
+/* What is shared with a domain would stay so when the guest leaves it. */
+static int check_domain(struct vu_session *s, const struct vu_guest *g, const char *domain)
+{
+	struct vu_guest_stat stat;
+	int r;
+
+	if (!domain || !strcmp(domain, g->domain))
+		return 0;
+	r = vu_catalog_guest_stat(s->catalog, g->id, &stat);
+	if (r)
+		return vu_session_catalog_failed(s, r);
+	return stat.unified ? vu_fail(s->ops, VU_OPS_REFUSED, "cannot change the domain of",
+				      g->name, "it shares files with the guests of its domain",
+				      "`vunify unmerge` it first")
+			    : 0;
+}
+
 int vu_ops_guests_set(struct vu_ops *ops, const char *guest, const struct vu_guest_change *change,
 		      struct vu_guest *ret_guest)
 {
@@ -191,6 +209,8 @@ int vu_ops_guests_set(struct vu_ops *ops, const char *guest, const struct vu_gue
 
 	if (!r)
 		r = check_change(&s, &known, g.id, change);
+	if (!r)
+		r = check_domain(&s, &g, change->domain);
 	if (!r)
 		r = apply(&g, change);
 	return r ? r : save_guest(&s, &g, ret_guest);

@@ -174,3 +174,12 @@ field() {
 	has "$ERR" 'UUID'
 	is_private "$G/g1/usr/share/vu/big"
 }
+
+@test "a guest with unified files keeps its domain until it is unmerged" {
+	vx 0 scan "$G"/g1 "$G"/g2
+	vx 12 guests set g1 --domain other
+	has "$ERR" 'unmerge'
+	vx 0 guests set g1 --domain '' --trust yes
+	vx 0 unmerge g1
+	vx 0 guests set g1 --domain other
+}
