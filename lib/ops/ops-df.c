@@ -2,12 +2,14 @@
 /*
  * Disk blocks per guest, from a walk of its own over everything, excluded places too: what the inodes
  * say, not what the catalog remembers. An inode with one link is its guest's alone and only summed up;
- * of the others it is noted which guests have it.
+ * of the others it is noted which guests have it. All registered guests are walked, whichever are asked
+ * for: what a guest shares lies in the others.
  */
 #include "ops/ops-df.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +24,7 @@
 struct linked {
 	uint64_t bytes;
 	uint32_t n_guests;
+	bool shown; /* a guest that was asked for has it */
 };
 
 /* A guest that has it. */
@@ -34,6 +37,7 @@ struct counting {
 	pthread_mutex_t lock;
 	const struct vu_session *s;
 	struct vu_df *df;
+	bool *shown;		    /* for each guest: it was asked for */
 	struct vu_inomap *by_fs;    /* ino -> number in linked, for each file system */
 	struct vu_inomap *by_guest; /* inodes with several links that a guest was seen to have */
 	struct vu_chunks linked;
@@ -85,15 +89,14 @@ static void on_stat(void *arg, uint16_t guest, const struct vu_stat *st)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void sum_up(struct counting *c)
+static void sum_up_holdings(struct counting *c)
 {
-	struct vu_df *df = c->df;
-
 	for (uint32_t i = 0; i < c->holdings.n; i++) {
 		const struct holding *h = vu_chunks_at(&c->holdings, i);
-		const struct linked *l = vu_chunks_at(&c->linked, h->linked);
-		struct vu_df_guest *g = &df->guests[h->guest];
+		struct linked *l = vu_chunks_at(&c->linked, h->linked);
+		struct vu_df_guest *g = &c->df->guests[h->guest];
 
+		l->shown |= c->shown[h->guest];
 		if (l->n_guests == 1) {
 			g->unique_bytes += l->bytes;
 			continue;
@@ -101,21 +104,50 @@ static void sum_up(struct counting *c)
 		g->shared_bytes += l->bytes;
 		g->saved_bytes += l->bytes - l->bytes / l->n_guests;
 	}
+}
+
+static void sum_up(struct counting *c)
+{
+	struct vu_df_guest *total = &c->df->total;
+	bool all = true;
+
+	sum_up_holdings(c);
 	for (uint32_t i = 0; i < c->linked.n; i++) {
 		const struct linked *l = vu_chunks_at(&c->linked, i);
 
-		if (l->n_guests > 1)
-			df->total.shared_bytes += l->bytes;
+		if (l->n_guests > 1 && l->shown)
+			total->shared_bytes += l->bytes;
 	}
-	for (size_t i = 0; i < df->n_guests; i++) {
-		struct vu_df_guest *g = &df->guests[i];
+	for (size_t i = 0; i < c->df->n_guests; i++) {
+		struct vu_df_guest *g = &c->df->guests[i];
 
 		g->size_bytes = g->unique_bytes + g->shared_bytes;
-		df->total.size_bytes += g->size_bytes;
-		df->total.unique_bytes += g->unique_bytes;
+		all = all && c->shown[i];
+		if (!c->shown[i])
+			continue;
+		total->size_bytes += g->size_bytes;
+		total->unique_bytes += g->unique_bytes;
+		total->saved_bytes += g->saved_bytes;
 	}
-	df->total.saved_bytes =
-		df->total.size_bytes - df->total.shared_bytes - df->total.unique_bytes;
+	if (all)
+		total->saved_bytes = total->size_bytes - total->shared_bytes - total->unique_bytes;
+}
+
+/* Takes those out that were not asked for. */
+static void keep_shown(struct counting *c)
+{
+	struct vu_df *df = c->df;
+	size_t n = 0;
+
+	for (size_t i = 0; i < df->n_guests; i++) {
+		if (c->shown[i]) {
+			df->guests[n++] = df->guests[i];
+			continue;
+		}
+		free(df->guests[i].name);
+		free(df->guests[i].path);
+	}
+	df->n_guests = n;
 }
 
 static int name_guests(struct vu_df *df, const struct vu_guests *guests)
@@ -157,9 +189,33 @@ static void done(struct counting *c)
 	pthread_mutex_destroy(&c->lock);
 }
 
-static int count(struct vu_session *s, struct vu_df *df)
+/* n 0: all */
+static int choose_shown(const struct vu_session *s, char *const *names, size_t n, bool *shown)
 {
-	struct counting c = {.s = s, .df = df};
+	for (size_t g = 0; !n && g < s->guests.n; g++)
+		shown[g] = true;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *real = realpath(names[i], NULL);
+		bool found = false;
+
+		for (size_t g = 0; g < s->guests.n; g++) {
+			const struct vu_guest *k = &s->guests.v[g];
+
+			if (strcmp(k->name, names[i]) != 0 && (!real || strcmp(k->path, real) != 0))
+				continue;
+			shown[g] = found = true;
+		}
+		if (!found)
+			return vu_fail(s->ops, VU_OPS_USAGE, "no such guest", names[i],
+				       "it is not registered, or its root is not there",
+				       "see `vunify guests`");
+	}
+	return 0;
+}
+
+static int count(struct vu_session *s, bool *shown, struct vu_df *df)
+{
+	struct counting c = {.s = s, .df = df, .shown = shown};
 	struct vu_farm farm = {0};
 	int r = prepare(&c, s);
 
@@ -173,8 +229,10 @@ static int count(struct vu_session *s, struct vu_df *df)
 		r = vu_farm_walk(&farm);
 	if (!r)
 		r = c.r;
-	if (!r)
+	if (!r) {
 		sum_up(&c);
+		keep_shown(&c);
+	}
 	done(&c);
 	vu_farm_close(&farm);
 	return r;
@@ -184,10 +242,13 @@ int vu_ops_df(struct vu_ops *ops, char *const *guests, size_t n, struct vu_df *r
 {
 	struct vu_session s;
 	struct vu_df df = {0};
-	int r = vu_session_open(&s, ops, 0, guests, n);
+	int r = vu_session_open(&s, ops, 0, NULL, 0);
+	_cleanup_free_ bool *shown = calloc(s.guests.n + 1, sizeof(*shown));
 
 	if (!r)
-		r = count(&s, &df);
+		r = shown ? choose_shown(&s, guests, n, shown) : -ENOMEM;
+	if (!r)
+		r = count(&s, shown, &df);
 	vu_session_close(&s);
 	if (r) {
 		vu_df_done(&df);

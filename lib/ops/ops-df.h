@@ -22,12 +22,14 @@ struct vu_df {
 	size_t n_guests;
 	/*
 	 * size: sum of the guests'; shared: objects that several guests use, each once; unique: sum of
-	 * the guests'; saved: size - shared - unique, as df(1) shows it. Strings are NULL.
+	 * the guests'; saved: of all guests size - shared - unique, as df(1) shows it, of some the sum of
+	 * their parts. Strings are NULL.
 	 */
 	struct vu_df_guest total;
 };
 
-/* Of the guests (names or roots; n 0: all). Returns like vu_ops_status. */
+/* Of the guests (names or roots; n 0: all); what they share with others counts as shared. Returns like
+ * vu_ops_status. */
 int vu_ops_df(struct vu_ops *ops, char *const *guests, size_t n, struct vu_df *ret_df);
 
 void vu_df_done(struct vu_df *d);

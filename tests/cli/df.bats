@@ -64,6 +64,17 @@ used() {
 	eq "$(jq '[.guests[].size_bytes] | add' <<<"$OUT")" "$(of_total size_bytes)" "sum of the guests"
 }
 
+@test "a guest that is asked for alone shares what it shares" {
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	vx 0 df --json
+	g2=$(jq -c '.guests[] | select(.guest == "g2")' <<<"$OUT")
+	vx 0 df --json g2 "$G/g2"
+	eq "$(jq -c '.guests[]' <<<"$OUT")" "$g2" g2
+	eq "$(of_total saved_bytes)" "$(jq .saved_bytes <<<"$g2")" "its part of what is saved"
+	vx 2 df g4
+	has "$ERR" 'g4'
+}
+
 @test "before a scan has linked anything, nothing is saved" {
 	vx 0 scan -n "$G"/g1 "$G"/g2 "$G"/g3
 	vx 0 df --json
