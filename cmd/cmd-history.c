@@ -27,7 +27,7 @@ static const struct vu_column columns[] = {
 	{"SAVED", "saved_bytes", VU_COLUMN_SIZE, false},
 	{"RESULT", "result", VU_COLUMN_TEXT, false},
 	{"WARNINGS", "warnings", VU_COLUMN_COUNT, true},
-	{"DRY-RUN", "dry_run", VU_COLUMN_BOOL, true},
+	{"DRY-RUN", "dry_run", VU_COLUMN_BOOL, false},
 	{0},
 };
 

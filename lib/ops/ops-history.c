@@ -2,6 +2,7 @@
 #include "ops/ops-history.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,9 @@ static const char *result_of(const struct vu_run *run)
 		return "done";
 	case 4:
 		return "damage";
-	case 130:
-	case 143:
+	case 128 + SIGHUP:
+	case 128 + SIGINT:
+	case 128 + SIGTERM:
 		return "stopped";
 	default:
 		return "failed";

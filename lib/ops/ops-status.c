@@ -67,6 +67,16 @@ static void add_up(struct vu_status_guest *total, const struct vu_status_guest *
 	total->last_run_ns = VU_MAX(total->last_run_ns, g->last_run_ns);
 }
 
+/* By name, or by the path of the root. */
+static struct vu_guest *find(struct vu_guests *guests, const char *name, const char *real)
+{
+	for (size_t i = 0; i < guests->n; i++)
+		if (guests->v[i].name && (!strcmp(guests->v[i].name, name) ||
+					  (real && !strcmp(guests->v[i].path, real))))
+			return &guests->v[i];
+	return NULL;
+}
+
 /* The registered guests that were asked for; n 0: all. Takes them out of known. */
 static int select_guests(struct vu_session *s, char *const *names, size_t n,
 			 struct vu_guests *known, struct vu_guests *ret)
@@ -77,16 +87,13 @@ static int select_guests(struct vu_session *s, char *const *names, size_t n,
 		r = vu_guests_add_consume(ret, &known->v[i]);
 	for (size_t i = 0; !r && i < n; i++) {
 		_cleanup_free_ char *real = realpath(names[i], NULL);
-		struct vu_guest *g = NULL;
+		struct vu_guest *g = find(ret, names[i], real) ? NULL : find(known, names[i], real);
 
-		for (size_t k = 0; !g && k < known->n; k++)
-			if (known->v[k].name && (!strcmp(known->v[k].name, names[i]) ||
-						 (real && !strcmp(known->v[k].path, real))))
-				g = &known->v[k];
-		if (!g)
+		if (g)
+			r = vu_guests_add_consume(ret, g);
+		else if (!find(ret, names[i], real))
 			return vu_fail(s->ops, VU_OPS_USAGE, "no such guest", names[i],
 				       "it is not registered", "see `vunify guests`");
-		r = vu_guests_add_consume(ret, g);
 	}
 	return r;
 }

@@ -66,3 +66,13 @@ run_field() {
 @test "without a catalog: exit 10" {
 	vx 10 history
 }
+
+@test "a dry run is told as such, and SIGHUP as a stop" {
+	vx 0 scan -n "$G"/g1 "$G"/g2
+	vx 0 history
+	has "$OUT" 'DRY-RUN'
+	has "$OUT" '^ *1 +scan .* yes$'
+	sqlite3 "$CAT" 'UPDATE run SET outcome = 129'
+	vx 0 history --json
+	eq "$(run_field 0 result)" stopped result
+}

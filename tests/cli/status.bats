@@ -81,3 +81,9 @@ total() {
 	has "$ERR" 'scan'
 	[[ ! -e $CAT ]] || die "a catalog was made"
 }
+
+@test "a guest that is asked for twice is shown once" {
+	vx 0 scan -n "$G"/g1 "$G"/g2
+	vx 0 status --json g1 "$G/g1"
+	eq "$(jq '.guests | length' <<<"$OUT")" 1 guests
+}
