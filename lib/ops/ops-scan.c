@@ -89,8 +89,9 @@ static int prepare(struct scan *s)
 		r = vu_session_register(&s->session);
 	if (!r && link)
 		r = vu_session_check_trust(&s->session, s->o->trust_guests);
-	if (!r && link)
-		r = vu_session_open_pools(&s->session, !s->o->dry_run);
+	if (!r) /* reflink: what was unified before is known, and shared with */
+		r = link ? vu_session_open_pools(&s->session, !s->o->dry_run)
+			 : vu_session_find_pools(&s->session);
 	if (!r && link)
 		r = vu_recovery_before_run(&s->session, s->o->dry_run);
 	return r;

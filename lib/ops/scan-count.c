@@ -217,7 +217,7 @@ void vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const ui
 		struct vu_scan_guest *g = &r->guests[i];
 
 		/* after linking, a directory's count holds the names of this run already */
-		if (!dry_run)
+		if (!dry_run && !r->disk_only)
 			g->unified_before -= VU_MIN(g->unified_before, g->unified_now);
 		g->names += g->unified_before;
 		g->files += g->unified_before;
@@ -244,7 +244,8 @@ void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_sc
 	run->skipped = r->total.private_names;
 	for (size_t i = 0; i < n; i++) {
 		const struct vu_scan_guest *g = &r->guests[i];
-		uint64_t now = run->dry_run ? 0 : g->unified_now;
+		/* shared extents make no objects */
+		uint64_t now = run->dry_run || r->disk_only ? 0 : g->unified_now;
 
 		stats[i] = (struct vu_guest_stat){
 			.guest = s->guests.v[i].id,

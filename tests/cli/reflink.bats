@@ -56,3 +56,22 @@ reflinks() {
 	vx 0 scan --mode=reflink "$G"/g?
 	has "$OUT$ERR" '[Dd]isk only|not.*(memory|page cache)|page cache.*not'
 }
+
+@test "what is unified stays so, and others share its extents" {
+	vu_fs_need xfs 300
+	MNT=$VU_MNT G=$VU_MNT/guests
+	vu_tmp
+	STATE=$VU_DIR CONF=$VU_DIR/vunify.conf CAT=$VU_DIR/catalog.db
+	conf </dev/null
+	vu_guests_make "$G" 3
+	vx 0 scan "$G"/g1 "$G"/g2
+	vx 0 status --json
+	n=$(jq .total.unified <<<"$OUT")
+	vx 0 scan --mode=reflink --json "$G"/g?
+	eq "$(sum_of 'total.skips.immutable.files')" null "files of the admin's own hand"
+	sync -f "$MNT"
+	is_object "$G/g1/$BIG"
+	filefrag -v "$G/g3/$BIG" | grep -q shared || die "the extents of g3's big are not shared"
+	vx 0 status --json
+	eq "$(jq .total.unified <<<"$OUT")" "$n" unified
+}
