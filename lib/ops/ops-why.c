@@ -26,6 +26,7 @@
 #include "fs/xattr.h"
 #include "guest/package.h"
 #include "match/policy.h"
+#include "ops/difference.h"
 #include "ops/locate.h"
 #include "ops/session.h"
 #include "scan/content.h"
@@ -212,84 +213,17 @@ static int know(struct asking *a, int fd, const struct vu_stat *st, struct vu_at
 	return hash_file(a->hash, fd, st->version.size, ret_digest);
 }
 
-/* The fact by which two files differ, as text: "0/100000", "security.capability". */
-struct xattr_list {
-	char names[8][64];
-	uint64_t sums[8];
-	size_t n;
-};
-
-static int list_xattr(void *arg, const char *name, const void *value, size_t len)
-{
-	struct xattr_list *l = arg;
-	uint64_t sum = len;
-
-	for (size_t i = 0; i < len; i++)
-		sum = sum * 31 + ((const uint8_t *)value)[i];
-	if (l->n < VU_ARRAY_SIZE(l->names)) {
-		snprintf(l->names[l->n], sizeof(l->names[0]), "%s", name);
-		l->sums[l->n++] = sum;
-	}
-	return 0;
-}
-
-/* The first name that only one of the two has, or that has another value. */
-static void first_xattr(int fd_a, int fd_b, size_t max, char *out, size_t size)
-{
-	struct xattr_list a = {0}, b = {0};
-	size_t i = 0, k = 0;
-
-	vu_xattr_each(fd_a, max, list_xattr, &a);
-	vu_xattr_each(fd_b, max, list_xattr, &b);
-	while (i < a.n && k < b.n && !strcmp(a.names[i], b.names[k]) && a.sums[i] == b.sums[k])
-		i++, k++;
-	if (i < a.n && (k >= b.n || strcmp(a.names[i], b.names[k]) <= 0))
-		snprintf(out, size, "%s", a.names[i]);
-	else if (k < b.n)
-		snprintf(out, size, "%s", b.names[k]);
-}
-
-static void difference(struct asking *a, enum vu_skip skip, int fd, int other_fd,
-		       const struct vu_stat *other, const struct vu_guest *g, char *out,
-		       size_t size)
-{
-	const struct vu_stat *st = &a->st;
-
-	switch (skip) {
-	case VU_SKIP_OWNER_DIFFERS:
-		if (st->uid != other->uid)
-			snprintf(out, size, "%u/%u", st->uid, other->uid);
-		else
-			snprintf(out, size, "group %u/%u", st->gid, other->gid);
-		break;
-	case VU_SKIP_MODE_DIFFERS:
-		snprintf(out, size, "%04o/%04o", st->mode & 07777, other->mode & 07777);
-		break;
-	case VU_SKIP_XATTR_DIFFERS:
-		first_xattr(fd, other_fd, a->s.ops->config->max_xattr_bytes, out, size);
-		break;
-	case VU_SKIP_MTIME_DIFFERS:
-		snprintf(out, size, "%.9f/%.9f", (double)(int64_t)st->version.mtime_ns / 1e9,
-			 (double)(int64_t)other->version.mtime_ns / 1e9);
-		break;
-	case VU_SKIP_OTHER_DOMAIN:
-		snprintf(out, size, "\"%s\"/\"%s\"", a->s.guests.v[a->guest].domain, g->domain);
-		break;
-	default:
-		*out = 0;
-	}
-}
-
 /* Compares with one other file, if it has the same content: tells what stands between, or nothing. */
 static int ask_other(struct asking *a, int fd, size_t guest, const char *path)
 {
+	const struct vu_config *c = a->s.ops->config;
 	const struct vu_guest *g = &a->s.guests.v[guest];
-	struct vu_policy policy = {.mtime_exact = a->s.ops->config->mtime_exact};
+	struct vu_policy policy = {.mtime_exact = c->mtime_exact};
 	_cleanup_fd_ int pin = vu_beneath_open(a->s.root_fds[guest], path, O_PATH | O_NOFOLLOW);
+	_cleanup_free_ char *value = NULL;
 	struct vu_digest digest;
 	struct vu_attr attr;
 	struct vu_stat st;
-	char value[300] = "";
 
 	if (pin < 0 || vu_stat_fd(pin, &st) || !S_ISREG(st.mode) ||
 	    st.version.size != a->st.version.size ||
@@ -317,8 +251,11 @@ static int ask_other(struct asking *a, int fd, size_t guest, const char *path)
 	if (a->nearest != VU_SKIP_UNIQUE && a->nearest != VU_SKIP_SAME_GUEST && skip)
 		return 0;
 	a->nearest = skip;
-	difference(a, skip, fd, other, &st, g, value, sizeof(value));
-	return say(a, skip, *value ? value : NULL);
+	struct vu_difference_side mine = {.policy = x, .fd = fd};
+	struct vu_difference_side theirs = {.policy = y, .fd = other};
+
+	r = vu_difference_text(skip, &mine, &theirs, c->max_xattr_bytes, &value);
+	return r ? r : say(a, skip, value);
 }
 
 struct same_content {

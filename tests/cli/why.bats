@@ -174,10 +174,30 @@ sys.stdin.readline()' "$G/g1/$V/big"
 	why "g1/$V/late" 'mtime-differs: .*[0-9]'
 }
 
-@test "flags-differ" {
+@test "mtime-differs: by one nanosecond" {
+	touch -d @1600000000.000000001 "$G/g1/$V/big"
+	scanned
+	why "g1/$V/big" 'mtime-differs: 1600000000.000000001/1600000000.000000000'
+}
+
+@test "xattr-differs: the name, of however many" {
+	long=user.$(printf 'n%.0s' {1..200})
+	for i in {10..21}; do
+		setfattr -n "user.k$i" -v 1 "$G/g1/$V/f1"
+		setfattr -n "user.k$i" -v 1 "$G/g2/$V/f1"
+		setfattr -n "user.k$i" -v 1 "$G/g3/$V/f1"
+	done
+	setfattr -n "${long}1" -v 1 "$G/g1/$V/f1"
+	setfattr -n "${long}2" -v 1 "$G/g2/$V/f1"
+	setfattr -n "${long}2" -v 1 "$G/g3/$V/f1"
+	scanned
+	why "g1/$V/f1" "xattr-differs: ${long}1"
+}
+
+@test "flags-differ: the letters of lsattr" {
 	chattr +A "$G/g1/$V/f1" 2>/dev/null || skip "the file system has no such flag"
 	scanned
-	why "g1/$V/f1" 'flags-differ'
+	why "g1/$V/f1" 'flags-differ: A/-'
 }
 
 @test "same-guest" {
