@@ -30,6 +30,8 @@ struct chooser {
 	struct vu_policy policy;
 	uint32_t *object; /* inode numbers of objects, sorted by file system, key and generation */
 	uint32_t n_objects;
+	uint32_t *known; /* of those whose content is known, sorted by content */
+	uint32_t n_known;
 	struct vu_plan plan;
 	uint32_t cap_objects, cap_targets;
 };
@@ -115,20 +117,21 @@ static bool is_object(const struct vu_inode *n)
 	return (n->flags & VU_INODE_OBJECT) && n->key != VU_NONE && n->fate != VU_GONE;
 }
 
-/* The numbers of the objects, in ascending order. */
-static int collect_objects(const struct vu_tree *t, uint32_t **ret_v, uint32_t *ret_n)
+/* The numbers of the inodes that pass, in ascending order. */
+static int collect(const struct vu_tree *t, bool (*pass)(const struct vu_inode *), uint32_t **ret_v,
+		   uint32_t *ret_n)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < t->inodes.n; i++)
-		n += is_object(vu_tree_inode(t, i));
+		n += pass(vu_tree_inode(t, i));
 	uint32_t *v = malloc(sizeof(*v) * (n + 1));
 
 	if (!v)
 		return -ENOMEM;
 	n = 0;
 	for (uint32_t i = 0; i < t->inodes.n; i++)
-		if (is_object(vu_tree_inode(t, i)))
+		if (pass(vu_tree_inode(t, i)))
 			v[n++] = i;
 	*ret_v = v;
 	*ret_n = n;
@@ -365,6 +368,72 @@ static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
 	return r;
 }
 
+static int by_content(const void *pa, const void *pb, void *arg)
+{
+	const struct chooser *c = arg;
+	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
+
+	ORDER(vu_tree_inode(c->t, ia)->content, vu_tree_inode(c->t, ib)->content);
+	ORDER(ia, ib);
+	return 0;
+}
+
+static bool is_known_object(const struct vu_inode *n)
+{
+	return is_object(n) && n->content != VU_NONE && n->attr != VU_NONE;
+}
+
+/* The first object of this content, or of a later one. */
+static uint32_t first_known(const struct chooser *c, uint32_t content)
+{
+	uint32_t lo = 0, hi = c->n_known;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (vu_tree_inode(c->t, c->known[mid])->content < content)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* An object does not say whose it is, but its key does, made with or without the mtime. */
+static bool is_of_domain(const struct chooser *c, const struct vu_inode *o, const char *domain)
+{
+	const struct vu_digest *d = &vu_tree_content(c->t, o->content)->digest;
+	const struct vu_attr *attr = vu_attrs_at(c->t->attrs, o->attr);
+	const struct vu_key *key = vu_tree_key(c->t, o->key);
+	struct vu_key k;
+
+	for (int with_mtime = 0; with_mtime < 2; with_mtime++)
+		if (!vu_key_make(c->hash, domain, d, o->size, attr, with_mtime, o->mtime_ns, &k) &&
+		    !memcmp(&k.hash, &key->hash, sizeof(k.hash)))
+			return true;
+	return false;
+}
+
+/* What stands between a private inode and an object of the same content. */
+static enum vu_skip explain_object(const struct chooser *c, const struct vu_inode *m,
+				   const struct vu_inode *o)
+{
+	struct vu_policy_side a = side_of(c, m), b = a;
+
+	b.attr = vu_attrs_at(c->t->attrs, o->attr);
+	b.mtime_ns = o->mtime_ns;
+	b.guest = VU_NONE;
+	if (o->fs != c->env->guest_fs[m->guest] || !b.attr->full)
+		return VU_SKIP_NONE;
+	if (!is_of_domain(c, o, a.domain))
+		return VU_SKIP_OTHER_DOMAIN;
+	enum vu_skip s = vu_policy_pair(&c->policy, &a, &b);
+
+	if (!s && c->env->guest_has && c->env->guest_has(c->env->arg, m->guest, o->ino))
+		s = VU_SKIP_SAME_GUEST;
+	return s;
+}
+
 #define EXPLAIN_MAX 16 /* others of the same content that are asked */
 
 /* Why an unplanned inode of the content v[0 .. n-1] stays private: the least that differs wins. */
@@ -372,17 +441,29 @@ static enum vu_skip explain(const struct chooser *c, const uint32_t *v, uint32_t
 {
 	const struct vu_inode *m = vu_tree_inode(c->t, v[me]);
 	struct vu_policy_side a = side_of(c, m);
-	enum vu_skip best = VU_SKIP_UNIQUE;
+	enum vu_skip best = VU_SKIP_UNIQUE, s;
 
 	for (uint32_t k = 1; k < n && k <= EXPLAIN_MAX; k++) {
 		const struct vu_inode *other = vu_tree_inode(c->t, v[(me + k) % n]);
 		struct vu_policy_side b = side_of(c, other);
-		enum vu_skip s = vu_policy_pair(&c->policy, &a, &b);
 
+		s = vu_policy_pair(&c->policy, &a, &b);
 		if (other->guest != m->guest && s && s != VU_SKIP_SAME_GUEST)
 			return s;
 		if (other->guest == m->guest)
 			best = VU_SKIP_SAME_GUEST;
+	}
+	uint32_t first = first_known(c, m->content);
+
+	for (uint32_t k = first; k < c->n_known && k < first + EXPLAIN_MAX; k++) {
+		const struct vu_inode *o = vu_tree_inode(c->t, c->known[k]);
+
+		if (o->content != m->content)
+			break;
+		s = explain_object(c, m, o);
+		if (s && s != VU_SKIP_SAME_GUEST)
+			return s;
+		best = s ? s : best;
 	}
 	return best;
 }
@@ -452,7 +533,7 @@ static int choose_all(struct chooser *c, uint32_t *v, const uint32_t *end)
 int vu_choose_plan(const struct vu_choose_env *env, struct vu_plan *ret)
 {
 	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = vu_hash_new();
-	_cleanup_free_ uint32_t *candidate = NULL, *end = NULL, *object = NULL;
+	_cleanup_free_ uint32_t *candidate = NULL, *end = NULL, *object = NULL, *known = NULL;
 	struct chooser c = {.env = env, .t = env->tree, .hash = hash};
 
 	if (!hash)
@@ -461,9 +542,13 @@ int vu_choose_plan(const struct vu_choose_env *env, struct vu_plan *ret)
 	int r = collect_candidates(env->tree, &candidate, &end);
 
 	if (!r)
-		r = collect_objects(env->tree, &object, &c.n_objects);
+		r = collect(env->tree, is_object, &object, &c.n_objects);
+	if (!r)
+		r = collect(env->tree, is_known_object, &known, &c.n_known);
 	if (!r) {
 		c.object = object;
+		c.known = known;
+		qsort_r(known, c.n_known, sizeof(*known), by_content, &c);
 		qsort_r(object, c.n_objects, sizeof(*object), by_key, &c);
 		r = choose_all(&c, candidate, end);
 	}

@@ -409,3 +409,13 @@ sys.stdin.readline()' "$G/g1/$BIG"
 	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
 	"$VU_TOP/tests/lib/oracle" check "$STATE/expect"
 }
+
+@test "a later scan gives the same reasons: what differs from an object is not unique" {
+	for g in g2 g3; do cp -a "$G/g1/usr/share/vu/f1" "$G/$g/usr/share/vu/f1"; done
+	touch -d @1600000099 "$G/g1/usr/share/vu/f1"
+	setfattr -n user.other -v 1 "$G/g1/usr/share/vu/f2"
+	vx 0 scan --json "$G"/g1 "$G"/g2 "$G"/g3
+	before=$(sum_of total.skips)
+	vx 0 scan --json --full
+	same_text <(jq . <<<"$before") <(jq . <<<"$(sum_of total.skips)")
+}

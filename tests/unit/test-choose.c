@@ -218,7 +218,7 @@ static void an_object_of_another_domain_is_not_used(void **state)
 	struct vu_plan p = plan(f);
 
 	assert_int_equal(p.n_objects, 0);
-	assert_int_equal(skip_of(f, a), VU_SKIP_UNIQUE);
+	assert_int_equal(skip_of(f, a), VU_SKIP_OTHER_DOMAIN);
 	vu_plan_done(&p);
 }
 
@@ -358,6 +358,42 @@ static void skipped_files_are_left_alone(void **state)
 	vu_plan_done(&p);
 }
 
+/* Those that it differs from became an object in an earlier run. */
+static void what_differs_from_an_object_is_told(void **state)
+{
+	static const struct vu_attr xattr = {.mode = 0100644, .has_xattrs = true, .xattrs = {{9}}};
+	struct farm *f = *state;
+	uint32_t o = add_file(f, 0, 1, NULL), a = add_file(f, 1, 1, &xattr);
+
+	make_object(f, o, "", 0);
+	struct vu_plan p = plan(f);
+
+	assert_int_equal(p.n_objects, 0);
+	assert_int_equal(skip_of(f, a), VU_SKIP_XATTR_DIFFERS);
+	vu_plan_done(&p);
+}
+
+static void an_object_says_mtime_domain_and_guest(void **state)
+{
+	struct farm *f = *state;
+	uint32_t o = add_file(f, 0, 1, NULL), late = add_file(f, 1, 1, NULL);
+	uint32_t x = add_file(f, 0, 2, NULL), other = add_file(f, 1, 2, NULL);
+	uint32_t y = add_file(f, 0, 3, NULL), twice = add_file(f, 0, 3, NULL);
+
+	make_object(f, o, "", 0);
+	make_object(f, x, "another", 0);
+	make_object(f, y, "", 0);
+	vu_tree_inode(f->t, late)->mtime_ns++;
+	f->owned_by_0 = vu_tree_inode(f->t, y)->ino;
+	struct vu_plan p = plan(f);
+
+	assert_int_equal(p.n_objects, 0);
+	assert_int_equal(skip_of(f, late), VU_SKIP_MTIME_DIFFERS);
+	assert_int_equal(skip_of(f, other), VU_SKIP_OTHER_DOMAIN);
+	assert_int_equal(skip_of(f, twice), VU_SKIP_SAME_GUEST);
+	vu_plan_done(&p);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -377,6 +413,8 @@ int main(void)
 		T(without_digest_nothing_is_equal),
 		T(what_only_the_catalog_says_is_not_linked),
 		T(skipped_files_are_left_alone),
+		T(what_differs_from_an_object_is_told),
+		T(an_object_says_mtime_domain_and_guest),
 	};
 
 	return cmocka_run_group_tests_name("choose", tests, NULL, NULL);
