@@ -44,6 +44,7 @@ struct scan {
 	struct vu_inomap *guest_objects; /* one for each guest: inodes of objects it has names of */
 	struct vu_mapped *mapped;	 /* one for each file system; NULL until it is asked for */
 	struct vu_run run;		 /* its row in the history */
+	bool walked;			 /* the walk came to its end */
 };
 
 /* ---- before anything is read ---- */
@@ -394,6 +395,7 @@ static int walk_and_decide(struct scan *s)
 		r = vu_farm_walk(&s->farm);
 	if (r)
 		return r; /* the walk is not complete: the catalog stays as it was */
+	s->walked = true;
 	if (full || has_work(s->farm.tree))
 		r = decide(s);
 	return save(s, r);
@@ -443,8 +445,12 @@ static int finish(struct scan *s, int r, struct vu_scan_report *rep)
 	r = explain(s, r);
 	if (s->farm.tree && !s->o->dry_run && s->ops->per_file)
 		vu_scan_tell_skips(s->ops, s->farm.tree, &s->session.guests);
+	struct vu_scan_report known = *rep;
+
+	if (!s->walked) /* of no guest everything was seen: status stays as it was, too */
+		known.n_guests = 0;
 	if (s->run.id)
-		vu_scan_record(&s->session, &s->run, rep, r);
+		vu_scan_record(&s->session, &s->run, &known, r);
 	return r;
 }
 

@@ -87,3 +87,16 @@ total() {
 	vx 0 status --json g1 "$G/g1"
 	eq "$(jq '.guests | length' <<<"$OUT")" 1 guests
 }
+
+@test "a scan that was stopped before it had seen all changes nothing" {
+	command -v strace >/dev/null || skip "needs strace"
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	vx 0 status --json
+	before=$(jq -c '.guests[] | [.guest, .files, .unified]' <<<"$OUT")
+	rc=0
+	strace -qq -f -o /dev/null -e trace=getdents64 -e inject=getdents64:signal=SIGINT:when=3 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan -j1 --full >/dev/null 2>&1 || rc=$?
+	eq "$rc" 130 "exit code"
+	vx 0 status --json
+	eq "$(jq -c '.guests[] | [.guest, .files, .unified]' <<<"$OUT")" "$before" status
+}
