@@ -30,7 +30,7 @@ static int check_rules(const struct vu_ops *ops, char *const *rules)
 	for (char *const *r = rules; r && *r; r++)
 		if (vu_exclude_check(*r, &err))
 			return vu_fail(ops, VU_OPS_USAGE, "cannot use the rule", *r, err.why,
-				       "see vunify.conf(5), \"Rules\"");
+				       "see exclude and include in vunify.conf(5)");
 	return 0;
 }
 

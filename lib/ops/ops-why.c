@@ -245,10 +245,14 @@ static int ask_other(struct asking *a, int fd, size_t guest, const char *path)
 	enum vu_skip skip = vu_policy_pair(&policy, &x, &y);
 	int r = add_partner(a->w, g->name, path);
 
+	if (!skip && a->s.guest_fs[guest] != a->s.guest_fs[a->guest])
+		skip = VU_SKIP_CROSS_DEVICE;
+
 	if (r || a->nearest == VU_SKIP_NONE)
 		return r;
-	/* another guest's file says more than a copy in the same guest */
-	if (a->nearest != VU_SKIP_UNIQUE && a->nearest != VU_SKIP_SAME_GUEST && skip)
+	/* another guest's file says more than a copy in the same guest, or on another file system */
+	if (a->nearest != VU_SKIP_UNIQUE && a->nearest != VU_SKIP_SAME_GUEST &&
+	    a->nearest != VU_SKIP_CROSS_DEVICE && skip)
 		return 0;
 	a->nearest = skip;
 	struct vu_difference_side mine = {.policy = x, .fd = fd};

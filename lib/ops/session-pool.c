@@ -72,7 +72,7 @@ static int refuse_fs(struct vu_session *s, const struct vu_session_fs *fs, const
 
 static const char *reflink_hint(const struct vu_session_fs *fs)
 {
-	return vu_mount_can_reflink(&fs->mount) ? "or use --mode=reflink, which saves disk only"
+	return vu_mount_can_reflink(&fs->mount) ? "use --mode=reflink, which saves disk only"
 						: "unify guests on ext4, XFS or btrfs";
 }
 

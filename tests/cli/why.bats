@@ -259,3 +259,15 @@ sys.stdin.readline()' "$G/g1/$V/big"
 @test "without a catalog: exit 10" {
 	vx 10 why "$G/g1/$V/big"
 }
+
+@test "cross-device: equal files on another file system only" {
+	mkdir "$VU_WORK/second"
+	truncate -s 32M "$VU_WORK/second.img"
+	mkfs.ext4 -q "$VU_WORK/second.img"
+	mount -o loop "$VU_WORK/second.img" "$VU_WORK/second"
+	mkdir -p "$VU_WORK/second/far/$V"
+	printf 'here and there' | tee "$G/g1/$V/far" >"$VU_WORK/second/far/$V/far"
+	touch -d @1600000000 "$G/g1/$V/far" "$VU_WORK/second/far/$V/far"
+	vx 0 scan "$G"/g1 "$G"/g2 "$VU_WORK/second/far"
+	why "g1/$V/far" 'private: cross-device'
+}
