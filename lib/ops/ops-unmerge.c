@@ -55,8 +55,10 @@ struct unmerge {
 
 static int no_such(const struct unmerge *u, const char *operand, int err)
 {
-	return vu_fail(u->ops, err, "cannot unmerge", operand, NULL,
-		       "name a registered guest, a root, or a path inside of a guest");
+	return vu_fail(
+		u->ops, err, "cannot unmerge", operand, NULL,
+		"name a registered guest, a root, or a path inside of a guest; without a usable "
+		"catalog no guest has a name");
 }
 
 /* Outside of all known guests: a root, or a file in a directory that is taken for one. */

@@ -65,6 +65,19 @@ int vu_session_catalog_failed(struct vu_session *s, int r)
 		       path, vu_catalog_message(s->catalog), NULL);
 }
 
+/* Goes on without a catalog that is there: it will not know what is done now. */
+static int without_catalog(struct vu_session *s, unsigned flags, const char *why)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (!(flags & VU_SESSION_WRITE))
+		return 0;
+	if (asprintf(&text, "the catalog %s is left out: %s", s->ops->config->catalog, why) < 0)
+		return -ENOMEM;
+	vu_emit(&s->counting, &(struct vu_event){.kind = VU_EVENT_WARN, .text = text});
+	return 0;
+}
+
 static int open_catalog(struct vu_session *s, unsigned flags)
 {
 	const char *path = s->ops->config->catalog;
@@ -76,8 +89,10 @@ static int open_catalog(struct vu_session *s, unsigned flags)
 	r = vu_catalog_open(path, flags & VU_SESSION_WRITE ? VU_CATALOG_WRITE : VU_CATALOG_READ,
 			    &s->catalog, &why);
 
-	if (!r || flags & VU_SESSION_NO_CATALOG)
+	if (!r)
 		return 0;
+	if (flags & VU_SESSION_NO_CATALOG)
+		return without_catalog(s, flags, why ? why : "it cannot be opened");
 	switch (r) {
 	case VU_CATALOG_MISSING:
 		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "cannot open the catalog", path,

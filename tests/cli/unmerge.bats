@@ -231,3 +231,15 @@ all_private() {
 	vx 0 unmerge --json
 	eq "$(sum_of objects_removed)" "$n" "removed objects"
 }
+
+@test "a damaged catalog is told, and in nobody's way" {
+	unified
+	rm -f "$CAT"*
+	echo 'no database' >"$CAT"
+	vx 3 unmerge "$G"/g1 "$G"/g2 "$G"/g3
+	has "$ERR" "warning.*$CAT"
+	as_before
+	all_private
+	vx 1 unmerge g1
+	has "$ERR" 'catalog'
+}
