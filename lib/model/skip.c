@@ -5,9 +5,9 @@ static const struct {
 	const char *name;
 	const char *text;
 } skips[VU_SKIP_N] = {
-	[VU_SKIP_NONE] = {"none", "nothing stands against it"},
+	[VU_SKIP_NONE] = {"pending", "not reached before the run was stopped"},
 	[VU_SKIP_UNIQUE] = {"unique",
-			    "no other guest has a file of this size and owner, or of this content"},
+			    "no other guest has its size, mode and owner, or its content"},
 	[VU_SKIP_NOT_REGULAR] = {"not-regular", "only regular files are unified"},
 	[VU_SKIP_EMPTY] = {"empty", "empty files occupy nothing"},
 	[VU_SKIP_TOO_SMALL] = {"too-small", "smaller than min_size"},

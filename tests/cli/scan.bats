@@ -419,3 +419,13 @@ sys.stdin.readline()' "$G/g1/$BIG"
 	vx 0 scan --json --full
 	same_text <(jq . <<<"$before") <(jq . <<<"$(sum_of total.skips)")
 }
+
+@test "what a stopped run did not reach is pending" {
+	command -v strace >/dev/null || skip "needs strace"
+	rc=0
+	strace -qq -f -o /dev/null -e trace=renameat2 -e inject=renameat2:signal=SIGINT:when=20 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan -j1 "$G"/g1 "$G"/g2 \
+		>"$STATE/out" 2>"$STATE/err" || rc=$?
+	eq "$rc" 130 "exit code"
+	has "$(<"$STATE/out")" '^pending .*stopped'
+}
