@@ -57,8 +57,11 @@ static int run(struct vu_ctx *ctx, void *options)
 		row(p, &s.guests[i], false);
 	row(p, &s.total, true);
 	e = vu_report_print_consume(ctx, p);
-	if (!e && s.total.damaged)
+	if (!e && s.total.damaged) {
+		vu_message(ctx, "status", NULL, "names of damaged objects were found",
+			   "run 'vunify recover', and 'vunify unmerge' what stays damaged");
 		e = VU_EXIT_DAMAGE;
+	}
 	vu_status_done(&s);
 	return e;
 }

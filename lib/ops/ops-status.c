@@ -2,11 +2,14 @@
 #include "ops/ops-status.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "db/catalog-run.h"
+#include "db/catalog-tree.h"
+#include "ops/damage.h"
 #include "ops/session.h"
 
 VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
@@ -98,6 +101,52 @@ static int select_guests(struct vu_session *s, char *const *names, size_t n,
 	return r;
 }
 
+struct telling {
+	const struct vu_damage *damage;
+	struct vu_status *st;
+	const size_t
+		*fs; /* for each of the guests: that of the session's file systems, or SIZE_MAX */
+};
+
+static int tell_name(void *arg, uint16_t guest, uint64_t ino)
+{
+	struct telling *t = arg;
+
+	if (t->fs[guest] != SIZE_MAX && vu_damage_has(t->damage, t->fs[guest], ino))
+		t->st->guests[guest].damaged++;
+	return 0;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_session, vu_session_close)
+VU_DEFINE_CLEANUP_DONE(struct vu_damage, vu_damage_done)
+
+/* Where roots or pools cannot be opened there is nothing to see: the commands that need them say why. */
+static int count_damage(struct vu_ops *ops, const struct vu_guests *chosen, struct vu_status *st)
+{
+	vu_cleanup(vu_session_close_p) struct vu_session s;
+	vu_cleanup(vu_damage_done_p) struct vu_damage damage = {0};
+	_cleanup_free_ size_t *fs = calloc(chosen->n + 1, sizeof(*fs));
+	struct telling t = {.damage = &damage, .st = st, .fs = fs};
+	int r = vu_session_open(&s, ops, 0, NULL, 0);
+
+	if (!r)
+		r = vu_session_find_pools(&s);
+	if (!r)
+		r = vu_damage_find(&s, &damage);
+	if (r < 0 || !fs)
+		return r < 0 ? r : -ENOMEM;
+	if (r || !damage.objects)
+		return 0;
+	for (size_t i = 0; i < chosen->n; i++) {
+		fs[i] = SIZE_MAX;
+		for (size_t k = 0; k < s.guests.n; k++)
+			if (s.guests.v[k].id == chosen->v[i].id)
+				fs[i] = s.guest_fs[k];
+	}
+	r = vu_catalog_load_unified(s.catalog, chosen, tell_name, &t);
+	return r ? vu_session_catalog_failed(&s, r) : 0;
+}
+
 static int collect(struct vu_session *s, char *const *names, size_t n, struct vu_status *st)
 {
 	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0}, chosen = {0};
@@ -111,6 +160,7 @@ static int collect(struct vu_session *s, char *const *names, size_t n, struct vu
 	if (!st->guests)
 		return -ENOMEM;
 	st->n_guests = chosen.n;
+	r = count_damage(s->ops, &chosen, st);
 	for (size_t i = 0; !r && i < chosen.n; i++) {
 		r = fill(s, &chosen.v[i], &st->guests[i]);
 		add_up(&st->total, &st->guests[i]);

@@ -100,3 +100,29 @@ total() {
 	vx 0 status --json
 	eq "$(jq -c '.guests[] | [.guest, .files, .unified]' <<<"$OUT")" "$before" status
 }
+
+@test "damaged: an object that lost its flag, or is not what it was" {
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	vx 0 status
+	chattr -i "$G/g1/usr/share/vu/big"
+	vx 4 status --json
+	eq "$(jq -c '[.guests[].damaged]' <<<"$OUT")" '[1,1,1]' "damaged names"
+	eq "$(total damaged)" 3 total
+	has "$ERR" 'recover'
+	vx 0 recover
+	vx 0 status
+	chattr -i "$G/g1/usr/share/vu/twin-a"
+	chmod 0600 "$G/g1/usr/share/vu/twin-a"
+	chattr +i "$G/g1/usr/share/vu/twin-a"
+	vx 4 status --json g2
+	eq "$(jq -c '[.guests[].damaged]' <<<"$OUT")" '[2]' "damaged names of g2"
+}
+
+@test "objects whose flag is off for a moment of a run are not damaged" {
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	chattr -i "$G/g1/usr/share/vu/big"
+	exec 9<"$MNT/.vunify/lock"
+	flock 9
+	vx 0 status
+	exec 9<&-
+}
