@@ -210,10 +210,27 @@ static int replace(char **to, const char *value)
 	return 0;
 }
 
+/* "--catalog=$UNSET" must not mean whatever an empty path is taken for. */
+static int check_paths(struct vu_ctx *ctx)
+{
+	const char *const paths[] = {ctx->globals.config, ctx->globals.catalog,
+				     ctx->globals.lock_dir};
+
+	for (size_t i = 0; i < VU_ARRAY_SIZE(paths); i++)
+		if (paths[i] && !*paths[i]) {
+			struct vu_opt_error e = {
+				.what = strdup("--config, --catalog and --lock-dir want a path")};
+
+			return usage(ctx, &e);
+		}
+	return 0;
+}
+
 static int set_up(struct vu_ctx *ctx)
 {
-	int r = load_config(ctx);
+	int r = check_paths(ctx);
 
+	r = r ? r : load_config(ctx);
 	if (r)
 		return r;
 	if (replace(&ctx->config.catalog, ctx->globals.catalog) ||

@@ -107,7 +107,7 @@ static int make_dirs(const char *path)
 
 	if (!s)
 		return -ENOMEM;
-	for (char *p = strchr(s + 1, '/'); p; p = strchr(p + 1, '/')) {
+	for (char *p = *s ? strchr(s + 1, '/') : NULL; p; p = strchr(p + 1, '/')) {
 		*p = 0;
 		if (!mkdir(s, 0700)) {
 			int r = sync_dir_of(s);

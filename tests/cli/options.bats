@@ -95,3 +95,9 @@ says() {
 	run --separate-stderr bash -c '"$1" --help >/dev/full' - "$V"
 	[[ $status == 1 && $stderr == *"No space"* ]]
 }
+
+@test "an empty path for an option is told, and nothing is made" {
+	for o in catalog config lock-dir; do
+		says 2 "want a path" "--$o=" scan -n .
+	done
+}
