@@ -283,6 +283,42 @@ static int ask_recorded(void *arg, uint32_t id, const char *path, uint64_t size)
 	return 0;
 }
 
+/* A guest's name of an object of this content. */
+struct unified_name {
+	struct same_content *sc;
+	size_t guest;
+};
+
+static int ask_name(void *arg, const char *path)
+{
+	const struct unified_name *n = arg;
+	struct asking *a = n->sc->a;
+
+	/* the same path in the other guests was asked already */
+	if (n->guest != a->guest && !strcmp(path, a->rel))
+		return 0;
+	return ask_other(a, n->sc->fd, n->guest, path);
+}
+
+static int ask_object(void *arg, const char *fs_id, uint64_t ino, const struct vu_key *key,
+		      uint32_t n_links)
+{
+	struct same_content *sc = arg;
+	const struct vu_guests *guests = &sc->a->s.guests;
+	int r = 0;
+
+	(void)key;
+	(void)n_links;
+	for (size_t i = 0; !r && i < guests->n; i++) {
+		struct unified_name n = {.sc = sc, .guest = i};
+
+		if (!strcmp(guests->v[i].fs_id, fs_id))
+			r = vu_catalog_find_unified(sc->a->s.catalog, guests->v[i].id, ino, 1,
+						    ask_name, &n);
+	}
+	return r;
+}
+
 static int ask_others(struct asking *a, int fd)
 {
 	struct same_content sc = {.a = a, .fd = fd};
@@ -295,6 +331,8 @@ static int ask_others(struct asking *a, int fd)
 	if (!r && a->s.catalog)
 		r = vu_catalog_find_content(a->s.catalog, &a->digest, PARTNERS_MAX, ask_recorded,
 					    &sc);
+	if (!r && a->s.catalog)
+		r = vu_catalog_find_objects(a->s.catalog, &a->digest, ask_object, &sc);
 	if (r)
 		return r;
 	if (a->nearest == VU_SKIP_UNIQUE)

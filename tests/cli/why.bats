@@ -271,3 +271,11 @@ sys.stdin.readline()' "$G/g1/$V/big"
 	vx 0 scan "$G"/g1 "$G"/g2 "$VU_WORK/second/far"
 	why "g1/$V/far" 'private: cross-device'
 }
+
+@test "mtime-differs: from files that are unified under another path" {
+	cp -a "$G/g1/$V/f5" "$G/g1/$V/elsewhere"
+	rm "$G/g1/$V/f5"
+	touch -d @1500000000 "$G/g1/$V/elsewhere"
+	scanned
+	why "g1/$V/elsewhere" 'mtime-differs: 1500000000.000000000/1600000000.000000000.*g2:'
+}
