@@ -70,7 +70,7 @@ static int add_partner(struct vu_why *w, const char *guest, const char *path)
 	if (!v)
 		return -ENOMEM;
 	w->partners = v;
-	if (asprintf(&v[w->n_partners], "%s:%s", guest, path) < 0)
+	if (asprintf(&v[w->n_partners], "%s:/%s", guest, path) < 0)
 		return -ENOMEM;
 	w->n_partners++;
 	return 0;

@@ -47,7 +47,11 @@ static int take_lock(struct vu_session *s)
 		return vu_fail(s->ops, r, "cannot take the lock", c->lock_dir, NULL,
 			       "run as root, or name another directory by --lock-dir");
 	if (r == VU_LOCK_BUSY) {
-		snprintf(why, sizeof(why), "another vunify (process %d) works with it", (int)pid);
+		/* it may not have written its number yet */
+		snprintf(why, sizeof(why), "another vunify works with it");
+		if (pid)
+			snprintf(why, sizeof(why), "another vunify (process %d) works with it",
+				 (int)pid);
 		return vu_fail(s->ops, VU_OPS_LOCKED, "cannot work with the catalog", c->catalog,
 			       why, "wait until it has ended");
 	}
