@@ -2,24 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vunify history: past runs.
 
-setup_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	farm_template 2
-}
-
-setup() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	farm
-}
-
-teardown() {
-	farm_down
-}
-
-teardown_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	vu_fs_clean
-}
+FARM_GUESTS=2
+load ../lib/farm
 
 run_field() {
 	jq -r ".runs[$1].$2" <<<"$OUT"

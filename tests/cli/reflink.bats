@@ -2,11 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vunify scan --mode=reflink: shared extents, where hard links are not wanted.
 
-setup() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	unset VU_WORK
-	[[ $(id -u) == 0 ]] || skip "needs root"
-}
+# shellcheck source=tests/lib/vunify.bash
+. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 
 teardown() {
 	farm_down
@@ -15,11 +12,7 @@ teardown() {
 BIG=usr/share/vu/big
 
 reflinks() {
-	vu_fs_need "$1" 300
-	MNT=$VU_MNT G=$VU_MNT/guests
-	vu_tmp
-	STATE=$VU_DIR CONF=$VU_DIR/vunify.conf CAT=$VU_DIR/catalog.db
-	conf </dev/null
+	farm_on "$1" 300
 	vu_guests_make "$G" 3
 	sync -f "$MNT"
 	say_manifest "$G"/g? >"$STATE/before"
@@ -47,11 +40,7 @@ reflinks() {
 }
 
 @test "the result says plainly that it is the disk only" {
-	vu_fs_need xfs 300
-	MNT=$VU_MNT G=$VU_MNT/guests
-	vu_tmp
-	STATE=$VU_DIR CONF=$VU_DIR/vunify.conf CAT=$VU_DIR/catalog.db
-	conf </dev/null
+	farm_on xfs 300
 	vu_guests_make "$G" 2
 	vx 0 scan --mode=reflink "$G"/g?
 	has "$OUT$ERR" '[Dd]isk only|not.*(memory|page cache)|page cache.*not'

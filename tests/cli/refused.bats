@@ -2,24 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vunify scan and its like: what is refused, and how that is said.
 
-setup_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	farm_template 3
-}
-
-setup() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	farm
-}
-
-teardown() {
-	farm_down
-}
-
-teardown_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
-	vu_fs_clean
-}
+load ../lib/farm
 
 BIG=usr/share/vu/big
 

@@ -6,7 +6,8 @@
 #   in setup_file:  farm_template N [MB]  guests G/g1 .. gN on ext4, made once
 #   in setup:       farm                  a fresh copy of them, mounted; sets MNT, G, STATE, CONF
 #   in teardown:    farm_down
-#   in teardown_file: vu_fs_clean
+#   in teardown_file: vu_fs_clean           (farm.bash does all of that)
+#   farm_on TYPE MB [OPTIONS]  instead of farm: an empty G on a fresh file system of that type
 #
 #   conf <<<LINES            writes the configuration (sections and all); the lock is always ours
 #   vu ARGS...               runs vunify with them
@@ -18,6 +19,8 @@
 #   has TEXT WHAT, hasnt, eq GOT WANTED WHAT       assertions that say what they saw
 #   say_manifest ROOT...     (see tests/lib/manifest)
 #   in_reach FORMAT          find -printf of all guests' regular files that no default rule excludes
+#   wait_until COMMAND...    until it succeeds; fails after WAIT_SECONDS (60)
+#   background COMMAND...    a process that writes, or holds something, until farm_down
 
 VU_TOP=${VU_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 VUNIFY=${VUNIFY:-$VU_TOP/build/vunify}
@@ -74,14 +77,29 @@ farm() {
 	conf </dev/null
 }
 
+farm_on() {
+	[[ $(id -u) == 0 ]] || skip "needs root"
+	unset VU_WORK
+	vu_fs_need "$1" "$2" "${3:-}"
+	MNT=$VU_MNT G=$VU_MNT/guests
+	STATE=$VU_WORK/state CONF=$VU_WORK/state/vunify.conf CAT=$VU_WORK/state/catalog.db
+	mkdir "$STATE" "$G" || return
+	conf </dev/null
+}
+
 farm_down() {
+	end_processes
+	[[ -z ${STATE:-} ]] || vu_fs_clean
+}
+
+# Ends what the test has started, and waits for the end of it: what runs on would hold the mount.
+end_processes() {
 	local pid
 	for pid in ${FARM_PIDS:-}; do
-		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
+		kill -KILL "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
 	done
 	FARM_PIDS=''
-	[[ -z ${STATE:-} ]] || vu_fs_clean
 }
 
 # All sizes are unified unless a test says otherwise, so that the farm can be small.
@@ -205,6 +223,14 @@ background() {
 	FARM_PIDS="${FARM_PIDS:-} $BG_PID"
 	BG_OUT=${BG[0]} BG_IN=${BG[1]}
 	read -r -t 20 ready <&"$BG_OUT" || die "$* did not get ready"
+}
+
+wait_until() {
+	local end=$((SECONDS + ${WAIT_SECONDS:-60}))
+	until "$@"; do
+		((SECONDS < end)) || return 1
+		sleep 0.05
+	done
 }
 
 # A process whose root is the directory, as one of a guest is.
