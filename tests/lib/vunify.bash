@@ -21,6 +21,7 @@
 #   in_reach FORMAT          find -printf of all guests' regular files that no default rule excludes
 #   wait_until COMMAND...    until it succeeds; fails after WAIT_SECONDS (60)
 #   background COMMAND...    a process that writes, or holds something, until farm_down
+#   hold CALL N ARGS...      vunify, stopped in the middle: behind its N-th CALL of a thread; let_go
 
 VU_TOP=${VU_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 VUNIFY=${VUNIFY:-$VU_TOP/build/vunify}
@@ -95,6 +96,7 @@ farm_down() {
 # Ends what the test has started, and waits for the end of it: what runs on would hold the mount.
 end_processes() {
 	local pid
+	let_go
 	for pid in ${FARM_PIDS:-}; do
 		kill -KILL "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
@@ -231,6 +233,41 @@ wait_until() {
 		((SECONDS < end)) || return 1
 		sleep 0.05
 	done
+}
+
+# A process that is traced is in state t for a moment at every call. Stopped for good is who has got
+# the signal and has been told so by the kernel, as the trace says.
+has_stopped() {
+	grep -q '^[0-9]* *--- stopped by SIGSTOP' "$STATE/hold-trace" 2>/dev/null
+}
+
+# Leaves the pid of vunify in HELD.
+hold() {
+	local call=$1 n=$2 state
+	shift 2
+	command -v strace >/dev/null || skip "needs strace"
+	rm -f "$STATE/hold-trace"
+	(
+		export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
+		exec strace -qq -f -o "$STATE/hold-trace" -e "trace=$call" \
+			-e "inject=$call:signal=SIGSTOP:when=$n" \
+			"$VUNIFY" --config "$CONF" --catalog "$CAT" "$@" >"$STATE/held" 2>&1 3>&- 4>&-
+	) &
+	HOLD_TRACER=$!
+	wait_until has_stopped || die "vunify $* was not stopped by $call $n: $(<"$STATE/held")" || return
+	# It holds the lock, and the lock says who that is.
+	HELD=$(cat "$STATE"/lock/lock-*)
+	state=$(sed 's/.*) \(.\).*/\1/' "/proc/$HELD/stat")
+	[[ $state == [tT] ]] || die "the holder of the lock, $HELD, is in state '$state'" || return
+	eq "$(sed -n 's/^PPid:\t//p' "/proc/$HELD/status")" "$HOLD_TRACER" "parent of $HELD"
+}
+
+# Kills what hold has started, and waits for it. A process whose tracer is killed would run on.
+let_go() {
+	[[ -n ${HOLD_TRACER:-} ]] || return 0
+	pkill -KILL -P "$HOLD_TRACER" || :
+	wait "$HOLD_TRACER" 2>/dev/null || :
+	HOLD_TRACER='' HELD=''
 }
 
 # A process whose root is the directory, as one of a guest is.
