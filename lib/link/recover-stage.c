@@ -6,7 +6,8 @@
  *   - of an object: the exchange had not happened, or was undone: removed (in a moment)
  *   - p-*, or c-* without an intent: nothing was ever done with it (intents are on disk before the
  *     first exchange): removed
- *   - c-*, the very copy that was made: the exchange had not happened: removed
+ *   - c-*, the very copy that was made: the exchange had not happened: removed. But where another name
+ *     of it has reached its path, this one follows: names that were one inode stay one
  *   - t-*, the private inode that was at the path. Is the path a name of the object now?
  *       yes, and all names of the inode have moved, nobody writes to it, and it equals the object in
  *         every byte and all metadata: superfluous, removed
@@ -316,10 +317,40 @@ static int restore_over_copy(struct leftover *l)
 	return drop_or_rescue_copy(l);
 }
 
+/* Whatever comes out, the object or the copy (the guest put something newer there), is superfluous. */
+static int finish_copy(struct leftover *l)
+{
+	struct vu_object *o = NULL;
+	int r = vu_recover_object_open(l->c, &l->in->key, &o), e;
+
+	if (r > 0)
+		return remove_plain(l, "a private copy whose object is damaged: removed");
+	if (r)
+		return r;
+	r = l->c->env->dry_run ? 0 : vu_moment_begin(&l->c->moment, o);
+	if (!r && !l->c->env->dry_run) {
+		r = vu_swap_back(l->dir, l->name, l->parent, l->base, l->st.version.ino, o->ino);
+		if (r >= 0)
+			r = unlinkat(l->dir, l->name, 0) ? -errno : 0;
+		e = vu_moment_end(&l->c->moment, o, -EBADF);
+		r = r ? r : e;
+	}
+	vu_object_unref(&l->c->moment, o);
+	if (r)
+		return r == -ESTALE ? leave(l) : r;
+	l->c->stats->names_restored++;
+	vu_recover_tell(l->c, VU_EVENT_RECOVER, NULL, l->in->path, 0,
+			"it follows the other names of its file to their private copy");
+	return 0;
+}
+
 static int settle_copy(struct leftover *l)
 {
-	if (l->st.version.ino == l->in->ino)
+	if (l->st.version.ino == l->in->ino) {
+		if (l->at_path == l->in->object_ino && l->st.n_links > names_in_stage(l))
+			return finish_copy(l);
 		return remove_plain(l, "a private copy that was not needed: removed");
+	}
 	return l->at_path == l->in->ino ? restore_over_copy(l) : rescue(l);
 }
 
