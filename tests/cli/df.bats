@@ -19,11 +19,12 @@ used() {
 	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
 	after=$(used)
 	vx 0 df --json
-	saved=$(of_total saved_bytes) real=$((before - after))
+	# What the pool itself takes is part of what df(1) sees, and with guests as small as these it
+	# would hide an error.
+	pool=$(find "$MNT/.vunify" ! -name '*-[0-9]*' -printf '%b\n' | awk '{ s += $1 } END { print s * 512 }')
+	saved=$(of_total saved_bytes) real=$((before - after + pool))
 	diff=$((saved > real ? saved - real : real - saved))
-	# The pool's own directories are part of what df(1) sees.
-	pool=$(($(find "$MNT/.vunify" -type d | wc -l) * 4096))
-	((diff <= saved / 100 + pool)) || die "saved $saved, df(1) says $real (pool $pool)"
+	((saved > 0 && diff <= saved / 100)) || die "saved $saved, df(1) says $real"
 }
 
 @test "size, shared and unique add up to what du(1) counts" {

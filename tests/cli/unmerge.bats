@@ -85,6 +85,36 @@ all_private() {
 	as_before
 }
 
+@test "unmerge keeps set-id bits, capabilities and owners" {
+	for g in g1 g2 g3; do
+		cp -a "$G/$g/$BIG" "$G/$g/usr/bin/capable"
+		chown 7:8 "$G/$g/usr/bin/setuid" "$G/$g/usr/bin/capable"
+		chmod 6755 "$G/$g/usr/bin/setuid"
+		setcap cap_net_raw+ep "$G/$g/usr/bin/capable"
+		touch -d @1600000000.987654321 "$G/$g/usr/bin/capable"
+	done
+	conf <<<$'[policy]\nmin_size = 1\nunify_setid = yes'
+	unified
+	is_object "$G/g2/usr/bin/capable"
+	is_object "$G/g2/usr/bin/setuid"
+	vx 0 unmerge
+	all_private
+	as_before
+	has "$(getcap "$G/g2/usr/bin/capable")" cap_net_raw
+	eq "$(stat -c '%a %u %g' "$G/g2/usr/bin/setuid")" '6755 7 8' "mode and owner"
+}
+
+@test "unmerge gives a copy the time of last access of the object" {
+	touch -a -d @1500000000.111222333 "$G"/g?/usr/share/vu/f1
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	atime=$(stat -c %.9X "$G/g1/usr/share/vu/f1")
+	eq "$atime" 1500000000.111222333 "atime behind the scan"
+	vx 0 unmerge
+	for g in g1 g2 g3; do
+		eq "$(stat -c %.9X "$G/$g/usr/share/vu/f1")" "$atime" "atime in $g"
+	done
+}
+
 @test "unmerge of one of two names takes the other with it" {
 	unified
 	vx 0 unmerge "$G/g1/usr/share/vu/twin-a"
@@ -131,10 +161,11 @@ all_private() {
 	free=$(df -B1 --output=avail "$MNT" | tail -n 1)
 	head -c $((free - 1000000)) /dev/zero >"$MNT/ballast"
 	sync -f "$MNT"
+	find "$G" "$MNT/.vunify" -type f -printf '%p %i %n %C@\n' | sort >"$STATE/a"
 	vx 13 unmerge
 	has "$ERR" '[Ss]pace|full'
-	same "$G/g1/$BIG" "$G/g2/$BIG"
-	same "$G/g1/usr/share/vu/f1" "$G/g2/usr/share/vu/f1"
+	find "$G" "$MNT/.vunify" -type f -printf '%p %i %n %C@\n' | sort >"$STATE/b"
+	same_text "$STATE/a" "$STATE/b" "inodes, links and ctimes"
 	rm "$MNT/ballast"
 	vx 0 unmerge
 	as_before

@@ -6,7 +6,7 @@
 #   vu_guests_make DIR N     make DIR/g1 .. DIR/gN, independent copies that share most files
 #   vu_guest_file G          a file that all guests have in common (path inside a guest)
 #
-# What differs between them: etc/hostname, var/log/messages, usr/share/own-<i> (private data), and
+# All times have nanoseconds. What differs between them: etc/hostname, var/log/messages, usr/share/own-<i> (private data), and
 # usr/share/vu/late (the same bytes, each with another mtime).
 # Each guest also holds an inner hard link pair (usr/share/vu/twin-a, twin-b), an xattr (where the
 # file system takes it), an empty file, a symbolic link and a FIFO.
@@ -58,7 +58,7 @@ vu_guests_common() {
 	chmod 4755 "$g/usr/bin/setuid"
 	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$g/etc/passwd"
 	printf 'ID=test\nVERSION_ID=1\n' >"$g/etc/os-release"
-	find "$g" -depth -exec touch -h -d @1600000000 {} +
+	find "$g" -depth -exec touch -h -d @1600000000.123456789 {} +
 }
 
 vu_guests_differ() {
@@ -67,7 +67,7 @@ vu_guests_differ() {
 	printf 'log of guest %d\n' "$i" >"$g/var/log/messages"
 	printf 'data of guest %d\n' "$i" >"$g/usr/share/own-$i"
 	printf 'same bytes, another mtime\n' >"$g/usr/share/vu/late"
-	touch -d "@$((1600000000 + i))" "$g/etc/hostname" "$g/var/log/messages" \
+	touch -d "@$((1600000000 + i)).5" "$g/etc/hostname" "$g/var/log/messages" \
 		"$g/usr/share/own-$i" "$g/usr/share/vu/late"
-	touch -d @1600000000 "$g/etc" "$g/var/log" "$g/usr/share" "$g/usr/share/vu"
+	touch -d @1600000000.123456789 "$g/etc" "$g/var/log" "$g/usr/share" "$g/usr/share/vu"
 }
