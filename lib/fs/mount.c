@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,7 @@ static bool get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
 {
 	/* a descriptor of O_PATH, as roots have, takes no ioctl */
 	_cleanup_fd_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct btrfs_ioctl_fs_info_args info = {0};
 	struct xfs_geometry geometry;
 	struct fsuuid u = {0};
 
@@ -107,6 +109,11 @@ static bool get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
 		return false;
 	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
 		memcpy(ret_uuid, u.uuid, sizeof(u.uuid));
+		return true;
+	}
+	/* btrfs tells its UUID in its own way only (Linux 6.18) */
+	if (!strcmp(type, "btrfs") && !ioctl(fd, BTRFS_IOC_FS_INFO, &info)) {
+		memcpy(ret_uuid, info.fsid, sizeof(info.fsid));
 		return true;
 	}
 	if (strcmp(type, "xfs") != 0 || ioctl(fd, XFS_GEOMETRY, &geometry))

@@ -188,6 +188,7 @@ int vu_target_open(struct vu_linkrun *run, struct vu_dirs *dirs, struct vu_links
 
 	if (!t)
 		return -ENOMEM;
+	vu_progress_guest(run->env->progress, vu_tree_inode(run->env->tree, inode)->guest);
 	t->run = run;
 	t->slot = slot;
 	t->stage = stage;

@@ -16,7 +16,7 @@
 struct vu_choose_env {
 	struct vu_tree *tree; /* skips and objects' keys are written */
 	const struct vu_guests *guests;
-	const uint8_t *guest_fs; /* per guest: index of its file system */
+	const uint8_t *guest_fs; /* per guest: index of the file system in which it shares */
 	bool mtime_exact;
 	uint32_t max_links; /* names an object may have, its name in the pool among them */
 	/*

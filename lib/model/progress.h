@@ -36,6 +36,13 @@ static inline void vu_progress_begin(struct vu_progress *p, enum vu_phase phase,
 	atomic_store(&p->phase, phase);
 }
 
+/* p may be NULL. */
+static inline void vu_progress_guest(struct vu_progress *p, unsigned guest)
+{
+	if (p)
+		atomic_store_explicit(&p->guest, guest, memory_order_relaxed);
+}
+
 static inline void vu_progress_add(struct vu_progress *p, uint64_t files, uint64_t bytes)
 {
 	atomic_fetch_add_explicit(&p->files, files, memory_order_relaxed);

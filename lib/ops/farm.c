@@ -230,9 +230,12 @@ static void fill_env(struct vu_farm *f, unsigned flags)
 	bool rules = flags & VU_FARM_RULES;
 
 	fill_guests(f);
+	for (size_t i = 0; i < s->n_fs; i++)
+		f->shares[i] = vu_session_shares_with(s, (uint8_t)i);
 	f->walk = (struct vu_walk_env){
 		.guests = f->walk_guests,
 		.n_guests = s->guests.n,
+		.shares = f->shares,
 		.jobs = vu_farm_jobs(c),
 		/* what looks for names of objects must miss none */
 		.max_depth = rules ? c->max_depth : UINT32_MAX,
@@ -270,8 +273,9 @@ int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags)
 	f->exclude = calloc(n, sizeof(struct vu_exclude *));
 	f->package = calloc(n, sizeof(struct vu_package_db *));
 	f->objects = calloc(s->n_fs + 1, sizeof(*f->objects));
+	f->shares = calloc(s->n_fs + 1, sizeof(*f->shares));
 	f->walk_guests = calloc(n, sizeof(*f->walk_guests));
-	if (!f->tree || !f->exclude || !f->package || !f->objects || !f->walk_guests)
+	if (!f->tree || !f->exclude || !f->package || !f->objects || !f->shares || !f->walk_guests)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < s->guests.n; i++) {
 		r = open_rules(f, i, flags & VU_FARM_RULES);
@@ -312,6 +316,7 @@ void vu_farm_close(struct vu_farm *f)
 	free(f->exclude);
 	free(f->package);
 	free(f->objects);
+	free(f->shares);
 	free(f->walk_guests);
 	*f = (struct vu_farm){0};
 }

@@ -22,6 +22,7 @@ struct vu_farm {
 	struct vu_package_db **package; /* owned; one for each guest, NULL without one */
 	struct vu_inomap
 		*objects; /* owned; one for each file system: inode -> number in the tree */
+	uint8_t *shares;  /* owned; for the walk's env */
 	struct vu_walk_guest *walk_guests; /* owned; one for each guest */
 	struct vu_walk_env walk;	   /* for vu_walk_run and vu_walk_verify */
 };

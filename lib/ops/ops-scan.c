@@ -240,18 +240,21 @@ static uint32_t in_use(void *arg, const struct vu_inode *inode)
 
 static int make_plan(struct scan *s)
 {
+	_cleanup_free_ uint8_t *guest_fs = calloc(s->session.guests.n + 1, sizeof(*guest_fs));
 	struct vu_choose_env env = {
 		.tree = s->farm.tree,
 		.guests = &s->session.guests,
-		.guest_fs = s->session.guest_fs,
+		.guest_fs = guest_fs,
 		.mtime_exact = s->ops->config->mtime_exact,
 		.max_links = MAX_LINKS,
 		.guest_has = guest_has,
 		.in_use = in_use,
 		.arg = s,
 	};
-	int r = know_owners(s);
+	int r = guest_fs ? know_owners(s) : -ENOMEM;
 
+	for (size_t i = 0; !r && i < s->session.guests.n; i++)
+		guest_fs[i] = s->farm.shares[s->session.guest_fs[i]];
 	return r ? r : vu_choose_plan(&env, &s->plan);
 }
 

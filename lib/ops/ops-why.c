@@ -245,7 +245,8 @@ static int ask_other(struct asking *a, int fd, size_t guest, const char *path)
 	enum vu_skip skip = vu_policy_pair(&policy, &x, &y);
 	int r = add_partner(a->w, g->name, path);
 
-	if (!skip && a->s.guest_fs[guest] != a->s.guest_fs[a->guest])
+	if (!skip && vu_session_shares_with(&a->s, a->s.guest_fs[guest]) !=
+			     vu_session_shares_with(&a->s, a->s.guest_fs[a->guest]))
 		skip = VU_SKIP_CROSS_DEVICE;
 
 	if (r || a->nearest == VU_SKIP_NONE)

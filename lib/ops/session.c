@@ -211,6 +211,26 @@ static int find_fs(struct vu_session *s, int root_fd, uint8_t *ret_fs)
 	return 0;
 }
 
+/* btrfs's ids are UUID/SUBVOLUME, others' have no slash (fs/mount.c). */
+static bool is_one_superblock(const struct vu_mount *a, const struct vu_mount *b)
+{
+	size_t n = strcspn(a->fs_id, "/");
+
+	return !strcmp(a->type, b->type) && n == strcspn(b->fs_id, "/") &&
+	       !strncmp(a->fs_id, b->fs_id, n);
+}
+
+uint8_t vu_session_shares_with(const struct vu_session *s, uint8_t fs)
+{
+	uint8_t first = 0;
+
+	if (s->ops->config->mode != VU_MODE_REFLINK)
+		return fs;
+	while (!is_one_superblock(&s->fs[first].mount, &s->fs[fs].mount))
+		first++;
+	return first;
+}
+
 /* A root that lies in another root would be two guests' at once. */
 static int check_nested(struct vu_session *s, const struct vu_guests *guests, const char *path)
 {

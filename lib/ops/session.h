@@ -65,6 +65,12 @@ int vu_session_register(struct vu_session *s);
  */
 int vu_session_open_catalog(struct vu_session *s, struct vu_ops *ops, unsigned flags);
 
+/*
+ * The first file system of the run with which this one can share what the mode shares: with hard links
+ * only itself; with shared extents the first of its superblock, which btrfs's subvolumes have in common.
+ */
+uint8_t vu_session_shares_with(const struct vu_session *s, uint8_t fs);
+
 /* All registered guests. Returns 0, VU_OPS_DAMAGED or a negative errno, with the problem filled. */
 int vu_session_known_guests(struct vu_session *s, struct vu_guests *ret);
 

@@ -192,6 +192,9 @@ int vu_content_open(struct vu_content_reader *c, uint32_t inode, struct vu_conte
 	struct vu_inode *n = vu_tree_inode(c->t, inode);
 	_cleanup_fd_ int path = pin(c, n, inode), fd = -EBADF;
 	struct vu_stat st;
+
+	if (!(n->flags & VU_INODE_OBJECT))
+		vu_progress_guest(c->env->walk->progress, n->guest);
 	int r = path < 0 ? path : vu_stat_fd(path, &st);
 
 	if (r)

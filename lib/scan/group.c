@@ -48,7 +48,7 @@ static struct same same_of(const struct grouping *g, const struct vu_inode *n)
 		.mode = a->mode,
 		.uid = a->uid,
 		.gid = a->gid,
-		.fs = n->fs,
+		.fs = g->env->shares ? g->env->shares[n->fs] : n->fs,
 	};
 }
 

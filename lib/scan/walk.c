@@ -173,8 +173,7 @@ static void take_root(struct walker *w, struct node **ret_node, struct vu_visit 
 		.dir = w->s.roots[g].dir,
 		.parent = w->s.env->guests[g].root,
 	};
-	if (w->s.env->progress)
-		atomic_store(&w->s.env->progress->guest, (unsigned)g);
+	vu_progress_guest(w->s.env->progress, (unsigned)g);
 	*ret_node = NULL;
 }
 

@@ -38,6 +38,8 @@ struct vu_walk_guest {
 struct vu_walk_env {
 	const struct vu_walk_guest *guests; /* by the index that vu_dir.guest holds */
 	size_t n_guests;
+	/* By index of a file system: the first one that it can share with. NULL: each with itself. */
+	const uint8_t *shares;
 	unsigned jobs;	    /* threads, at least 1 */
 	uint32_t max_depth; /* levels below a root that are entered */
 	uint64_t max_files; /* names in one guest, after which no more directories are entered */

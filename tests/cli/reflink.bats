@@ -64,3 +64,24 @@ reflinks() {
 	vx 0 status --json
 	eq "$(jq .total.unified <<<"$OUT")" "$n" unified
 }
+
+@test "btrfs: guests in subvolumes of their own share extents" {
+	farm_on btrfs 300
+	mkdir -p "$G"
+	local i
+	for i in 1 2 3; do btrfs -q subvolume create "$G/g$i"; done
+	vu_guests_make "$G/template" 1
+	for i in 1 2 3; do cp -a --reflink=never "$G/template/g1/." "$G/g$i"; done
+	rm -r "$G/template"
+	sync -f "$MNT"
+	vx 12 scan "$G"/g?
+	has "$ERR" 'subvolume'
+	has "$ERR" '--mode=reflink'
+	vx 0 scan --mode=reflink --json "$G"/g?
+	((10#$(sum_of names_unified) > 0)) || die "nothing is said to be shared"
+	sync -f "$MNT"
+	filefrag -v "$G/g3/$BIG" | grep -q shared || die "the extents of g3's big are not shared"
+	vx 0 why --config "$CONF" "$G/g3/$BIG"
+	vx 0 scan --mode=reflink --json "$G"/g?
+	eq "$(sum_of names_unified)" 0 "shared once more"
+}
