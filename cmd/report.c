@@ -157,7 +157,7 @@ static struct vu_json *guest_json(const struct vu_scan_guest *g)
 	}
 	vu_json_count(j, "dirs", g->dirs);
 	vu_json_count(j, "files", g->files);
-	vu_json_count(j, "names", g->names);
+	vu_json_count(j, "inodes", g->inodes);
 	vu_json_count(j, "bytes", g->bytes);
 	vu_json_count(j, "unified_before", g->unified_before);
 	vu_json_count(j, "unified_now", g->unified_now);
@@ -208,7 +208,7 @@ static const struct vu_column guest_columns[] = {
 	{"PRIVATE", "private", VU_COLUMN_COUNT, false},
 	{"SAVED", "saved_bytes", VU_COLUMN_SIZE, false},
 	{"DIRS", "dirs", VU_COLUMN_COUNT, true},
-	{"NAMES", "names", VU_COLUMN_COUNT, true},
+	{"INODES", "inodes", VU_COLUMN_COUNT, true},
 	{"PATH", "path", VU_COLUMN_NAME, true},
 	{0},
 };
@@ -224,7 +224,7 @@ static void guest_row(struct vu_printer *p, const struct vu_scan_guest *g, bool 
 		{.u = g->private_names},
 		{.u = g->saved_bytes},
 		{.u = g->dirs},
-		{.u = g->names},
+		{.u = g->inodes},
 		{.s = total ? "" : g->path},
 	};
 

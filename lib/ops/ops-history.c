@@ -45,7 +45,7 @@ static int add_run(void *arg, const struct vu_run *run)
 				   ? (double)(run->ended_ns - run->started_ns) / 1e9
 				   : 0,
 		.guests = run->guests,
-		.files = run->files,
+		.files = run->names,
 		.names = run->unified + run->broken,
 		.saved_bytes = run->saved_bytes,
 		.warnings = run->warnings,

@@ -14,7 +14,7 @@ struct vu_history_run {
 	uint64_t started_ns; /* since the epoch */
 	double seconds;
 	uint64_t guests;      /* how many took part */
-	uint64_t files;	      /* looked at */
+	uint64_t files;	      /* names of regular files that were looked at */
 	uint64_t names;	      /* unified, or made private */
 	uint64_t saved_bytes; /* disk freed */
 	uint64_t warnings;

@@ -31,9 +31,9 @@ struct vu_scan_guest {
 	char *name; /* owned */
 	char *path; /* owned */
 	uint64_t dirs;
-	uint64_t files;		 /* regular files, each inode once */
-	uint64_t names;		 /* of regular files: unified + private */
-	uint64_t bytes;		 /* apparent size of the files */
+	uint64_t files;		 /* names of regular files: unified + private, as status counts */
+	uint64_t inodes;	 /* of those that were private when the run began, each once */
+	uint64_t bytes;		 /* apparent size of these inodes */
 	uint64_t unified_before; /* names that were names of objects when the run began */
 	uint64_t unified_now;	 /* names that became so in this run */
 	uint64_t private_names;	 /* names that are not, after it */

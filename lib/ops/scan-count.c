@@ -135,8 +135,8 @@ static void count_inode(const struct vu_session *s, const struct vu_tree *t,
 {
 	uint32_t n_names = vu_tree_count_names(t, n);
 
-	g->files++;
-	g->names += n_names;
+	g->inodes++;
+	g->files += n_names;
 	g->bytes += n->size;
 	if (role == STAYS) {
 		g->private_names += n_names;
@@ -176,7 +176,7 @@ static void add_up(struct vu_scan_guest *total, const struct vu_scan_guest *g)
 {
 	total->dirs += g->dirs;
 	total->files += g->files;
-	total->names += g->names;
+	total->inodes += g->inodes;
 	total->bytes += g->bytes;
 	total->unified_before += g->unified_before;
 	total->unified_now += g->unified_now;
@@ -219,7 +219,6 @@ void vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const ui
 		/* after linking, a directory's count holds the names of this run already */
 		if (!dry_run && !r->disk_only)
 			g->unified_before -= VU_MIN(g->unified_before, g->unified_now);
-		g->names += g->unified_before;
 		g->files += g->unified_before;
 		add_up(&r->total, g);
 	}
@@ -235,8 +234,8 @@ void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_sc
 	_cleanup_free_ struct vu_guest_stat *stats = calloc(r->n_guests + 1, sizeof(*stats));
 	size_t n = stats && r->guests ? r->n_guests : 0;
 
-	run->files = r->total.files;
-	run->names = r->total.names;
+	run->files = r->total.inodes;
+	run->names = r->total.files;
 	run->read_bytes = r->read_bytes;
 	run->hashed_bytes = r->hashed_bytes;
 	run->unified = r->names_unified;
@@ -251,7 +250,7 @@ void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_sc
 			.guest = s->guests.v[i].id,
 			.dirs = g->dirs,
 			.unified = g->unified_before + now,
-			.private = g->names - g->unified_before - now,
+			.private = g->files - g->unified_before - now,
 			.private_bytes = g->bytes,
 			.other = g->skips[VU_SKIP_NOT_REGULAR].files,
 			.saved_bytes = g->saved_bytes,

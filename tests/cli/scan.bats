@@ -30,12 +30,12 @@ BIG=usr/share/vu/big
 @test "the numbers of the summary add up" {
 	inodes=$(in_reach '%i\n' | sort -u | wc -l)
 	vx 0 scan --json "$G"/g1 "$G"/g2 "$G"/g3
-	eq "$(sum_of total.files)" "$inodes" files
+	eq "$(sum_of total.inodes)" "$inodes" inodes
 	jq -se '[.[] | select(.type == "summary")] | last | [.guests[], .total] |
-		all(.names == .unified_before + .unified_now + .private)' <<<"$OUT"
-	jq -se '[.[] | select(.type == "summary")] | last | .total.names == ([.guests[].names] | add)
+		all(.files == .unified_before + .unified_now + .private)' <<<"$OUT"
+	jq -se '[.[] | select(.type == "summary")] | last | .total.files == ([.guests[].files] | add)
 		and .total.skips.empty.files == ([.guests[].skips.empty.files] | add)' <<<"$OUT"
-	eq "$(sum_of total.names)" "$(in_reach '%p\n' | wc -l)" names
+	eq "$(sum_of total.files)" "$(in_reach '%p\n' | wc -l)" names
 }
 
 @test "saved_bytes is what df(1) sees, within a few blocks" {
