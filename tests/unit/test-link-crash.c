@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* lib/link killed at any time, and recovery afterwards. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "link-farm.h"
+
+static void recover_flags(struct farm *f)
+{
+	char p[256];
+
+	populate(f, 10);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	guest_path(f, 0, "usr/lib/f1", p);
+	assert_int_equal(sh("chattr -i %s", p), 0);
+	assert_int_equal(farm_recover(f, true).reflagged, 1);
+	assert_false(immutable(f, 0, "usr/lib/f1"));
+	assert_int_equal(farm_recover(f, false).reflagged, 1);
+	assert_true(immutable(f, 0, "usr/lib/f1"));
+	assert_int_equal(farm_recover(f, false).reflagged, 0);
+	assert_int_equal(sh("chattr -i %s && chmod 600 %s", p, p), 0);
+	seen.quiet = true;
+	assert_int_equal(farm_recover(f, false).damaged, 1);
+}
+
+/* Each path is the old or the new file after a kill at any time; recovery leaves nothing behind. */
+static void kills(struct farm *f)
+{
+	unsigned n = getenv("VU_KILLS") ? (unsigned)atoi(getenv("VU_KILLS")) : 40, alive = 0;
+	struct vu_breaker_stats b;
+
+	populate(f, 150);
+	manifest(f, "a", false);
+	srand(1);
+	for (unsigned i = 0; i < n; i++) {
+		bool unmerge = n_objects(f) > 75 && i % 2;
+
+		farm_scan(f);
+		f->jobs = 1 + i % 2;
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(unmerge ? farm_unmerge(f, &b) != 0 : farm_link(f) != 0);
+		usleep((useconds_t)(rand() % (unmerge ? 400000 : 60000)));
+		kill(pid, SIGKILL);
+		int status;
+
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		alive += WIFEXITED(status);
+		farm_recover(f, false);
+		stage_is_empty(f);
+		assert_int_equal(seen.n[VU_EVENT_WARN] + seen.n[VU_EVENT_DAMAGE], 0);
+		manifest(f, "b", false);
+		same_manifest(f, "a", "b");
+		assert_true(stat_of(f, 1, "usr/twin").st_ino == stat_of(f, 1, "usr/lib/f0").st_ino);
+	}
+	print_message("%u of %u ended before they were killed\n", alive, n);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(farm_unmerge(f, &b), 0);
+	assert_int_equal(n_objects(f), 0);
+	manifest(f, "b", false);
+	same_manifest(f, "a", "b");
+}
+
+ON_ALL(recover_flags)
+ON_ALL(kills)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TESTS(recover_flags),
+		TESTS(kills),
+	};
+
+	signal(SIGIO, SIG_IGN);
+	if (getenv("VU_TEST"))
+		cmocka_set_test_filter(getenv("VU_TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
