@@ -180,7 +180,7 @@ static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w, const ch
 	struct vu_object as = *w->object;
 
 	as.fd = fd;
-	r = vu_object_holds(&b->moment, &as);
+	r = vu_object_holds(&as, b->env->max_xattr_bytes);
 	if (r > 0)
 		r = vu_stat_fd(fd, &st);
 	else if (!r)
@@ -381,7 +381,7 @@ static int twin_of(const struct vu_breaking *b, const struct vu_breaking_item *w
 	struct vu_object as = *w->object;
 
 	as.fd = w->copy_fd;
-	return as.fd >= 0 && vu_object_holds(&b->moment, &as) == 1 ? as.fd : -EBADF;
+	return as.fd >= 0 && vu_object_holds(&as, b->env->max_xattr_bytes) == 1 ? as.fd : -EBADF;
 }
 
 static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,

@@ -32,17 +32,12 @@
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
-#include "fs/xattr.h"
 #include "link/interrupt.h"
 
 #define REPAIRS_MAX 16 /* moments spent on putting metadata right, before it is told as damage */
@@ -175,7 +170,7 @@ static void rearm(struct vu_moment_env *env, struct vu_object *o)
 static void disturbed(struct vu_moment_env *env, struct vu_object *o)
 {
 	rearm(env, o);
-	if (o->lost || vu_object_holds(env, o))
+	if (o->lost || vu_object_holds(o, env->max_xattr_bytes))
 		return;
 	o->lost = true;
 	vu_moment_tell(env, VU_EVENT_DAMAGE, o, 0,
@@ -184,33 +179,6 @@ static void disturbed(struct vu_moment_env *env, struct vu_object *o)
 }
 
 /* ---- objects ---- */
-
-int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
-			  const struct vu_stat *st, const struct vu_attr *attr,
-			  struct vu_object **ret)
-{
-	struct vu_object *o = calloc(1, sizeof(*o));
-
-	if (!o)
-		return -ENOMEM;
-	o->pool = pool;
-	o->key = *key;
-	o->fd = fd;
-	o->ino = st->version.ino;
-	o->size = st->version.size;
-	o->mtime_ns = st->version.mtime_ns;
-	o->attr = *attr;
-	o->refs = 1;
-	pthread_mutex_init(&o->lock, NULL);
-	*ret = o;
-	return 0;
-}
-
-struct vu_object *vu_object_ref(struct vu_object *o)
-{
-	atomic_fetch_add(&o->refs, 1);
-	return o;
-}
 
 static void let_go(struct vu_moment_env *env, struct vu_object *o)
 {
@@ -234,122 +202,6 @@ struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o
 	pthread_mutex_destroy(&o->lock);
 	free(o);
 	return NULL;
-}
-
-VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
-
-static bool attr_equal(const struct vu_attr *a, const struct vu_attr *b)
-{
-	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid && a->flags == b->flags &&
-	       a->has_xattrs == b->has_xattrs && !memcmp(&a->xattrs, &b->xattrs, sizeof(a->xattrs));
-}
-
-/* A hash is only needed where there are xattrs: few files have any. */
-static int complete(const struct vu_moment_env *env, int fd, struct vu_attr *attr)
-{
-	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = NULL;
-
-	if (flistxattr(fd, NULL, 0) > 0) {
-		hash = vu_hash_new();
-		if (!hash)
-			return -ENOMEM;
-	}
-	int r = vu_xattr_complete(fd, hash, env->max_xattr_bytes, attr);
-
-	return r > 0 ? -E2BIG : r;
-}
-
-int vu_object_holds(const struct vu_moment_env *env, const struct vu_object *o)
-{
-	struct vu_stat st;
-	int r = vu_stat_fd(o->fd, &st);
-
-	if (r)
-		return r;
-	struct vu_attr attr = vu_stat_attr(&st);
-
-	if (st.version.size != o->size || st.version.mtime_ns != o->mtime_ns ||
-	    attr.mode != o->attr.mode || attr.uid != o->attr.uid || attr.gid != o->attr.gid)
-		return 0;
-	r = complete(env, o->fd, &attr);
-	if (r)
-		return r == -E2BIG ? 0 : r;
-	return attr_equal(&attr, &o->attr);
-}
-
-/* ---- metadata ---- */
-
-static int drop_xattr(void *arg, const char *name, const void *value, size_t len)
-{
-	(void)value;
-	(void)len;
-	return fremovexattr(*(int *)arg, name) && errno != ENODATA ? -errno : 0;
-}
-
-static struct timespec time_of(uint64_t ns)
-{
-	int64_t v = (int64_t)ns, s = v / 1000000000, rest = v % 1000000000;
-
-	if (rest < 0) {
-		rest += 1000000000;
-		s--;
-	}
-	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
-}
-
-static int restore_xattrs(const struct vu_moment_env *env, struct vu_object *o, int twin)
-{
-	struct vu_attr now = {0};
-	int r = complete(env, o->fd, &now);
-
-	if (r && r != -E2BIG)
-		return r;
-	if (!r && now.has_xattrs == o->attr.has_xattrs &&
-	    !memcmp(&now.xattrs, &o->attr.xattrs, sizeof(now.xattrs)))
-		return 0;
-	if (o->attr.has_xattrs && twin < 0)
-		return -ENODATA;
-	r = vu_xattr_each(o->fd, SIZE_MAX, drop_xattr, &o->fd);
-	if (!r && o->attr.has_xattrs)
-		r = vu_xattr_copy(twin, o->fd, env->max_xattr_bytes);
-	return r > 0 ? -E2BIG : r;
-}
-
-static int restore_flags(struct vu_object *o)
-{
-	uint32_t now = 0;
-	int r = vu_iattr_get(o->fd, &now);
-
-	if (r || vu_iattr_key_flags(now) == o->attr.flags)
-		return r == -ENOTTY || r == -EOPNOTSUPP ? 0 : r;
-	int flags = (int)((now & ~vu_iattr_key_flags(now)) | o->attr.flags);
-
-	return ioctl(o->fd, FS_IOC_SETFLAGS, &flags) ? -errno : 0;
-}
-
-/* With the flag off: makes the metadata what the key says. The size cannot be made good. */
-static int restore(const struct vu_moment_env *env, struct vu_object *o, int twin)
-{
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time_of(o->mtime_ns)};
-	struct vu_stat st;
-	int r = vu_stat_fd(o->fd, &st);
-
-	if (r)
-		return r;
-	if (st.version.size != o->size)
-		return -EUCLEAN;
-	if ((st.uid != o->attr.uid || st.gid != o->attr.gid) &&
-	    fchown(o->fd, o->attr.uid, o->attr.gid))
-		return -errno;
-	/* also after xattrs: an ACL carries mode bits */
-	r = restore_xattrs(env, o, twin);
-	if (!r && fchmod(o->fd, o->attr.mode & 07777))
-		r = -errno;
-	if (!r)
-		r = restore_flags(o);
-	if (!r && st.version.mtime_ns != o->mtime_ns && futimens(o->fd, times))
-		r = -errno;
-	return r;
 }
 
 /* ---- moments ---- */
@@ -411,7 +263,7 @@ static int close_up(struct vu_moment_env *env, struct vu_object *o)
 
 static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
-	int r = 0, holds = vu_object_holds(env, o), failed = 0;
+	int r = 0, holds = vu_object_holds(o, env->max_xattr_bytes), failed = 0;
 
 	if (holds)
 		return holds < 0 ? holds : 0;
@@ -419,9 +271,9 @@ static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
 		r = vu_iattr_set_immutable(o->fd, false);
 		if (r)
 			break;
-		failed = restore(env, o, twin);
+		failed = vu_object_restore(o, twin, env->max_xattr_bytes);
 		r = close_up(env, o);
-		holds = vu_object_holds(env, o);
+		holds = vu_object_holds(o, env->max_xattr_bytes);
 	}
 	if (r)
 		return r;

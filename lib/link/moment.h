@@ -9,16 +9,11 @@
 #pragma once
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fs/stat.h"
-#include "link/pool.h"
-#include "model/attr.h"
+#include "link/object.h"
 #include "model/event.h"
-#include "model/key.h"
 
 #define VU_GRACE_NS UINT64_C(20000000)	  /* a replaced file is kept that long before it is freed */
 #define VU_COOL_DOWN_NS UINT64_C(5000000) /* openers are interrupted for that long after a moment */
@@ -41,21 +36,6 @@ struct vu_moment_env {
 	struct vu_moment_stats stats;
 };
 
-/* An object with its lease held. Counted; the last reference closes it. */
-struct vu_object {
-	const struct vu_pool *pool; /* borrowed */
-	struct vu_key key;
-	int fd; /* owned; the lease is on it */
-	uint64_t ino;
-	uint64_t size;
-	uint64_t mtime_ns;
-	struct vu_attr attr;  /* full */
-	pthread_mutex_t lock; /* held during a moment */
-	_Atomic unsigned refs;
-	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
-	_Atomic bool lost; /* a writer slipped in and did not go: nothing may be linked to it */
-};
-
 void vu_moment_env_init(struct vu_moment_env *env, const struct vu_sink *sink,
 			size_t max_xattr_bytes);
 void vu_moment_env_done(struct vu_moment_env *env);
@@ -70,26 +50,10 @@ void vu_moment_tell(struct vu_moment_env *env, enum vu_event_kind kind, const st
 uint64_t vu_moment_now(void);
 
 /*
- * Makes an object of an open file (read-only; its lease is held by the caller), which is what st and
- * attr (full) say. Takes fd over on success. Returns 0 or -ENOMEM.
- */
-int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
-			  const struct vu_stat *st, const struct vu_attr *attr,
-			  struct vu_object **ret);
-
-struct vu_object *vu_object_ref(struct vu_object *o);
-
-/*
  * Gives a reference back; with the last one the lease is given back, after the cool-down and when
  * nobody waits for it. Accepts NULL, returns NULL.
  */
 struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o);
-
-/*
- * Is the open file (fd) still what the object was made of, flag aside: size, mtime, mode, owner,
- * xattrs, flags? Returns 1 or 0, or a negative errno.
- */
-int vu_object_holds(const struct vu_moment_env *env, const struct vu_object *o);
 
 /*
  * Begins a moment: locks the object, sees to it that nobody waits for the lease, takes the flag off.

@@ -193,7 +193,7 @@ static int equals_object(struct leftover *l, const struct vu_object *o)
 	as.fd = fd;
 	if (l->in && !l->in->with_mtime)
 		as.mtime_ns = l->st.version.mtime_ns;
-	r = vu_object_holds(&l->c->moment, &as);
+	r = vu_object_holds(&as, l->c->env->max_xattr_bytes);
 	if (r > 0)
 		r = vu_copy_equal(fd, o->fd, o->size);
 	return r > 0 ? vu_lease_quiet(fd) : r;

@@ -127,7 +127,7 @@ int vu_target_attr_holds(const struct vu_linkrun *run, int fd, const struct vu_i
 		.attr = *vu_attrs_at(run->env->tree->attrs, n->attr),
 	};
 
-	return vu_object_holds(&run->moment, &as);
+	return vu_object_holds(&as, run->env->max_xattr_bytes);
 }
 
 /* ---- open ---- */

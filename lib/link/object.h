@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An object at work: the open file, what its key promises of it, and whether it still holds that. Owns
+ * the descriptor with the lease on it; takes no lease and no flag off itself (link/moment.h does, which
+ * also gives references back). Used by all of lib/link.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/stat.h"
+#include "link/pool.h"
+#include "model/attr.h"
+#include "model/key.h"
+
+/* Counted; the last reference closes it. */
+struct vu_object {
+	const struct vu_pool *pool; /* borrowed */
+	struct vu_key key;
+	int fd; /* owned; the lease is on it */
+	uint64_t ino;
+	uint64_t size;
+	uint64_t mtime_ns;
+	struct vu_attr attr;  /* full */
+	pthread_mutex_t lock; /* held during a moment */
+	_Atomic unsigned refs;
+	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
+	_Atomic bool lost; /* a writer slipped in and did not go: nothing may be linked to it */
+};
+
+/*
+ * Makes an object of an open file (read-only; its lease is held by the caller), which is what st and
+ * attr (full) say. Takes fd over on success. Returns 0 or -ENOMEM.
+ */
+int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
+			  const struct vu_stat *st, const struct vu_attr *attr,
+			  struct vu_object **ret);
+
+struct vu_object *vu_object_ref(struct vu_object *o);
+
+/*
+ * Is the open file (fd) still what the object was made of, flag aside: size, mtime, mode, owner,
+ * xattrs, flags? Returns 1 or 0, or a negative errno.
+ */
+int vu_object_holds(const struct vu_object *o, size_t max_xattr_bytes);
+
+/*
+ * With the flag off: makes the metadata of the open file (fd) what they were. twin (or -EBADF) is an
+ * open file with the same xattrs. Returns 0; -EUCLEAN when the size is another, which cannot be made
+ * good; -ENODATA when xattrs are missing and there is no twin; or a negative errno.
+ */
+int vu_object_restore(const struct vu_object *o, int twin, size_t max_xattr_bytes);
