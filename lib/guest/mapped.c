@@ -118,7 +118,7 @@ static int take_text(struct reader *rd, const char *p, size_t n)
 	return r;
 }
 
-static int take_process(void *arg, size_t root, int task_fd)
+static int take_process(void *arg, size_t root, pid_t pid, int task_fd)
 {
 	struct reader *rd = arg;
 	_cleanup_fd_ int fd = openat(task_fd, "maps", O_RDONLY | O_CLOEXEC);
@@ -126,6 +126,7 @@ static int take_process(void *arg, size_t root, int task_fd)
 	int r = 0;
 
 	(void)root;
+	(void)pid;
 	if (fd < 0)
 		return 0;
 	rd->process++;

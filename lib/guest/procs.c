@@ -46,7 +46,7 @@ struct scan {
 	const struct vu_procs_root *roots;
 	size_t n;
 	struct vu_procs_found *found; /* borrowed; NULL: fn is called instead */
-	int (*fn)(void *arg, size_t root, int task_fd);
+	int (*fn)(void *arg, size_t root, pid_t pid, int task_fd);
 	void *fn_arg;
 	bool told;	     /* fn was called for this process */
 	struct known *known; /* owned */
@@ -223,7 +223,7 @@ static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid
 	if (s->found)
 		return judge(s, &s->found[*ret_root], task_fd, pid);
 	s->told = true;
-	return s->fn(s->fn_arg, *ret_root, task_fd);
+	return s->fn(s->fn_arg, *ret_root, pid, task_fd);
 }
 
 /* Opens a directory below dirfd for reading. NULL with errno. */
@@ -300,7 +300,7 @@ int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_f
 }
 
 int vu_procs_each(const struct vu_procs_root *roots, size_t n,
-		  int (*fn)(void *arg, size_t root, int task_fd), void *arg)
+		  int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg)
 {
 	struct scan s = {.roots = roots, .n = n, .fn = fn, .fn_arg = arg};
 

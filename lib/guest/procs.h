@@ -42,9 +42,9 @@ struct vu_procs_found {
 int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_found *ret_found);
 
 /*
- * Calls fn once for each process that belongs to one of the roots, with that root's index and the
- * process' directory in /proc, or rather that of a thread that lives (borrowed; O_PATH), until fn
- * returns non-zero, which is returned; else as vu_procs_scan.
+ * Calls fn once for each process that belongs to one of the roots, with that root's index, its number,
+ * and the process' directory in /proc, or rather that of a thread that lives (borrowed; O_PATH), until
+ * fn returns non-zero, which is returned; else as vu_procs_scan.
  */
 int vu_procs_each(const struct vu_procs_root *roots, size_t n,
-		  int (*fn)(void *arg, size_t root, int task_fd), void *arg);
+		  int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg);
