@@ -30,7 +30,7 @@ static int as_result(int err, int *ret_err)
 	return skip ? (int)skip : err;
 }
 
-static int name_in_pool(const struct vu_pool *pool, struct vu_key *key, int fd)
+int vu_adopt_name(const struct vu_pool *pool, struct vu_key *key, int fd)
 {
 	int r;
 
@@ -81,7 +81,7 @@ int vu_adopt_open(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t i
 {
 	const struct vu_inode *n = vu_tree_inode(run->env->tree, inode);
 	struct vu_stat st;
-	int r = name_in_pool(pool, key, *fd);
+	int r = vu_adopt_name(pool, key, *fd);
 
 	if (r)
 		return as_result(r == -EPERM ? -ESTALE : r, ret_err);
@@ -204,6 +204,8 @@ int vu_adopt_existing(struct vu_linkrun *run, const struct vu_pool *pool, uint32
 		return as_result(fd, ret_err);
 	int r = vu_lease_take(fd);
 
+	if (!r && vu_pool_object_slipped(pool, key))
+		r = VU_LEASE_BUSY;
 	if (r > 0)
 		tell_suspect(run, key, "somebody has this object open for writing: not used");
 	if (r)

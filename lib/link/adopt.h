@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where the linker's objects come from: a private inode of a guest that is taken over, or an object
- * of the pool. Part of the linker; nobody else calls it.
+ * of the pool. Part of the linker; of the rest, link/evict names its new objects by it.
  */
 #pragma once
 
@@ -35,3 +35,6 @@ int vu_adopt_existing(struct vu_linkrun *run, const struct vu_pool *pool, uint32
 
 /* Brings the record of an object up to date: links and times as they are now. */
 void vu_adopt_record(struct vu_linkrun *run, const struct vu_linkslot *slot);
+
+/* Gives an open file the name of an object: the next free generation of *key. Any thread. 0 or errno. */
+int vu_adopt_name(const struct vu_pool *pool, struct vu_key *key, int fd);

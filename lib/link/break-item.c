@@ -15,12 +15,9 @@
 #include "fs/copy.h"
 #include "fs/exchange.h"
 #include "fs/lease.h"
-#include "fs/xattr.h"
 #include "link/dirs.h"
 #include "link/interrupt.h"
 #include "link/swap.h"
-
-VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
 
 static struct vu_pool *pool_of(const struct vu_breaking *b)
 {
@@ -94,19 +91,6 @@ int vu_breaking_enter(struct vu_breaking *b, uint32_t fs)
 
 /* ---- object ---- */
 
-static int full_attr(const struct vu_breaking *b, int fd, const struct vu_stat *st,
-		     struct vu_attr *attr)
-{
-	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = vu_hash_new();
-
-	if (!hash)
-		return -ENOMEM;
-	*attr = vu_stat_attr(st);
-	int r = vu_xattr_complete(fd, hash, b->env->max_xattr_bytes, attr);
-
-	return r > 0 ? -E2BIG : r;
-}
-
 /*
  * An item of the same object before this one has the lease: a second lease on one inode would keep
  * the first from being renewed.
@@ -128,34 +112,20 @@ static bool share_object(struct vu_breaking_item *w, const struct vu_breaking_it
 int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct vu_break_item *it,
 		     const struct vu_breaking_item *others, size_t n)
 {
-	struct vu_attr attr;
 	struct vu_stat st;
 
 	*w = (struct vu_breaking_item){.it = it, .copy_fd = -EBADF};
 	if (share_object(w, others, n))
 		return 0;
-	_cleanup_fd_ int fd = vu_pool_object_open(pool_of(b), &it->key);
-
-	if (fd < 0)
-		return fail(b, w, VU_SKIP_UNREADABLE, fd);
-	int r = vu_lease_take(fd);
+	int r = vu_object_open(pool_of(b), &it->key, true, b->env->max_xattr_bytes, &w->object,
+			       &st);
 
 	if (r)
 		return fail(b, w, r > 0 ? VU_SKIP_OPEN_FOR_WRITE : VU_SKIP_UNREADABLE,
 			    r > 0 ? 0 : r);
-	r = vu_stat_fd(fd, &st);
-	if (!r && st.version.ino != it->ino)
-		r = -ESTALE;
-	if (!r)
-		r = full_attr(b, fd, &st, &attr);
-	if (!r)
-		r = vu_object_new_consume(pool_of(b), &it->key, fd, &st, &attr, &w->object);
-	if (r)
-		return fail(b, w, r == -ESTALE ? VU_SKIP_CHANGED : VU_SKIP_UNREADABLE, r);
-	fd = -EBADF;
 	w->n_links = st.n_links;
 	w->size = st.version.size;
-	return 0;
+	return st.version.ino == it->ino ? 0 : fail(b, w, VU_SKIP_CHANGED, -ESTALE);
 }
 
 /* ---- copy ---- */
@@ -204,17 +174,19 @@ static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w
 
 	for (uint32_t k = 0; !r && k < w->it->n_paths; k++) {
 		tmp_of(b, w->tmp + k, tmp + 2);
-		r = vu_journal_add(&b->journal, &(struct vu_intent){
-							.kind = VU_JOURNAL_COPY,
-							.tmp = tmp,
-							.key = w->it->key,
-							.object_ino = w->it->ino,
-							.ino = w->copy_ino,
-							.root_ino = g->ino,
-							.root = g->path,
-							.path = w->it->paths[k],
-							.domain = g->domain,
-						});
+		r = vu_journal_add(&b->journal,
+				   &(struct vu_intent){
+					   .kind = w->into ? VU_JOURNAL_LINK : VU_JOURNAL_COPY,
+					   .tmp = tmp,
+					   .key = w->into ? w->into->key : w->it->key,
+					   .object_ino = w->into ? w->into->ino : w->it->ino,
+					   .ino = w->into ? w->it->ino : w->copy_ino,
+					   .root_ino = g->ino,
+					   .root = g->path,
+					   .path = w->it->paths[k],
+					   .domain = g->domain,
+					   .with_mtime = w->into != NULL,
+				   });
 	}
 	return r;
 }
@@ -251,8 +223,10 @@ int vu_breaking_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	w->tmp = b->next_tmp;
 	b->next_tmp += w->it->n_paths;
 	tmp_of(b, w->tmp, tmp);
-	int r = make_copy(b, w, tmp);
+	int r = w->into ? 0 : make_copy(b, w, tmp);
 
+	if (w->into)
+		w->copy_ino = w->into->ino;
 	if (!r)
 		r = write_intents(b, w);
 	if (!r)
@@ -270,16 +244,16 @@ int vu_breaking_sync(struct vu_breaking *b)
 
 /* ---- move ---- */
 
-static void tell_broken(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
+static void tell_moved(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
 {
 	char name[VU_KEY_NAME_MAX];
 
-	vu_key_name(&w->it->key, name);
+	vu_key_name(w->into ? &w->into->key : &w->it->key, name);
 	b->stats->names++;
 	if (b->env->progress)
 		vu_progress_add(b->env->progress, 1, 0);
 	vu_moment_emit(&b->moment, &(struct vu_event){
-					   .kind = VU_EVENT_BREAK,
+					   .kind = w->into ? VU_EVENT_UNIFY : VU_EVENT_BREAK,
 					   .guest = guest_of(b, w),
 					   .path = w->it->paths[k],
 					   .object = name,
@@ -323,7 +297,7 @@ static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, con
 		return -errno;
 	/* who was about to write to the copy starts anew, and finds the newest at the path */
 	for (int i = 0; !r && w->copy_fd >= 0 && i < 10 && !vu_lease_quiet(w->copy_fd); i++)
-		if (vu_interrupt_waiters(w->copy_ino) <= 0)
+		if (vu_interrupt_waiters(w->copy_ino, NULL) <= 0)
 			break;
 	if (!r)
 		return 0;
@@ -339,12 +313,12 @@ static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, con
 			.kind = VU_EVENT_WARN,
 			.guest = guest_of(b, w),
 			.path = path,
-			.text = "a guest replaced or removed a file while it was given a private copy: a "
+			.text = "a guest replaced or removed a file while it was given another inode: a "
 				"version of it was moved to .vunify/rescued"});
 	return 0;
 }
 
-/* One name. Returns 1 when it is private by a copy now, 0 when the guest has changed it, or errno. */
+/* One name. Returns 1 when it leads to the new inode now, 0 when the guest has changed it, or errno. */
 static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
 {
 	const char *base;
@@ -360,8 +334,13 @@ static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uin
 	if (r || st.version.ino != w->it->ino)
 		return r == -ENOENT ? 0 : r;
 	r = vu_stat_fd(dir, &before);
-	if (!r)
-		r = vu_exchange(b->stage, tmp, dir, base);
+	if (!r && w->into)
+		r = vu_link_fd(w->into->fd, b->stage, tmp);
+	if (r)
+		return r;
+	r = vu_exchange(b->stage, tmp, dir, base);
+	if (r && w->into && unlinkat(b->stage, tmp, 0))
+		b->unsettled = true;
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	r = vu_stat_at(b->stage, tmp, &st);
@@ -384,17 +363,39 @@ static int twin_of(const struct vu_breaking *b, const struct vu_breaking_item *w
 	return as.fd >= 0 && vu_object_holds(&as, b->env->max_xattr_bytes) == 1 ? as.fd : -EBADF;
 }
 
+/* Both flags off: the object's, and that of the one that takes its place. */
+static int begin(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	int r = vu_moment_begin(&b->moment, w->object), e;
+
+	if (r || !w->into)
+		return r;
+	r = vu_moment_begin(&b->moment, w->into);
+	if (!r)
+		return 0;
+	e = vu_moment_end(&b->moment, w->object, -EBADF);
+	return e ? e : r;
+}
+
+static int end(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	int e = w->into ? vu_moment_end(&b->moment, w->into, w->object->fd) : 0;
+	int r = vu_moment_end(&b->moment, w->object, twin_of(b, w));
+
+	return r ? r : e;
+}
+
 static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
 		    bool *moved)
 {
-	int r = vu_moment_begin(&b->moment, w->object), e, first = 0;
+	int r = begin(b, w), e, first = 0;
 	char tmp[48];
 
 	if (r)
 		return r;
 	/* until all is in its place nobody writes to the copy: it may have to give way again */
 	tmp_of(b, w->tmp, tmp);
-	_cleanup_fd_ int copy = vu_regular_open(b->stage, tmp, NULL);
+	_cleanup_fd_ int copy = w->into ? -EBADF : vu_regular_open(b->stage, tmp, NULL);
 
 	w->copy_fd = copy >= 0 && !vu_lease_take(copy) ? copy : -EBADF;
 	for (uint32_t k = 0; k < w->it->n_paths; k++) {
@@ -406,7 +407,7 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 		if (is_fatal(r))
 			break;
 	}
-	e = vu_moment_end(&b->moment, w->object, twin_of(b, w));
+	e = end(b, w);
 	w->copy_fd = -EBADF;
 	return e ? e : first;
 }
@@ -422,9 +423,9 @@ static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 
 	for (uint32_t k = 0; k < w->it->n_paths; k++)
 		if (moved[k])
-			tell_broken(b, w, k);
-	b->stats->inodes += n > 0;
-	b->stats->copied_bytes += n ? w->size : 0;
+			tell_moved(b, w, k);
+	b->stats->inodes += n && !w->into;
+	b->stats->copied_bytes += n && !w->into ? w->size : 0;
 	if (r && !b->unsettled)
 		return fail(b, w, VU_SKIP_UNREADABLE, r);
 	w->it->done = !r;
@@ -445,8 +446,7 @@ static void touch_parent(const struct vu_breaking *b, const struct vu_breaking_i
 		restore_time(dir, st.version.mtime_ns);
 }
 
-/* No other guest has it: the inode becomes this guest's own file again. 1: somebody else has it. */
-static int by_giving(struct vu_breaking *b, struct vu_breaking_item *w)
+int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
 {
 	struct vu_stat st;
 	int r = vu_stat_fd(w->object->fd, &st);
@@ -473,7 +473,7 @@ static int by_giving(struct vu_breaking *b, struct vu_breaking_item *w)
 	vu_moment_end_private(w->object);
 	for (uint32_t k = 0; k < w->it->n_paths; k++) {
 		touch_parent(b, w, k);
-		tell_broken(b, w, k);
+		tell_moved(b, w, k);
 	}
 	b->stats->inodes++;
 	b->stats->given++;
@@ -487,11 +487,17 @@ int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w)
 
 	if (!w->object)
 		return 0;
+	/* one with a writer is for who evicts: nothing that is written to it may be left behind */
+	if ((w->into ? w->into : w->object)->lost && vu_pool_slip_writes(pool_of(b)) &&
+	    (w->into || w->copy_ino))
+		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	if (w->copy_ino)
 		return by_copy(b, w);
-	r = by_giving(b, w);
+	r = vu_breaking_give(b, w);
 	if (r <= 0)
 		return r;
+	if (w->object->lost && vu_pool_slip_writes(pool_of(b)))
+		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	/* an item before it could not be broken: a copy after all */
 	r = vu_breaking_copy(b, w);
 	if (!r)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One item of the breaker, step by step. Part of link/breaker; nobody else calls it. */
+/*
+ * One item of the breaker, step by step: the names that a guest has of an object move to a copy of its
+ * own, or to another object. Part of link/breaker and link/evict; nobody else calls it.
+ */
 #pragma once
 
 #include "link/breaker.h"
@@ -23,9 +26,10 @@ struct vu_breaking {
 struct vu_breaking_item {
 	struct vu_break_item *it;
 	struct vu_object *object; /* owned; NULL: failed, and told */
+	struct vu_object *into;	  /* borrowed; the names move to it; NULL: to a copy */
 	uint32_t n_links;
 	uint64_t size;
-	uint64_t copy_ino; /* 0: no copy */
+	uint64_t copy_ino; /* of what the names move to; 0: no copy */
 	int copy_fd;	   /* borrowed, during its moment: the copy with a lease, or -EBADF */
 	uint64_t tmp;	   /* number of the first temporary name */
 	uint32_t n_tmp;	   /* temporary names that exist */
@@ -43,5 +47,12 @@ int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct v
 int vu_breaking_copy(struct vu_breaking *b, struct vu_breaking_item *w);
 int vu_breaking_sync(struct vu_breaking *b);
 int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w);
+
+/*
+ * The inode becomes this guest's own file, if nobody else has it. Returns 0, 1 when somebody has, or a
+ * negative errno.
+ */
+int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w);
+
 int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w);
 int vu_breaking_settled(struct vu_breaking *b);

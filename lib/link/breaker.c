@@ -191,6 +191,7 @@ int vu_breaker_run(const struct vu_breaker_env *env, struct vu_break_item *items
 	if (getrandom(&b.prefix, sizeof(b.prefix), 0) != sizeof(b.prefix))
 		return -EIO;
 	vu_moment_env_init(&b.moment, env->sink, env->max_xattr_bytes);
+	b.moment.watch = env->watch;
 	for (size_t i = 0, k; !r && i < n; i += k) {
 		k = batch_size(items + i, n - i, max);
 		if (vu_stop_requested())

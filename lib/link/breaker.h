@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "link/pool.h"
+#include "link/slip.h"
 #include "model/event.h"
 #include "model/guest.h"
 #include "model/progress.h"
@@ -35,6 +36,7 @@ struct vu_breaker_env {
 	size_t max_xattr_bytes;
 	const struct vu_sink *sink;   /* BREAK for each name, SKIP for what failed, WARN, DAMAGE */
 	struct vu_progress *progress; /* files: names done; or NULL */
+	const struct vu_slip_watch *watch; /* or NULL: who slips in cannot be told */
 };
 
 struct vu_breaker_stats {

@@ -220,7 +220,16 @@ static uint64_t lease_ino(const char *line)
 	return ino;
 }
 
-int vu_interrupt_waiters(uint64_t ino)
+static void remember(struct vu_waiters *seen, pid_t pid)
+{
+	for (unsigned i = 0; i < seen->n; i++)
+		if (seen->v[i] == pid)
+			return;
+	if (seen->n < VU_ARRAY_SIZE(seen->v))
+		seen->v[seen->n++] = pid;
+}
+
+int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/locks", "re");
 	_cleanup_free_ char *line = NULL;
@@ -250,7 +259,10 @@ int vu_interrupt_waiters(uint64_t ino)
 		}
 		pids[n++] = pid;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (seen)
+			remember(seen, pids[i]);
 		interrupt(pids[i]);
+	}
 	return (int)n;
 }

@@ -8,9 +8,17 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/types.h>
+
+/* Processes that waited, each once; further ones than there is room for are forgotten. */
+struct vu_waiters {
+	pid_t v[32];
+	unsigned n;
+};
 
 /*
- * Interrupts all that wait for a lease on the inode. Finds them in /proc/locks. Returns how many
- * processes waited (0: none), or a negative errno when /proc/locks cannot be read.
+ * Interrupts all that wait for a lease on the inode. Finds them in /proc/locks. seen (or NULL): they
+ * are added to it. Returns how many processes waited (0: none), or a negative errno when /proc/locks
+ * cannot be read.
  */
-int vu_interrupt_waiters(uint64_t ino);
+int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen);

@@ -169,6 +169,7 @@ int vu_linker_run(const struct vu_linker_env *env, const struct vu_plan *plan,
 	if (getrandom(&s.run.prefix, sizeof(s.run.prefix), 0) != sizeof(s.run.prefix))
 		r = -EIO;
 	vu_moment_env_init(&s.run.moment, env->sink, env->max_xattr_bytes);
+	s.run.moment.watch = env->watch;
 	vu_touched_init(&s.run.touched);
 	pthread_mutex_init(&s.run.told_lock, NULL);
 	pthread_mutex_init(&s.lock, NULL);

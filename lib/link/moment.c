@@ -14,7 +14,11 @@
  *     the lease still held: his system call starts anew and meets the flag. This goes on for the
  *     cool-down, for those who were between the permission check and the lease. A lease that is being
  *     broken cannot be renewed in place: it is given back and taken anew. If it is refused now, a
- *     writer slipped in: that is told (damage on XFS and btrfs), and waited for.
+ *     writer slipped in; if it is not, but the object was written to, one came and went in between
+ *     (which shows in size or mtime: where these changed, the content is read). On ext4, which
+ *     refuses the write itself, he is waited for and told. Elsewhere the object is lost from here on:
+ *     its verified content and who is seen to have it open are put aside (link/slip.c), nothing is
+ *     linked to it any more, and whoever called the linker evicts it (link/evict.c).
  *  6. chmod, chown, utimes and setxattr by another name do not ask for leases. What they changed in
  *     step 3 is seen by comparing, and put right in another moment. (To the caller of chmod it
  *     succeeded: that is the documented limit of this way.)
@@ -116,12 +120,12 @@ void vu_moment_ignore_sigio(void)
 /* ---- the lease ---- */
 
 /* Interrupts whoever waits, until for a whole cool-down nobody new came, at most VU_SLIP_NS. */
-static void cool_down(const struct vu_object *o)
+static void cool_down(struct vu_object *o)
 {
 	uint64_t begun = vu_moment_now(), end = begun + VU_COOL_DOWN_NS, now;
 
 	do {
-		int n = vu_interrupt_waiters(o->ino);
+		int n = vu_interrupt_waiters(o->ino, &o->waited);
 
 		nap_ns(200000);
 		now = vu_moment_now();
@@ -130,31 +134,14 @@ static void cool_down(const struct vu_object *o)
 	} while (now < end && now < begun + VU_SLIP_NS);
 }
 
-static void tell_slip(struct vu_moment_env *env, struct vu_object *o)
-{
-	if (vu_pool_slip_writes(o->pool))
-		vu_moment_tell(
-			env, VU_EVENT_DAMAGE, o, 0,
-			"somebody got this object open for writing, and may change it for all "
-			"its guests: run `vunify verify` and recover");
-	else
-		vu_moment_tell(env, VU_EVENT_WARN, o, 0,
-			       "somebody got this object open for writing; the file system refuses "
-			       "what is written");
-}
-
-/* The lease is being broken and the flag is on: nobody may be let in. Afterwards it is held anew. */
-static void rearm(struct vu_moment_env *env, struct vu_object *o)
+/* On ext4: whoever has it open cannot write. Is he gone soon? */
+static void wait_for_end(struct vu_moment_env *env, struct vu_object *o)
 {
 	uint64_t until = vu_moment_now() + VU_SLIP_NS;
 
-	count(&env->stats.interrupted);
-	cool_down(o);
-	vu_lease_drop(o->fd);
-	if (!vu_lease_take(o->fd))
-		return;
-	count(&env->stats.slips);
-	tell_slip(env, o);
+	vu_moment_tell(env, VU_EVENT_WARN, o, 0,
+		       "somebody got this object open for writing; the file system refuses "
+		       "what is written");
 	while (vu_moment_now() < until) {
 		nap_ns(2000000);
 		if (!vu_lease_take(o->fd))
@@ -163,19 +150,59 @@ static void rearm(struct vu_moment_env *env, struct vu_object *o)
 	o->lost = true;
 }
 
+/* A writer slipped in, who is there still or has been there. */
+static void slipped(struct vu_moment_env *env, struct vu_object *o, int twin)
+{
+	count(&env->stats.slips);
+	if (!vu_pool_slip_writes(o->pool)) {
+		wait_for_end(env, o);
+		return;
+	}
+	o->lost = true;
+	int r = vu_slip_note(env->watch, o, twin, env->max_xattr_bytes);
+
+	if (r)
+		vu_moment_tell(env, VU_EVENT_DAMAGE, o, r,
+			       "somebody got this object open for writing, and may change it for "
+			       "all its guests; it could not be noted for eviction");
+}
+
+/* The lease is being broken and the flag is on: nobody may be let in. Afterwards it is held anew. */
+static void rearm(struct vu_moment_env *env, struct vu_object *o, int twin)
+{
+	count(&env->stats.interrupted);
+	o->waited.n = 0;
+	cool_down(o);
+	vu_lease_drop(o->fd);
+	o->rearmed = true;
+	if (vu_lease_take(o->fd))
+		slipped(env, o, twin);
+}
+
+/*
+ * Since its lease was given up for an instant, might it have been written to? Who does that by a
+ * descriptor changes the size or the mtime, before he can put the mtime back: the flag is on.
+ */
+static bool was_written(struct vu_moment_env *env, struct vu_object *o)
+{
+	struct vu_stat st;
+	bool changed = o->rearmed && vu_pool_slip_writes(o->pool) &&
+		       (vu_stat_fd(o->fd, &st) || st.version.size != o->size ||
+			st.version.mtime_ns != o->mtime_ns);
+
+	o->rearmed = false;
+	return changed && !vu_slip_intact(env->watch, o, env->max_xattr_bytes);
+}
+
 /*
  * Between moments somebody came to wait. Were it long ago, the kernel has let him in by now
  * (lease-break-time), and he may be gone again: then only the times tell.
  */
 static void disturbed(struct vu_moment_env *env, struct vu_object *o)
 {
-	rearm(env, o);
-	if (o->lost || vu_object_holds(o, env->max_xattr_bytes))
-		return;
-	o->lost = true;
-	vu_moment_tell(env, VU_EVENT_DAMAGE, o, 0,
-		       "somebody got this object open for writing, and changed it: run `vunify "
-		       "verify` and recover");
+	rearm(env, o, -EBADF);
+	if (!o->lost && !vu_object_holds(o, env->max_xattr_bytes))
+		slipped(env, o, -EBADF);
 }
 
 /* ---- objects ---- */
@@ -226,6 +253,7 @@ int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o)
 	/* with a writer about, the flag is the last thing that may hold him off */
 	if (o->lost && !was_lost)
 		r = -ESTALE;
+	o->rearmed = false;
 	if (!r)
 		r = vu_iattr_set_immutable(o->fd, false);
 	if (r) {
@@ -252,13 +280,35 @@ static int flag_on(struct vu_moment_env *env, struct vu_object *o)
 	return r;
 }
 
-static int close_up(struct vu_moment_env *env, struct vu_object *o)
+static int close_up(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
 	int r = flag_on(env, o);
 
 	if (!r && !o->lost && !vu_lease_quiet(o->fd))
-		rearm(env, o);
+		rearm(env, o, twin);
 	return r;
+}
+
+/* Lost, and noted as such: it is evicted as it is. */
+static bool is_given_up(const struct vu_object *o)
+{
+	return o->lost && vu_pool_slip_writes(o->pool);
+}
+
+static void tell_put_right(struct vu_moment_env *env, struct vu_object *o, bool done, int err)
+{
+	if (done) {
+		count(&env->stats.put_right);
+		vu_moment_tell(
+			env, VU_EVENT_WARN, o, 0,
+			"a guest changed its mode, owner, times or attributes while a name was "
+			"added or taken away: put right");
+		return;
+	}
+	o->lost = true;
+	vu_moment_tell(env, VU_EVENT_DAMAGE, o, err,
+		       "a guest changed it while a name was added or taken away, and it could "
+		       "not be put right");
 }
 
 static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
@@ -268,36 +318,27 @@ static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
 	if (holds)
 		return holds < 0 ? holds : 0;
 	for (int i = 0; !r && !holds && !failed && !o->lost && i < REPAIRS_MAX; i++) {
+		if (was_written(env, o)) {
+			slipped(env, o, twin);
+			break;
+		}
 		r = vu_iattr_set_immutable(o->fd, false);
 		if (r)
 			break;
 		failed = vu_object_restore(o, twin, env->max_xattr_bytes);
-		r = close_up(env, o);
+		r = close_up(env, o, twin);
 		holds = vu_object_holds(o, env->max_xattr_bytes);
 	}
-	if (r)
-		return r;
-	if (holds > 0) {
-		count(&env->stats.put_right);
-		vu_moment_tell(
-			env, VU_EVENT_WARN, o, 0,
-			"a guest changed its mode, owner, times or attributes while a name was "
-			"added or taken away: put right");
-	} else {
-		o->lost = true;
-		vu_moment_tell(
-			env, VU_EVENT_DAMAGE, o, failed,
-			"a guest changed it while a name was added or taken away, and it could "
-			"not be put right");
-	}
-	return 0;
+	if (!r && !is_given_up(o))
+		tell_put_right(env, o, holds > 0, failed);
+	return r;
 }
 
 int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
-	int r = close_up(env, o);
+	int r = close_up(env, o, twin);
 
-	if (!r)
+	if (!r && !is_given_up(o))
 		r = put_right(env, o, twin);
 	o->ended_ns = vu_moment_now();
 	pthread_mutex_unlock(&o->lock);
@@ -312,6 +353,6 @@ void vu_moment_end_private(struct vu_object *o)
 
 int vu_moment_settle(struct vu_moment_env *env, struct vu_object *o)
 {
-	rearm(env, o);
+	rearm(env, o, -EBADF);
 	return 0;
 }

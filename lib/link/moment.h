@@ -3,7 +3,8 @@
  * Objects at work, and the moments in which one of them is not immutable. A name can be added to or
  * taken from an immutable inode only while its flag is off; a moment is that time, and this file is
  * the only one that begins and ends it. It sees to it that nobody gets a writable descriptor out of a
- * moment, and that the object is afterwards what it was before. What it relies on is written at the
+ * moment, and that the object is afterwards what it was before; and where somebody got one after all,
+ * that this is noted (link/slip.h), for the object to be evicted. What it relies on is written at the
  * top of moment.c. Used by linker, breaker and recovery.
  */
 #pragma once
@@ -13,11 +14,12 @@
 #include <stdint.h>
 
 #include "link/object.h"
+#include "link/slip.h"
 #include "model/event.h"
 
 #define VU_GRACE_NS UINT64_C(20000000)	  /* a replaced file is kept that long before it is freed */
 #define VU_COOL_DOWN_NS UINT64_C(5000000) /* openers are interrupted for that long after a moment */
-#define VU_SLIP_NS UINT64_C(2000000000)	  /* how long the end of a slip is waited for */
+#define VU_SLIP_NS UINT64_C(2000000000)	  /* how long the end of a slip is waited for on ext4 */
 
 /* Counters of the moments; advanced atomically. */
 struct vu_moment_stats {
@@ -33,6 +35,7 @@ struct vu_moment_env {
 	const struct vu_sink *sink; /* borrowed; called under sink_lock */
 	pthread_mutex_t sink_lock;
 	size_t max_xattr_bytes;
+	const struct vu_slip_watch *watch; /* borrowed; or NULL. Set by the owner after _init */
 	struct vu_moment_stats stats;
 };
 
@@ -65,7 +68,8 @@ int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o);
 /*
  * Ends it: flag on, whoever waits is interrupted, and the object is put right if its metadata were
  * changed. twin (or -EBADF) is an open file with the same xattrs, from which they are restored.
- * Returns 0, or a negative errno when the flag could not be set: the run must stop.
+ * Returns 0, or a negative errno when the flag could not be set: the run must stop. Afterwards o->lost
+ * says whether somebody slipped in; of its content twin is the second source then.
  */
 int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin);
 

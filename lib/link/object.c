@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/iattr.h"
+#include "fs/lease.h"
 #include "fs/xattr.h"
 
 int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
@@ -64,6 +65,33 @@ static int complete(int fd, size_t max_xattr_bytes, struct vu_attr *attr)
 	int r = vu_xattr_complete(fd, hash, max_xattr_bytes, attr);
 
 	return r > 0 ? -E2BIG : r;
+}
+
+int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
+		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
+	struct vu_stat st;
+
+	if (fd < 0)
+		return fd;
+	int r = leased ? vu_lease_take(fd) : 0;
+
+	if (!r)
+		r = vu_stat_fd(fd, &st);
+	if (r)
+		return r;
+	struct vu_attr attr = vu_stat_attr(&st);
+
+	r = complete(fd, max_xattr_bytes, &attr);
+	if (!r)
+		r = vu_object_new_consume(pool, key, fd, &st, &attr, ret);
+	if (r)
+		return r;
+	fd = -EBADF;
+	if (ret_st)
+		*ret_st = st;
+	return 0;
 }
 
 int vu_object_holds(const struct vu_object *o, size_t max_xattr_bytes)

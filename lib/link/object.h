@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "fs/stat.h"
+#include "link/interrupt.h"
 #include "link/pool.h"
 #include "model/attr.h"
 #include "model/key.h"
@@ -29,7 +30,10 @@ struct vu_object {
 	pthread_mutex_t lock; /* held during a moment */
 	_Atomic unsigned refs;
 	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
-	_Atomic bool lost; /* a writer slipped in and did not go: nothing may be linked to it */
+	bool rearmed;	   /* its lease was given up for an instant since metadata were compared */
+	struct vu_waiters waited; /* who waited for it when it was given up the last time */
+	_Atomic bool lost;    /* a writer slipped in and did not go: nothing may be linked to it */
+	_Atomic bool secured; /* lost, but its verified content was put aside (link/slip.h) */
 };
 
 /*
@@ -41,6 +45,14 @@ int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, 
 			  struct vu_object **ret);
 
 struct vu_object *vu_object_ref(struct vu_object *o);
+
+/*
+ * Opens an object of the pool as it is now. leased: takes its lease; without, nothing keeps writers out
+ * (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased); or a negative
+ * errno. ret_st (or NULL) is what it was.
+ */
+int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
+		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);
 
 /*
  * Is the open file (fd) still what the object was made of, flag aside: size, mtime, mode, owner,

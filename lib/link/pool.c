@@ -7,6 +7,7 @@
  *   .vunify/stage/N/TMP       names on their way, of worker N
  *   .vunify/journal, journal.N  what worker 0, N is about to do (link/journal.c)
  *   .vunify/rescued/          what recovery found nowhere else to put; made when needed
+ *   .vunify/slipped/          what is known of objects to be evicted (link/slip.c); made when needed
  *
  * One level of 256 shards: with 9,000 objects a second level would cost nearly a directory for each
  * object (8,600 mkdirs, and 35 MiB in directory blocks), while a directory of 4,000 entries (a
@@ -41,6 +42,7 @@
 #include "link/probe.h"
 
 #define POOL_DIR ".vunify"
+#define SLIPPED "slipped"
 
 struct vu_pool {
 	struct vu_mount mount;
@@ -319,6 +321,14 @@ int vu_pool_object_unlink(const struct vu_pool *p, const struct vu_key *key)
 	return unlinkat(p->objects, path, 0) ? -errno : 0;
 }
 
+bool vu_pool_object_slipped(const struct vu_pool *p, const struct vu_key *key)
+{
+	char path[sizeof(SLIPPED) + VU_KEY_NAME_MAX] = SLIPPED "/";
+
+	vu_key_name(key, path + strlen(SLIPPED) + 1);
+	return !faccessat(p->fd, path, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
 int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key)
 {
 	_cleanup_fd_ int fd = vu_pool_object_open(p, key);
@@ -330,7 +340,7 @@ int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key)
 
 	if (r)
 		return r;
-	if (st.n_links != 1)
+	if (st.n_links != 1 || vu_pool_object_slipped(p, key))
 		return -EBUSY;
 	r = vu_lease_take(fd);
 	if (r)
@@ -421,6 +431,20 @@ static int has_open_object(const struct vu_pool *p)
 	return r ? r : -errno;
 }
 
+static int has_slipped(const struct vu_pool *p)
+{
+	int fd = vu_pool_part_open(p, SLIPPED, false);
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	if (!d)
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : (close(fd), -ENOMEM);
+	while ((errno = 0, e = readdir(d)))
+		if (e->d_name[0] != '.')
+			return 1;
+	return -errno;
+}
+
 int vu_pool_needs_recovery(const struct vu_pool *p)
 {
 	int fd = openat(p->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -440,6 +464,8 @@ int vu_pool_needs_recovery(const struct vu_pool *p)
 		return -errno;
 	int r = stage_needs_recovery(p);
 
+	if (!r)
+		r = has_slipped(p);
 	return r ? r : has_open_object(p);
 }
 
@@ -464,22 +490,48 @@ void vu_pool_stage_remove(const struct vu_pool *p, unsigned n)
 	unlinkat(p->stage, name, AT_REMOVEDIR);
 }
 
-int vu_pool_rescue(const struct vu_pool *p, int stage_fd, const char *name, char **ret_path)
+int vu_pool_part_open(const struct vu_pool *p, const char *name, bool make)
 {
-	_cleanup_fd_ int dir = -EBADF;
-	_cleanup_free_ char *path = NULL;
 	char *why = NULL;
-	int r = open_dir(p->fd, "rescued", &p->mount, true, &dir, &why);
+	int fd = -EBADF, r = open_dir(p->fd, name, &p->mount, make, &fd, &why);
 
 	free(why);
-	if (r)
-		return r > 0 ? -EPERM : r;
-	if (asprintf(&path, "%s/rescued/%s", POOL_DIR, name) < 0)
-		return (path = NULL, -ENOMEM);
-	if (renameat2(stage_fd, name, dir, name, RENAME_NOREPLACE))
-		return -errno;
-	*ret_path = vu_take_ptr(path);
-	return 0;
+	return r > 0 ? -EPERM : r ? r : fd;
+}
+
+/* Nothing that was rescued before is replaced: then the name gets a number. */
+static int rescue(const struct vu_pool *p, int from, const char *path, const char *name,
+		  char **ret_path)
+{
+	_cleanup_fd_ int dir = vu_pool_part_open(p, "rescued", true);
+	int r = -EEXIST;
+
+	if (dir < 0)
+		return dir;
+	for (unsigned i = 0; r == -EEXIST; i++) {
+		_cleanup_free_ char *to = NULL;
+
+		if ((i ? asprintf(&to, "%s/rescued/%s.%u", POOL_DIR, name, i)
+		       : asprintf(&to, "%s/rescued/%s", POOL_DIR, name)) < 0)
+			return (to = NULL, -ENOMEM);
+		r = renameat2(from, path, dir, strrchr(to, '/') + 1, RENAME_NOREPLACE) ? -errno : 0;
+		if (!r)
+			*ret_path = vu_take_ptr(to);
+	}
+	return r;
+}
+
+int vu_pool_rescue(const struct vu_pool *p, int stage_fd, const char *name, char **ret_path)
+{
+	return rescue(p, stage_fd, name, name, ret_path);
+}
+
+int vu_pool_object_rescue(const struct vu_pool *p, const struct vu_key *key, char **ret_path)
+{
+	char path[OBJECT_PATH_MAX];
+
+	object_path(key, path);
+	return rescue(p, p->objects, path, path + 3, ret_path);
 }
 
 uint64_t vu_pool_dev(const struct vu_pool *p)
@@ -526,6 +578,7 @@ int vu_pool_dissolve(const struct vu_pool *p)
 	if (unlinkat(p->fd, "stage", AT_REMOVEDIR) || unlinkat(p->fd, "journal", 0))
 		return errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT ? 0 : -errno;
 	unlinkat(p->fd, "lock", 0);
+	unlinkat(p->fd, SLIPPED, AT_REMOVEDIR);
 	_cleanup_fd_ int top = openat(p->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (top < 0 || unlinkat(top, POOL_DIR, AT_REMOVEDIR))

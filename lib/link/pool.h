@@ -71,17 +71,20 @@ int vu_pool_object_unlink(const struct vu_pool *p, const struct vu_key *key);
 
 /*
  * Removes an object whose only name is the pool's: lease, flag off, name away. Returns 0; -EBUSY when
- * it has other names or is open for writing; or a negative errno. Holds VU_POOL_CREATE's lock.
+ * it has other names, is open for writing, or is to be evicted; or a negative errno. Holds
+ * VU_POOL_CREATE's lock.
  */
 int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key);
+
+/* Has somebody got it open for writing, and is it to be evicted (link/slip.h)? Any thread. */
+bool vu_pool_object_slipped(const struct vu_pool *p, const struct vu_key *key);
 
 /* The first generation from *key's on that no object of the same hash has; written to *key. */
 int vu_pool_generation_next(const struct vu_pool *p, struct vu_key *key);
 
 /*
- * Has a run been cut short: is there a line in a journal, a name in the stage, or an object that is not
- * immutable? Returns 1 or 0, or a
- * negative errno.
+ * Has a run been cut short: is there a line in a journal, a name in the stage, an object that is not
+ * immutable, or one to be evicted? Returns 1 or 0, or a negative errno.
  */
 int vu_pool_needs_recovery(const struct vu_pool *p);
 
@@ -120,3 +123,12 @@ void vu_pool_stage_remove(const struct vu_pool *p, unsigned n);
  * mount point (owned by the caller), or a negative errno.
  */
 int vu_pool_rescue(const struct vu_pool *p, int stage_fd, const char *name, char **ret_path);
+
+/* The same with an object, which is none any more then; it must not be immutable. */
+int vu_pool_object_rescue(const struct vu_pool *p, const struct vu_key *key, char **ret_path);
+
+/*
+ * Opens a further directory of the pool; make: makes it first. The caller owns the fd. Returns it, or a
+ * negative errno (-ENOENT). Any thread.
+ */
+int vu_pool_part_open(const struct vu_pool *p, const char *name, bool make);

@@ -87,7 +87,7 @@ static void put_away(struct vu_target *t)
 	}
 	/* who came at this very instant starts anew, and finds the object at the path */
 	for (int i = 0; i < 10 && !vu_lease_quiet(t->fd); i++) {
-		if (vu_interrupt_waiters(t->ino) <= 0)
+		if (vu_interrupt_waiters(t->ino, NULL) <= 0)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
 	}
@@ -134,7 +134,10 @@ static void settle(struct vu_target *t)
 	/* a little longer: then some others are due as well, and each is not slept for on its own */
 	if (vu_moment_now() < t->due_ns)
 		wait_until(t->due_ns + SLACK_NS);
-	if (is_superfluous(t))
+	/* the only place where the content is left is never given up for a lost object */
+	bool last = t->object->lost && !t->object->secured && vu_pool_slip_writes(t->object->pool);
+
+	if (!last && is_superfluous(t))
 		put_away(t);
 	else
 		put_back(t);

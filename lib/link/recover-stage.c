@@ -114,6 +114,18 @@ static int leave(struct leftover *l)
 	return 0;
 }
 
+/* One that is to be evicted has a writer already: its flag goes off for the name to go. */
+static bool unlink_slipped(struct leftover *l, const struct vu_key *key)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(l->c->pool, key);
+	bool gone = false;
+
+	if (fd < 0 || !vu_pool_object_slipped(l->c->pool, key) || vu_iattr_set_immutable(fd, false))
+		return false;
+	gone = !unlinkat(l->dir, l->name, 0);
+	return !vu_iattr_set_immutable(fd, true) && gone;
+}
+
 /* Another name of an object: taken away in a moment. */
 static int remove_object_name(struct leftover *l, const struct vu_key *key)
 {
@@ -125,7 +137,7 @@ static int remove_object_name(struct leftover *l, const struct vu_key *key)
 	r = vu_recover_object_open(l->c, key, &o);
 	if (r > 0) {
 		/* damaged or busy; told already. Without a flag the name can go at once. */
-		if (!unlinkat(l->dir, l->name, 0))
+		if (!unlinkat(l->dir, l->name, 0) || unlink_slipped(l, key))
 			return count_removed(l, "a temporary name of an object: removed");
 		return leave(l);
 	}

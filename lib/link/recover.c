@@ -4,6 +4,7 @@
  *
  * Objects first, because the stage is put right with their help. An object without its flag was in a
  * moment, or had just got its name in the pool, or somebody took the flag off:
+ *   - noted as slipped: flag on, whatever it is; it is evicted afterwards (link/evict.c)
  *   - only the pool has it: nobody needs it; removed
  *   - leased (nobody writes to it), and content, metadata and mtime give its key: flag on
  *   - else, with one guest at most (two links): it is simply that guest's file again; the pool's name
@@ -71,7 +72,9 @@ static const char *domain_of(const struct vu_recover *c, const struct vu_key *ke
 
 /* ---- objects ---- */
 
-static int reflag(struct vu_recover *c, const struct vu_key *key, int fd)
+/* st, attr: what it was found to be; NULL for one that is to be evicted anyway. */
+static int reflag(struct vu_recover *c, const struct vu_key *key, int fd, const struct vu_stat *st,
+		  const struct vu_attr *attr)
 {
 	int r = c->env->dry_run ? 0 : vu_iattr_set_immutable(fd, true);
 
@@ -82,15 +85,19 @@ static int reflag(struct vu_recover *c, const struct vu_key *key, int fd)
 			"the object got its immutable flag again");
 	if (!c->env->dry_run) /* those between the permission check and the lease */
 		nanosleep(&(struct timespec){.tv_nsec = VU_COOL_DOWN_NS}, NULL);
-	if (!c->env->dry_run && !vu_lease_quiet(fd)) {
+	if (!c->env->dry_run && st && !vu_lease_quiet(fd)) {
 		/* who waits passed the permission check before: he starts anew and meets the flag */
-		struct vu_object o = {.pool = c->pool, .key = *key, .fd = fd};
-		struct vu_stat st;
+		struct vu_object o = {
+			.pool = c->pool,
+			.key = *key,
+			.fd = fd,
+			.ino = st->version.ino,
+			.size = st->version.size,
+			.mtime_ns = st->version.mtime_ns,
+			.attr = *attr,
+		};
 
-		r = vu_stat_fd(fd, &st);
-		o.ino = st.version.ino;
-		if (!r)
-			r = vu_moment_settle(&c->moment, &o);
+		r = vu_moment_settle(&c->moment, &o);
 	}
 	return r;
 }
@@ -139,7 +146,7 @@ static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int f
 	if (r && !vu_lease_quiet(fd) && st->n_links <= 2)
 		r = 0; /* its one guest is about to write to it, with every right */
 	if (r)
-		return reflag(c, key, fd);
+		return reflag(c, key, fd, &now, &attr);
 	return st->n_links <= 2 ? give_back(c, key) : damage(c, key, busy);
 }
 
@@ -166,6 +173,8 @@ static int check_object(struct vu_recover *c, const struct vu_key *key)
 	if (r)
 		return r;
 	c->stats->objects++;
+	if (vu_pool_object_slipped(c->pool, key))
+		return st.attributes & STATX_ATTR_IMMUTABLE ? 0 : reflag(c, key, fd, NULL, NULL);
 	if (st.n_links == 1) {
 		close(vu_take_fd(fd)); /* the lease is for who removes it */
 		return remove_unused(c, key);
@@ -249,6 +258,7 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 	int r;
 
 	vu_moment_env_init(&c.moment, env->sink, env->max_xattr_bytes);
+	c.moment.watch = env->watch;
 	r = vu_journal_each(pool, keep_intent, &c);
 	if (!r)
 		r = vu_pool_list(pool, list_one, &c);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "link/pool.h"
+#include "link/slip.h"
 #include "model/event.h"
 
 struct vu_recover_env {
@@ -25,6 +26,7 @@ struct vu_recover_env {
 	const char *const
 		*domains; /* NULL-terminated: domains that keys may be of; "" is implied */
 	size_t max_xattr_bytes;
+	const struct vu_slip_watch *watch; /* or NULL: who slips in cannot be told */
 	const struct vu_sink *sink; /* RECOVER for each thing put right, WARN, DAMAGE; or NULL */
 	bool dry_run;		    /* only say (and count) what would be put right */
 };

@@ -430,13 +430,7 @@ void same_manifest(const struct farm *f, const char *a, const char *b)
 
 /* ---- unmerge, recover ---- */
 
-struct break_list {
-	struct farm *f;
-	struct vu_break_item *v;
-	unsigned n;
-};
-
-static int break_object(void *arg, uint64_t ino, const struct vu_key *key)
+int break_object(void *arg, uint64_t ino, const struct vu_key *key)
 {
 	struct break_list *l = arg;
 
@@ -462,6 +456,17 @@ static int break_object(void *arg, uint64_t ino, const struct vu_key *key)
 	return 0;
 }
 
+void break_list_done(struct break_list *l)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		for (unsigned k = 0; k < l->v[i].n_paths; k++)
+			free((void *)(uintptr_t)l->v[i].paths[k]);
+		free(l->v[i].paths);
+	}
+	free(l->v);
+	*l = (struct break_list){.f = l->f};
+}
+
 int farm_unmerge(struct farm *f, struct vu_breaker_stats *ret)
 {
 	struct break_list l = {.f = f};
@@ -480,12 +485,7 @@ int farm_unmerge(struct farm *f, struct vu_breaker_stats *ret)
 	assert_int_equal(vu_pool_list(f->pool, break_object, &l), 0);
 	int r = vu_breaker_run(&env, l.v, l.n, ret);
 
-	for (unsigned i = 0; i < l.n; i++) {
-		for (unsigned k = 0; k < l.v[i].n_paths; k++)
-			free((void *)(uintptr_t)l.v[i].paths[k]);
-		free(l.v[i].paths);
-	}
-	free(l.v);
+	break_list_done(&l);
 	return r;
 }
 

@@ -76,6 +76,17 @@ void farm_open(struct farm *f, const struct fixture *fs, unsigned n);
 void farm_close(struct farm *f);
 void farm_scan(struct farm *f);
 int farm_link(struct farm *f);
+
+/* The names that guests have of objects; f is given. break_object adds those of one (for vu_pool_list). */
+struct break_list {
+	struct farm *f;
+	struct vu_break_item *v;
+	unsigned n;
+};
+
+int break_object(void *arg, uint64_t ino, const struct vu_key *key);
+void break_list_done(struct break_list *l);
+
 int farm_unmerge(struct farm *f, struct vu_breaker_stats *ret);
 struct vu_recover_stats farm_recover(struct farm *f, bool dry_run);
 

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Eviction, step by step:
+ *
+ *  1. The verified copy (link/slip.c) gets the next free name of the key in the pool; syncfs(2); flag.
+ *     From then on it is an object like any other, but for its further name NAME.copy.
+ *  2. For each guest but the one that keeps the inode: journal lines, one syncfs(2), then in one moment
+ *     each name exchanged with a name of the new object, as the breaker does it (link/break-item.c).
+ *     What comes out must be the old inode; what a guest has just put there is exchanged back.
+ *  3. The old inode's name leaves the pool and its flag stays off: it is the private file of the guest
+ *     that keeps it. If nobody does, the name moves to .vunify/rescued.
+ *  4. NAME.copy removed in a moment, then the note.
+ *
+ * Killed, or power lost: every path has the old inode or the new one. The note stays until 4, recovery
+ * gives both inodes their flag and removes temporary names, and eviction begins anew: a copy that has a
+ * second name is the new object of before. A note without an object was done with.
+ *
+ * If somebody slips into the new object in turn, that is noted like the first slip; its names move on,
+ * to one more object, when the caller looks again.
+ */
+#include "link/evict.h"
+
+#include <errno.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "fs/iattr.h"
+#include "fs/lease.h"
+#include "link/adopt.h"
+#include "link/break-item.h"
+#include "link/identify.h"
+
+struct evicting {
+	struct vu_breaking b;
+	struct vu_breaker_stats breaker;
+	const struct vu_breaker_env *env;
+	struct vu_evict *e;
+	struct vu_evict_stats *stats;
+	struct vu_object *old;	/* owned */
+	struct vu_object *into; /* owned; the new object */
+	size_t keeper;		/* index of the item whose guest keeps the inode; n_items: nobody */
+};
+
+static struct vu_pool *pool_of(const struct evicting *v)
+{
+	return v->env->pools[v->e->fs];
+}
+
+static const char *guest_of(const struct evicting *v, size_t item)
+{
+	return v->env->guests->v[v->e->items[item].guest].name;
+}
+
+static void tell(const struct evicting *v, enum vu_event_kind kind, const char *guest,
+		 const char *path, const char *text)
+{
+	char name[VU_KEY_NAME_MAX];
+
+	vu_key_name(&v->e->key, name);
+	vu_emit(v->env->sink, &(struct vu_event){
+				      .kind = kind,
+				      .guest = guest,
+				      .path = path,
+				      .object = name,
+				      .text = text,
+			      });
+}
+
+/* ---- the copy ---- */
+
+struct wanted {
+	uint64_t ino;
+	struct vu_key key;
+};
+
+static int is_wanted(void *arg, uint64_t ino, const struct vu_key *key)
+{
+	struct wanted *w = arg;
+
+	if (ino == w->ino)
+		w->key = *key;
+	return ino == w->ino;
+}
+
+/* The object that the copy has become, with its lease, or lost; NULL: none. 0 or errno. */
+static int object_of_copy(const struct vu_pool *pool, int copy, size_t max_xattr_bytes,
+			  struct vu_object **ret)
+{
+	struct wanted w;
+	struct vu_stat st;
+	int r = vu_stat_fd(copy, &st);
+
+	*ret = NULL;
+	w.ino = st.version.ino;
+	if (!r)
+		r = vu_pool_list(pool, is_wanted, &w);
+	if (r <= 0)
+		return r;
+	bool slipped = vu_pool_object_slipped(pool, &w.key);
+
+	r = slipped ? 1 : vu_object_open(pool, &w.key, true, max_xattr_bytes, ret, NULL);
+	if (r > 0)
+		r = vu_object_open(pool, &w.key, false, max_xattr_bytes, ret, NULL);
+	if (!r && !vu_lease_quiet((*ret)->fd))
+		(*ret)->lost = true;
+	return r;
+}
+
+/* Takes the copy's name away; where it is an object by now, in a moment. */
+static int drop_copy(struct vu_moment_env *env, const struct vu_pool *pool,
+		     const struct vu_key *key, struct vu_object *o)
+{
+	if (!o)
+		return vu_slip_copy_unlink(pool, key);
+	int r = vu_moment_begin(env, o), e;
+
+	if (r == -ESTALE) /* it goes on to the next object, and its name has to go all the same */
+		r = vu_moment_begin(env, o);
+	if (r)
+		return r;
+	r = vu_slip_copy_unlink(pool, key);
+	e = vu_moment_end(env, o, -EBADF);
+	return r ? r : e;
+}
+
+/* Nothing is known any more of the object: the copy's name goes, then the note. */
+static int forget(struct vu_moment_env *env, const struct vu_pool *pool, const struct vu_key *key)
+{
+	_cleanup_fd_ int copy = vu_slip_copy_open(pool, key);
+	struct vu_object *o = NULL;
+	int r = copy < 0 ? copy : object_of_copy(pool, copy, env->max_xattr_bytes, &o);
+
+	if (!r)
+		r = drop_copy(env, pool, key, o);
+	vu_object_unref(env, o);
+	if (r && r != -ENOENT)
+		return r;
+	return vu_slip_forget(pool, key);
+}
+
+/* ---- what is to be evicted at all ---- */
+
+struct looking {
+	const struct vu_breaker_env *env;
+	uint32_t fs;
+	struct vu_evict *v;
+	size_t n;
+};
+
+static int take_note(void *arg, const struct vu_key *key)
+{
+	struct looking *l = arg;
+	struct vu_evict *v = reallocarray(l->v, l->n + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	l->v = v;
+	v[l->n++] = (struct vu_evict){.fs = l->fs, .key = *key};
+	return 0;
+}
+
+/* Nobody has it open, and it is what its key says? 1, 0 or errno. */
+static int is_unharmed(const struct vu_breaker_env *env, const struct vu_evict *e,
+		       struct vu_stat *ret_st)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(env->pools[e->fs], &e->key);
+	struct vu_attr attr;
+	int r = fd < 0 ? fd : vu_stat_fd(fd, ret_st);
+
+	if (!r)
+		r = vu_lease_take(fd);
+	if (r)
+		return r > 0 ? 0 : r;
+	if (!(ret_st->attributes & STATX_ATTR_IMMUTABLE))
+		return 0;
+	r = vu_identify(fd, &e->key, env->watch ? env->watch->domains : NULL, NULL,
+			env->max_xattr_bytes, ret_st, &attr);
+	return r > 0 ? vu_lease_quiet(fd) : r;
+}
+
+/* 1: to be evicted. 0: settled. */
+static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *moment,
+		   struct vu_evict *e, struct vu_evict_stats *stats)
+{
+	struct evicting v = {.env = env, .e = e, .stats = stats};
+	struct vu_stat st;
+	int r = is_unharmed(env, e, &st);
+
+	if (!r) {
+		e->ino = st.version.ino;
+		return 1;
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	stats->unharmed += r > 0;
+	tell(&v, VU_EVENT_WARN, NULL, NULL,
+	     r > 0 ? "somebody got this object open for writing while a name was added or taken "
+		     "away; nothing was changed, and it is closed again"
+		   : "somebody got this object open for writing while a name was added or taken "
+		     "away; it is shared no more, and what is written stays in one guest");
+	return forget(moment, pool_of(&v), &e->key);
+}
+
+int vu_evict_look(const struct vu_breaker_env *env, uint32_t fs, struct vu_evict **ret,
+		  size_t *ret_n, struct vu_evict_stats *stats)
+{
+	struct looking l = {.env = env, .fs = fs};
+	struct vu_moment_env moment;
+	size_t left = 0;
+	int r = vu_slip_each(env->pools[fs], take_note, &l);
+
+	vu_moment_env_init(&moment, env->sink, env->max_xattr_bytes);
+	moment.watch = env->watch;
+	for (size_t i = 0; r >= 0 && i < l.n; i++) {
+		r = look_at(env, &moment, &l.v[i], stats);
+		if (r > 0)
+			l.v[left++] = l.v[i];
+	}
+	vu_moment_env_done(&moment);
+	*ret = l.v;
+	*ret_n = left;
+	return r < 0 ? r : 0;
+}
+
+/* ---- the new object ---- */
+
+/* Another object of the same key has the same content and metadata. */
+struct sibling {
+	struct evicting *v;
+	int r; /* what came of the last that was tried */
+};
+
+static int try_sibling(void *arg, uint64_t ino, const struct vu_key *key)
+{
+	struct sibling *s = arg;
+	struct vu_object *o = NULL;
+	const struct vu_key *own = &s->v->e->key;
+	size_t max = s->v->env->max_xattr_bytes;
+
+	if (memcmp(&key->hash, &own->hash, sizeof(key->hash)) || ino == s->v->e->ino ||
+	    vu_pool_object_slipped(pool_of(s->v), key))
+		return 0;
+	s->r = vu_object_open(pool_of(s->v), key, false, max, &o, NULL);
+	if (!s->r)
+		s->r = vu_slip_secure(s->v->env->watch, own, o, max);
+	vu_object_unref(&s->v->b.moment, o);
+	return !s->r;
+}
+
+/* No copy was put aside, or not one that can be used: is the content to be had now? 0 or errno. */
+static int find_content(struct evicting *v)
+{
+	struct sibling s = {.v = v};
+	int r = vu_slip_secure(v->env->watch, &v->e->key, v->old, v->env->max_xattr_bytes);
+
+	if (!r || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM)
+		return r;
+	r = vu_pool_list(pool_of(v), try_sibling, &s);
+	return r > 0 ? 0 : r ? r : -ENODATA;
+}
+
+/* The copy gets the name of an object; durable before any guest's name leads to it; then the flag. */
+static int make_object(struct evicting *v, int copy)
+{
+	struct vu_key key = v->e->key;
+	int r = vu_adopt_name(pool_of(v), &key, copy);
+
+	if (!r)
+		r = vu_pool_sync(pool_of(v));
+	if (!r)
+		r = vu_object_open(pool_of(v), &key, true, v->env->max_xattr_bytes, &v->into, NULL);
+	if (!r)
+		r = vu_iattr_set_immutable(v->into->fd, true);
+	return r > 0 ? -EBUSY : r;
+}
+
+/* Returns 0 with v->into; -ENODATA when there is no verified content; or a negative errno. */
+static int open_new(struct evicting *v)
+{
+	_cleanup_fd_ int copy = vu_slip_copy_open(pool_of(v), &v->e->key);
+	int r = copy == -ENOENT ? find_content(v) : copy < 0 ? copy : 0;
+
+	if (!r && copy < 0) {
+		copy = vu_slip_copy_open(pool_of(v), &v->e->key);
+		r = copy < 0 ? copy : 0;
+	}
+	if (!r)
+		r = object_of_copy(pool_of(v), copy, v->env->max_xattr_bytes, &v->into);
+	if (r)
+		return r;
+	if (!v->into)
+		return make_object(v, copy);
+	if (!v->into->lost)
+		return 0;
+	/* somebody has slipped into the one of before as well */
+	r = drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
+	v->into = vu_object_unref(&v->b.moment, v->into);
+	return r ? r : open_new(v);
+}
+
+/* ---- who keeps the inode ---- */
+
+static int who_now(const struct evicting *v, struct vu_slip_seen *seen)
+{
+	const struct vu_slip_watch *w = v->env->watch;
+	int n = w && w->who ? w->who(w->arg, vu_pool_dev(pool_of(v)), v->e->ino,
+				     &(struct vu_waiters){0}, seen, VU_SLIP_SEEN_MAX)
+			    : 0;
+
+	return VU_MAX(n, 0);
+}
+
+static size_t item_of(const struct evicting *v, uint64_t root_ino)
+{
+	size_t i = 0;
+
+	while (i < v->e->n_items && v->env->guests->v[v->e->items[i].guest].ino != root_ino)
+		i++;
+	return i;
+}
+
+/* The one root that is seen in this way; *ret_n: how many are. */
+static uint64_t only_one(const struct vu_slip_seen *seen, int n, bool holds, unsigned *ret_n)
+{
+	uint64_t root = 0;
+
+	*ret_n = 0;
+	for (int i = 0; i < n; i++) {
+		if (!(holds ? seen[i].holds : seen[i].waited) ||
+		    (*ret_n && seen[i].root_ino == root))
+			continue;
+		root = seen[i].root_ino;
+		++*ret_n;
+	}
+	return root;
+}
+
+static int choose_keeper(struct evicting *v)
+{
+	struct vu_slip_seen seen[2 * VU_SLIP_SEEN_MAX];
+	int n = vu_slip_seen(pool_of(v), &v->e->key, seen, VU_SLIP_SEEN_MAX);
+	unsigned holders, waiters;
+
+	if (n < 0)
+		return n;
+	n += who_now(v, seen + n);
+	uint64_t holder = only_one(seen, n, true, &holders);
+	uint64_t waiter = only_one(seen, n, false, &waiters);
+
+	v->keeper = v->e->n_items;
+	if (holders == 1)
+		v->keeper = item_of(v, holder);
+	else if (!holders && waiters == 1)
+		v->keeper = item_of(v, waiter);
+	return 0;
+}
+
+/* ---- moving ---- */
+
+static int move_items(struct evicting *v, struct vu_breaking_item *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < v->e->n_items; i++) {
+		w[i] = (struct vu_breaking_item){
+			.it = &v->e->items[i],
+			.object = vu_object_ref(v->old),
+			.into = i == v->keeper ? NULL : v->into,
+			.size = v->old->size,
+			.copy_fd = -EBADF,
+		};
+		if (i != v->keeper)
+			r = vu_breaking_copy(&v->b, &w[i]);
+	}
+	if (!r)
+		r = vu_breaking_sync(&v->b);
+	for (size_t i = 0; !r && i < v->e->n_items; i++)
+		if (i != v->keeper)
+			r = vu_breaking_move(&v->b, &w[i]);
+	return r;
+}
+
+static void drop_items(struct evicting *v, struct vu_breaking_item *w)
+{
+	for (size_t i = 0; i < v->e->n_items; i++)
+		w[i].object = vu_object_unref(&v->b.moment, w[i].object);
+}
+
+/* Nobody keeps it: its last name goes where nothing is lost. 1: it has other names still. */
+static int rescue(struct evicting *v, char **ret_path)
+{
+	struct vu_stat st;
+	int r = vu_stat_fd(v->old->fd, &st);
+
+	if (r || st.n_links != 1)
+		return r ? r : 1;
+	r = vu_moment_begin(&v->b.moment, v->old);
+	if (!r)
+		r = vu_pool_object_rescue(pool_of(v), &v->e->key, ret_path);
+	if (!r)
+		vu_moment_end_private(v->old);
+	else
+		vu_moment_end(&v->b.moment, v->old, -EBADF);
+	return r;
+}
+
+/* ---- what is told ---- */
+
+static void tell_no_content(const struct evicting *v)
+{
+	for (size_t i = 0; i < v->e->n_items; i++)
+		tell(v, VU_EVENT_DAMAGE, guest_of(v, i), v->e->items[i].paths[0],
+		     "a guest that shares this file got it open for writing and changed it, and the "
+		     "content that it had cannot be had any more: this guest sees what was written. "
+		     "Run `vunify unmerge` for this path in all guests that are named, then put the "
+		     "file back from its package or a backup");
+}
+
+static void tell_shared(const struct evicting *v)
+{
+	for (size_t i = 0; i < v->e->n_items; i++)
+		if (i != v->keeper && !v->e->items[i].done)
+			tell(v, VU_EVENT_DAMAGE, guest_of(v, i), v->e->items[i].paths[0],
+			     "a guest that shares this file got it open for writing, and it could "
+			     "not be replaced here: run `vunify recover` again");
+	tell(v, VU_EVENT_DAMAGE, NULL, NULL,
+	     "somebody got this object open for writing, and it has names in a guest still that "
+	     "could not be moved, or that no registered guest has: register the guest and run "
+	     "`vunify recover`");
+}
+
+static void tell_kept(const struct evicting *v)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (asprintf(&text,
+		     "this guest got a shared file open for writing while a name was added or "
+		     "taken away: the file is its own now, and the %llu names that other guests "
+		     "have of it were moved to a new object with the content as it was",
+		     (unsigned long long)v->breaker.names) < 0)
+		text = NULL;
+	tell(v, VU_EVENT_WARN, guest_of(v, v->keeper), v->e->items[v->keeper].paths[0], text);
+}
+
+static void tell_rescued(const struct evicting *v, const char *path)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (asprintf(&text,
+		     "somebody got this object open for writing, and it cannot be told which one "
+		     "guest that was: its %llu names were moved to a new object with the content "
+		     "as it was, and what was written is in this file (below %s)",
+		     (unsigned long long)v->breaker.names, vu_pool_mount_point(pool_of(v))) < 0)
+		text = NULL;
+	tell(v, VU_EVENT_DAMAGE, NULL, path, text);
+}
+
+/* While the flag was off, did another guest get it open as well? */
+static void look_for_others(const struct evicting *v)
+{
+	struct vu_slip_seen seen[VU_SLIP_SEEN_MAX];
+	int n = who_now(v, seen);
+
+	for (int i = 0; i < n; i++) {
+		size_t item = item_of(v, seen[i].root_ino);
+
+		if (!seen[i].holds || item == v->keeper)
+			continue;
+		tell(v, VU_EVENT_DAMAGE, item < v->e->n_items ? guest_of(v, item) : NULL,
+		     item < v->e->n_items ? v->e->items[item].paths[0] : NULL,
+		     "it got this file open for writing while its name was moved away from an "
+		     "inode that belongs to another guest now: what it writes goes there");
+	}
+}
+
+/* ---- all of it ---- */
+
+/* The names have moved as far as they do. Returns 0, 1 when the inode is shared still, or errno. */
+static int part(struct evicting *v, struct vu_breaking_item *w)
+{
+	_cleanup_free_ char *path = NULL;
+	uint64_t moved = v->breaker.names;
+	int r;
+
+	if (v->keeper == v->e->n_items) {
+		r = rescue(v, &path);
+		if (!r)
+			tell_rescued(v, path);
+		return r;
+	}
+	r = vu_breaking_give(&v->b, &w[v->keeper]);
+	if (r)
+		return r;
+	v->breaker.names = moved; /* not those that it keeps */
+	tell_kept(v);
+	look_for_others(v);
+	return 0;
+}
+
+static int evict(struct evicting *v)
+{
+	_cleanup_free_ struct vu_breaking_item *w = calloc(v->e->n_items + 1, sizeof(*w));
+	int r = w ? choose_keeper(v) : -ENOMEM;
+
+	if (!r)
+		r = open_new(v);
+	if (r == -ENODATA || r == -ESTALE) {
+		tell_no_content(v);
+		return 1;
+	}
+	if (r)
+		return r;
+	r = move_items(v, w);
+	if (!r)
+		r = part(v, w);
+	drop_items(v, w);
+	if (r > 0)
+		tell_shared(v);
+	v->stats->names += v->breaker.names;
+	if (r)
+		return r;
+	v->stats->evicted++;
+	return drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
+}
+
+/* The inode behind the object's name, with nobody kept from it: there is a writer already. */
+static int open_old(struct evicting *v)
+{
+	int r = vu_object_open(pool_of(v), &v->e->key, false, v->env->max_xattr_bytes, &v->old,
+			       NULL);
+
+	if (!r)
+		v->old->lost = true;
+	return r;
+}
+
+int vu_evict_run(const struct vu_breaker_env *env, struct vu_evict *e, struct vu_evict_stats *stats)
+{
+	struct evicting v = {.env = env, .e = e, .stats = stats};
+
+	v.b = (struct vu_breaking){.env = env, .stats = &v.breaker, .stage = -EBADF};
+	if (getrandom(&v.b.prefix, sizeof(v.b.prefix), 0) != sizeof(v.b.prefix))
+		return -EIO;
+	vu_moment_env_init(&v.b.moment, env->sink, env->max_xattr_bytes);
+	v.b.moment.watch = env->watch;
+	int r = vu_breaking_enter(&v.b, e->fs), s;
+
+	if (!r)
+		r = open_old(&v);
+	if (!r)
+		r = evict(&v);
+	stats->left += r > 0;
+	struct vu_key key = v.into ? v.into->key : e->key;
+	bool unused = !r && v.into;
+
+	v.old = vu_object_unref(&v.b.moment, v.old);
+	v.into = vu_object_unref(&v.b.moment, v.into);
+	/* nobody but the keeper had it: refused with -EBUSY otherwise */
+	if (unused)
+		(void)vu_pool_object_remove(pool_of(&v), &key);
+	s = v.b.open ? vu_breaking_settled(&v.b) : 0;
+	if (!r && !s)
+		r = vu_slip_forget(pool_of(&v), &e->key);
+	vu_breaking_leave(&v.b);
+	vu_moment_env_done(&v.b.moment);
+	return r < 0 ? r : s;
+}
