@@ -193,6 +193,7 @@ static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 	vu_json_count(j, "read_bytes", r->read_bytes);
 	vu_json_count(j, "hashed_bytes", r->hashed_bytes);
 	vu_json_bool(j, "disk_only", r->disk_only);
+	vu_json_count(j, "objects_evicted", r->objects_evicted);
 	vu_json_count(j, "warnings", r->warnings);
 	vu_json_count(j, "damages", r->damages);
 	vu_json_seconds(j, "seconds", r->seconds);
@@ -296,6 +297,14 @@ static int scan_skips(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 	return vu_printer_end(p);
 }
 
+/* Only where it happened: it hardly ever does. */
+static void evicted(uint64_t n)
+{
+	if (n)
+		printf("%" PRIu64 " %s open for writing in a guest, and replaced for the others\n",
+		       n, n == 1 ? "object was" : "objects were");
+}
+
 int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
 {
 	const char *would = ctx->dry_run ? "would be" : r->names_unified == 1 ? "was" : "were";
@@ -313,6 +322,7 @@ int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
 	       vu_size_text(r->saved_bytes, saved), ctx->dry_run ? "would be" : "was",
 	       r->disk_only ? " on the disk only, not in memory" : "",
 	       vu_size_text(r->read_bytes, read), r->seconds);
+	evicted(r->objects_evicted);
 	if (r->n_guests) {
 		putchar('\n');
 		e = scan_guests(ctx, r);
@@ -334,16 +344,19 @@ int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)
 		vu_json_count(j, "inodes", r->inodes);
 		vu_json_count(j, "copied_bytes", r->copied_bytes);
 		vu_json_count(j, "objects_removed", r->objects_removed);
+		vu_json_count(j, "objects_evicted", r->objects_evicted);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);
 		return vu_json_print(j, stdout);
 	}
-	if (!ctx->globals.quiet)
-		printf("%" PRIu64 " names %smade private, %" PRIu64 " files (%s) %scopied, %" PRIu64
-		       " objects %sremoved\n",
-		       r->names, dry, r->inodes, vu_size_text(r->copied_bytes, size), dry,
-		       r->objects_removed, dry);
+	if (ctx->globals.quiet)
+		return 0;
+	printf("%" PRIu64 " names %smade private, %" PRIu64 " files (%s) %scopied, %" PRIu64
+	       " objects %sremoved\n",
+	       r->names, dry, r->inodes, vu_size_text(r->copied_bytes, size), dry,
+	       r->objects_removed, dry);
+	evicted(r->objects_evicted);
 	return 0;
 }
 
@@ -359,16 +372,19 @@ int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 		vu_json_count(j, "reflagged", r->reflagged);
 		vu_json_count(j, "names_removed", r->names_removed);
 		vu_json_count(j, "names_restored", r->names_restored);
+		vu_json_count(j, "objects_evicted", r->objects_evicted);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);
 		return vu_json_print(j, stdout);
 	}
-	if (!ctx->globals.quiet)
-		printf("%" PRIu64 " objects %smade immutable again, %" PRIu64
-		       " leftover names %sremoved, %" PRIu64 " %sput back (%" PRIu64
-		       " objects in %" PRIu64 " pools looked at)\n",
-		       r->reflagged, dry, r->names_removed, dry, r->names_restored, dry, r->objects,
-		       r->pools);
+	if (ctx->globals.quiet)
+		return 0;
+	printf("%" PRIu64 " objects %smade immutable again, %" PRIu64
+	       " leftover names %sremoved, %" PRIu64 " %sput back (%" PRIu64 " objects in %" PRIu64
+	       " pools looked at)\n",
+	       r->reflagged, dry, r->names_removed, dry, r->names_restored, dry, r->objects,
+	       r->pools);
+	evicted(r->objects_evicted);
 	return 0;
 }

@@ -312,3 +312,8 @@ char *vu_tree_name_path(const struct vu_tree *t, uint32_t name)
 
 	return path_of(t, n->dir, vu_tree_text(t, n->name));
 }
+
+char *vu_tree_unified_path(const struct vu_tree *t, const struct vu_unified_name *name)
+{
+	return path_of(t, name->dir, vu_tree_text(t, name->name));
+}

@@ -213,3 +213,6 @@ char *vu_tree_dir_path(const struct vu_tree *t, uint32_t dir);
 
 /* The same for a name. */
 char *vu_tree_name_path(const struct vu_tree *t, uint32_t name);
+
+/* The same for a name of an object. */
+char *vu_tree_unified_path(const struct vu_tree *t, const struct vu_unified_name *name);

@@ -34,13 +34,16 @@ int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
 {
 	struct vu_session s = {.lock_fd = -EBADF};
 	struct vu_recover_stats stats = {0};
+	struct vu_eviction eviction = {0};
 	struct vu_run run = {0};
 	int r = open_all(&s, ops, o);
 
 	if (!r)
 		r = vu_run_begin(&s, "recover", o->dry_run, &run);
 	if (!r)
-		r = vu_recovery_run(&s, o->dry_run, &stats);
+		r = vu_eviction_open(&eviction, &s);
+	if (!r)
+		r = vu_recovery_run(&eviction, o->dry_run, &stats);
 	if (r == -ECANCELED)
 		r = vu_fail(ops, VU_OPS_CANCELLED, "stopped", NULL,
 			    "the rest can be recovered later", NULL);
@@ -50,11 +53,13 @@ int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
 		.reflagged = stats.reflagged,
 		.names_removed = stats.names_removed,
 		.names_restored = stats.names_restored,
+		.objects_evicted = eviction.stats.evicted,
 		.warnings = s.warnings,
 		.damages = s.damages,
 		.seconds = run.started_ns ? (double)(vu_run_now_ns() - run.started_ns) / 1e9 : 0,
 	};
 	vu_run_end(&s, &run, NULL, 0, r);
+	vu_eviction_close(&eviction);
 	vu_session_close(&s);
 	return r;
 }

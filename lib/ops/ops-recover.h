@@ -18,11 +18,12 @@ struct vu_recover_options {
 };
 
 struct vu_recover_report {
-	uint64_t pools;		 /* pools looked at */
-	uint64_t objects;	 /* objects looked at */
-	uint64_t reflagged;	 /* objects that got their flag again */
-	uint64_t names_removed;	 /* temporary names removed */
-	uint64_t names_restored; /* temporary names put back: they were the newer file */
+	uint64_t pools;		  /* pools looked at */
+	uint64_t objects;	  /* objects looked at */
+	uint64_t reflagged;	  /* objects that got their flag again */
+	uint64_t names_removed;	  /* temporary names removed */
+	uint64_t names_restored;  /* temporary names put back: they were the newer file */
+	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
 	uint64_t warnings;
 	uint64_t damages;
 	double seconds;

@@ -20,6 +20,7 @@
 #include "link/recover.h"
 #include "link/reflink.h"
 #include "match/choose.h"
+#include "ops/eviction.h"
 #include "ops/farm.h"
 #include "ops/recovery.h"
 #include "ops/rules.h"
@@ -36,6 +37,7 @@ struct scan {
 	struct vu_ops *ops;
 	const struct vu_scan_options *o;
 	struct vu_session session;
+	struct vu_eviction eviction;
 	struct vu_farm farm;
 	struct vu_plan plan;
 	uint8_t *roles; /* owned; what the plan made of each inode, once it is done; or NULL */
@@ -94,7 +96,9 @@ static int prepare(struct scan *s)
 		r = link ? vu_session_open_pools(&s->session, !s->o->dry_run)
 			 : vu_session_find_pools(&s->session);
 	if (!r && link)
-		r = vu_recovery_before_run(&s->session, s->o->dry_run);
+		r = vu_eviction_open(&s->eviction, &s->session);
+	if (!r && link)
+		r = vu_recovery_before_run(&s->eviction, s->o->dry_run);
 	return r;
 }
 
@@ -279,6 +283,7 @@ static int link_plan(struct scan *s)
 		.max_xattr_bytes = c->max_xattr_bytes,
 		.sink = &s->session.counting,
 		.progress = s->ops->progress,
+		.watch = &s->eviction.watch,
 	};
 
 	if (s->ops->progress)
@@ -340,12 +345,16 @@ static int look_again(struct scan *s)
 
 static int link_and_look_again(struct scan *s)
 {
+	bool link = s->ops->config->mode == VU_MODE_LINK;
 	int r = link_plan(s), v;
 
 	/* also after a stop or a full disk: what was linked is to be remembered as it is */
 	v = note_new_objects(s);
-	if (!v && s->ops->config->mode == VU_MODE_LINK)
+	if (!v && link)
 		v = look_again(s);
+	/* last: the directories that it changes are to differ from what is remembered of them */
+	if (!v && link)
+		v = vu_eviction_run(&s->eviction, false);
 	return r ? r : v;
 }
 
@@ -413,6 +422,7 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	rep->disk_only = s->ops->config->mode == VU_MODE_REFLINK;
 	rep->read_bytes = s->content.bytes;
 	rep->hashed_bytes = s->content.bytes_hashed;
+	rep->objects_evicted = s->eviction.stats.evicted;
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
 	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
@@ -467,6 +477,7 @@ static void close_all(struct scan *s)
 	free(s->mapped);
 	free(s->roles);
 	vu_farm_close(&s->farm);
+	vu_eviction_close(&s->eviction);
 	vu_session_close(&s->session);
 }
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "db/catalog-tree.h"
 #include "link/breaker.h"
+#include "ops/eviction.h"
 #include "ops/farm.h"
 #include "ops/locate.h"
 #include "ops/recovery.h"
@@ -35,6 +36,7 @@ struct unmerge {
 	struct vu_ops *ops;
 	const struct vu_unmerge_options *o;
 	struct vu_session session;
+	struct vu_eviction eviction;
 	struct vu_farm farm;
 	struct vu_run run;
 	char **operands;     /* owned, the strings too; what the session is opened for */
@@ -181,16 +183,6 @@ static int by_inode(const void *pa, const void *pb, void *arg)
 	return (ia > ib) - (ia < ib);
 }
 
-static char *path_of(const struct vu_tree *t, const struct vu_unified_name *n)
-{
-	_cleanup_free_ char *dir = vu_tree_dir_path(t, n->dir);
-	char *path = NULL;
-
-	if (!dir || asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", vu_tree_text(t, n->name)) < 0)
-		return NULL;
-	return path;
-}
-
 static void free_path(struct unmerge *u, size_t i)
 {
 	free((void *)(uintptr_t)u->paths[i]);
@@ -210,7 +202,7 @@ static int add_item(struct unmerge *u, uint32_t from, uint32_t to)
 	if (!vu_inomap_get(&u->farm.objects[fs], first->ino, &object))
 		return 0;
 	for (uint32_t i = from; i < to; i++) {
-		char *path = path_of(t, vu_tree_unified(t, u->order[i]));
+		char *path = vu_tree_unified_path(t, vu_tree_unified(t, u->order[i]));
 
 		if (!path)
 			return -ENOMEM;
@@ -321,6 +313,7 @@ static int break_items(struct unmerge *u)
 		.max_xattr_bytes = u->ops->config->max_xattr_bytes,
 		.sink = &u->session.counting,
 		.progress = u->ops->progress,
+		.watch = &u->eviction.watch,
 	};
 
 	if (u->ops->progress)
@@ -388,7 +381,9 @@ static int open_all(struct unmerge *u)
 	if (!r && !u->o->dry_run)
 		r = vu_session_lock_pools(&u->session);
 	if (!r)
-		r = vu_recovery_before_run(&u->session, u->o->dry_run);
+		r = vu_eviction_open(&u->eviction, &u->session);
+	if (!r)
+		r = vu_recovery_before_run(&u->eviction, u->o->dry_run);
 	if (!r)
 		r = vu_run_begin(&u->session, "unmerge", u->o->dry_run, &u->run);
 	return r;
@@ -410,11 +405,11 @@ static int unmerge(struct unmerge *u)
 	}
 	r = break_items(u);
 	vu_farm_close(&u->farm);
-	int c = refresh_catalog(u);
+	int e = vu_eviction_run(&u->eviction, false), c = refresh_catalog(u);
 
 	dissolve_pools(u);
 
-	return r ? r : c;
+	return r ? r : e ? e : c;
 }
 
 static int explain(struct unmerge *u, int r)
@@ -452,6 +447,7 @@ static void report(struct unmerge *u, struct vu_unmerge_report *rep)
 		.inodes = u->stats.inodes,
 		.copied_bytes = u->stats.copied_bytes,
 		.objects_removed = u->stats.objects_removed + u->stats.given,
+		.objects_evicted = u->eviction.stats.evicted,
 		.warnings = u->session.warnings,
 		.damages = u->session.damages,
 		.seconds =
@@ -481,6 +477,7 @@ static void close_all(struct unmerge *u)
 	free(u->items);
 	free(u->order);
 	vu_farm_close(&u->farm);
+	vu_eviction_close(&u->eviction);
 	vu_session_close(&u->session);
 }
 

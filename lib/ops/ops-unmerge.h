@@ -23,6 +23,7 @@ struct vu_unmerge_report {
 	uint64_t inodes;	  /* private inodes made for them */
 	uint64_t copied_bytes;	  /* apparent size of these */
 	uint64_t objects_removed; /* objects without a name in a guest, removed from the pool */
+	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
 	uint64_t warnings;
 	uint64_t damages;
 	double seconds;

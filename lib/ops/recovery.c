@@ -35,34 +35,17 @@ static int root_of(void *arg, uint64_t ino, const char *path)
 	return st.version.ino == ino && st.version.dev == r->dev ? r->opened : -ESTALE;
 }
 
-/* The domains that keys may be of: the guests' and those that the catalog knows. */
-static int domains_of(struct vu_session *s, struct vu_guests *known, const char ***ret)
+static int recover_fs(struct vu_eviction *v, struct vu_session_fs *fs, bool dry_run,
+		      struct vu_recover_stats *stats)
 {
-	int r = vu_session_known_guests(s, known);
+	struct vu_session *s = v->session;
 
-	if (r)
-		return r;
-	const char **d = calloc(s->guests.n + known->n + 1, sizeof(*d));
-	size_t n = 0;
-
-	if (!d)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->guests.n; i++)
-		d[n++] = s->guests.v[i].domain;
-	for (size_t i = 0; i < known->n; i++)
-		d[n++] = known->v[i].domain;
-	*ret = d;
-	return 0;
-}
-
-static int recover_fs(struct vu_session *s, struct vu_session_fs *fs, const char *const *domains,
-		      bool dry_run, struct vu_recover_stats *stats)
-{
 	struct roots roots = {.s = s, .dev = vu_pool_dev(fs->pool), .opened = -EBADF};
 	struct vu_recover_env env = {
 		.root = root_of,
 		.root_arg = &roots,
-		.domains = domains,
+		.domains = v->domains,
+		.watch = &v->watch,
 		.max_xattr_bytes = s->ops->config->max_xattr_bytes,
 		.sink = &s->counting,
 		.dry_run = dry_run,
@@ -77,14 +60,11 @@ static int recover_fs(struct vu_session *s, struct vu_session_fs *fs, const char
 	return 0;
 }
 
-VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
-
 /* needed: only those pools whose journal or stage says so. */
-static int recover(struct vu_session *s, bool dry_run, bool needed, struct vu_recover_stats *stats)
+static int recover(struct vu_eviction *v, bool dry_run, bool needed, struct vu_recover_stats *stats)
 {
-	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
-	_cleanup_free_ const char **domains = NULL;
-	int r = domains_of(s, &known, &domains);
+	struct vu_session *s = v->session;
+	int r = 0;
 
 	for (size_t i = 0; !r && i < s->n_fs; i++) {
 		struct vu_session_fs *fs = &s->fs[i];
@@ -107,19 +87,21 @@ static int recover(struct vu_session *s, bool dry_run, bool needed, struct vu_re
 						"first, so what it links may differ from this",
 				});
 		else
-			r = recover_fs(s, fs, domains, dry_run, stats);
+			r = recover_fs(v, fs, dry_run, stats);
 	}
+	if (!r && !(needed && dry_run))
+		r = vu_eviction_run(v, dry_run);
 	return r;
 }
 
-int vu_recovery_run(struct vu_session *s, bool dry_run, struct vu_recover_stats *stats)
+int vu_recovery_run(struct vu_eviction *e, bool dry_run, struct vu_recover_stats *stats)
 {
-	return recover(s, dry_run, false, stats);
+	return recover(e, dry_run, false, stats);
 }
 
-int vu_recovery_before_run(struct vu_session *s, bool dry_run)
+int vu_recovery_before_run(struct vu_eviction *e, bool dry_run)
 {
 	struct vu_recover_stats stats = {0};
 
-	return recover(s, dry_run, true, &stats);
+	return recover(e, dry_run, true, &stats);
 }

@@ -5,13 +5,15 @@
 #include <stdbool.h>
 
 #include "link/recover.h"
+#include "ops/eviction.h"
 #include "ops/session.h"
 
 /*
- * Recovers all pools of the session; with dry_run only says what would be put right. Adds to stats.
- * Returns 0, an enum vu_ops_e or a negative errno, with the problem filled.
+ * Recovers all pools of the session e was opened for, and evicts what is noted there; with dry_run only
+ * says what would be put right. Adds to stats. Returns 0, an enum vu_ops_e or a negative errno, with the
+ * problem filled.
  */
-int vu_recovery_run(struct vu_session *s, bool dry_run, struct vu_recover_stats *stats);
+int vu_recovery_run(struct vu_eviction *e, bool dry_run, struct vu_recover_stats *stats);
 
 /* The same where a pool's journal says that it is necessary; with dry_run that is told as a warning. */
-int vu_recovery_before_run(struct vu_session *s, bool dry_run);
+int vu_recovery_before_run(struct vu_eviction *e, bool dry_run);

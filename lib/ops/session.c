@@ -562,6 +562,32 @@ int vu_session_open(struct vu_session *s, struct vu_ops *ops, unsigned flags, ch
 	return r;
 }
 
+static void borrow_pools(struct vu_session *s, const struct vu_session *of)
+{
+	for (size_t i = 0; i < s->n_fs; i++)
+		for (size_t k = 0; k < of->n_fs; k++)
+			if (s->fs[i].mount.id == of->fs[k].mount.id &&
+			    s->fs[i].mount.dev == of->fs[k].mount.dev) {
+				s->fs[i].pool = of->fs[k].pool;
+				s->fs[i].borrowed = true;
+			}
+}
+
+int vu_session_open_beside(struct vu_session *s, struct vu_session *of)
+{
+	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
+	int r = vu_session_known_guests(of, &known);
+
+	*s = (struct vu_session){.ops = of->ops, .counting = of->counting, .lock_fd = -EBADF};
+	for (size_t i = 0; !r && i < of->guests.n; i++)
+		r = take_path(s, &known, of->guests.v[i].path, VU_SESSION_NO_CATALOG);
+	for (size_t i = 0; !r && i < known.n; i++)
+		r = take_known(s, &known, &known.v[i], false, VU_SESSION_NO_CATALOG);
+	if (!r)
+		borrow_pools(s, of);
+	return r;
+}
+
 void vu_session_close(struct vu_session *s)
 {
 	for (size_t i = 0; i < s->guests.n; i++)
@@ -570,7 +596,8 @@ void vu_session_close(struct vu_session *s)
 	free(s->guest_fs);
 	for (size_t i = 0; i < s->n_fs; i++) {
 		vu_mount_done(&s->fs[i].mount);
-		vu_pool_close(s->fs[i].pool);
+		if (!s->fs[i].borrowed)
+			vu_pool_close(s->fs[i].pool);
 	}
 	free(s->fs);
 	vu_guests_done(&s->guests);

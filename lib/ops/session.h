@@ -28,6 +28,7 @@ struct vu_session_fs {
 	struct vu_mount mount;
 	struct vu_pool *pool; /* owned; NULL while there is none */
 	bool locked;	      /* by vu_session_lock_pools */
+	bool borrowed;	      /* the pool is another session's */
 };
 
 struct vu_session {
@@ -92,6 +93,14 @@ int vu_session_open_pools(struct vu_session *s, bool make);
 
 /* Opens the pools that are there, to look at them or to undo: where there can be none, nothing is. */
 int vu_session_find_pools(struct vu_session *s);
+
+/*
+ * Opens a session beside another one, which outlives it: all guests that `of` has or the catalog knows
+ * (roots that are gone are told and left out), with the pools of `of` and its sink, no lock and no
+ * catalog. For what must find names in guests that are no part of the run. Returns like
+ * vu_session_open; s must be closed in any case.
+ */
+int vu_session_open_beside(struct vu_session *s, struct vu_session *of);
 
 /* Takes the locks of the pools that are there, to change them. Returns like vu_session_open. */
 int vu_session_lock_pools(struct vu_session *s);
