@@ -9,6 +9,7 @@
  *   - leased (nobody writes to it), and content, metadata and mtime give its key: flag on
  *   - else, with one guest at most (two links): it is simply that guest's file again; the pool's name
  *     is removed, and whoever writes to it is in the right
+ *   - else, open for writing in one of its guests (but on ext4): noted as slipped, flag on
  *   - else it is damage: told, and left as it is
  * An object with its flag is believed; one that only the pool has is removed.
  *
@@ -116,6 +117,27 @@ static int give_back(struct vu_recover *c, const struct vu_key *key)
 	return 0;
 }
 
+/*
+ * Somebody of its guests has it open for writing since the moment in which the run was killed: that is
+ * a slip like any other. Noted, it is evicted afterwards.
+ */
+static int note_slip(struct vu_recover *c, const struct vu_key *key)
+{
+	struct vu_object *o = NULL;
+	int r = vu_object_open(c->pool, key, false, c->env->max_xattr_bytes, &o, NULL);
+
+	if (!r) {
+		r = vu_slip_note(c->env->watch, o, -EBADF, c->env->max_xattr_bytes);
+		o->lost = true;
+	}
+	if (!r)
+		r = vu_iattr_set_immutable(o->fd, true);
+	vu_object_unref(&c->moment, o);
+	if (!r)
+		c->stats->slipped++;
+	return r;
+}
+
 static int damage(struct vu_recover *c, const struct vu_key *key, bool busy)
 {
 	c->stats->damaged++;
@@ -147,7 +169,11 @@ static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int f
 		r = 0; /* its one guest is about to write to it, with every right */
 	if (r)
 		return reflag(c, key, fd, &now, &attr);
-	return st->n_links <= 2 ? give_back(c, key) : damage(c, key, busy);
+	if (st->n_links <= 2)
+		return give_back(c, key);
+	if (busy && vu_pool_slip_writes(c->pool) && !c->env->dry_run)
+		return note_slip(c, key);
+	return damage(c, key, busy);
 }
 
 static int remove_unused(struct vu_recover *c, const struct vu_key *key)

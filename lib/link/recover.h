@@ -38,13 +38,15 @@ struct vu_recover_stats {
 	uint64_t names_removed;	 /* names removed from the stage, and objects without any guest */
 	uint64_t names_restored; /* names put back: they held the newer file */
 	uint64_t rescued;	 /* moved to .vunify/rescued */
-	uint64_t damaged;	 /* objects that are not what their name says */
-	uint64_t left;		 /* left in the stage: their guest is not known */
+	uint64_t slipped; /* objects that are open for writing: to be evicted (link/evict.h) */
+	uint64_t damaged; /* objects that are not what their name says */
+	uint64_t left;	  /* left in the stage: their guest is not known */
 };
 
 /*
  * Recovers a pool; adds to stats. Returns 0, or a negative errno (what was done is done, the rest can
- * be done again); -EBUSY never stops it: busy objects are told as damage.
+ * be done again). Objects that are open for writing never stop it: see slipped; on ext4 they are told as
+ * damage.
  */
 int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 		   struct vu_recover_stats *stats);
