@@ -385,6 +385,42 @@ static int end(struct vu_breaking *b, struct vu_breaking_item *w)
 	return r ? r : e;
 }
 
+static bool is_slipped(const struct vu_breaking *b, const struct vu_object *o)
+{
+	return o->lost && vu_pool_slip_writes(pool_of(b));
+}
+
+/*
+ * Somebody slipped in during the moment, of this guest maybe: then the inode is to be left to it, with
+ * all its names. So they change places again with the copy, which nobody can have written to yet.
+ */
+static int take_back(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
+		     bool *moved)
+{
+	struct vu_break_item it = *w->it;
+	struct vu_breaking_item back = *w;
+	int r = vu_moment_begin(&b->moment, w->object), e;
+
+	if (r)
+		return r;
+	it.ino = w->copy_ino;
+	back.it = &it;
+	back.into = w->object;
+	back.copy_ino = w->object->ino;
+	back.copy_fd = -EBADF;
+	for (uint32_t k = 0; r >= 0 && k < it.n_paths; k++) {
+		r = moved[k] ? move_one(b, &back, k) : 0;
+		*ret_moved -= r > 0;
+		moved[k] = moved[k] && r <= 0;
+	}
+	e = vu_moment_end(&b->moment, w->object, -EBADF);
+	/* who came to write to the copy starts anew, and finds the object at the path */
+	for (int i = 0; i < 10 && !vu_lease_quiet(w->copy_fd); i++)
+		if (vu_interrupt_waiters(w->copy_ino, NULL) <= 0)
+			break;
+	return e ? e : VU_MIN(r, 0);
+}
+
 static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
 		    bool *moved)
 {
@@ -408,6 +444,8 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 			break;
 	}
 	e = end(b, w);
+	if (!e && is_slipped(b, w->object) && w->copy_fd >= 0)
+		e = take_back(b, w, ret_moved, moved);
 	w->copy_fd = -EBADF;
 	return e ? e : first;
 }
@@ -428,6 +466,8 @@ static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	b->stats->copied_bytes += n && !w->into ? w->size : 0;
 	if (r && !b->unsettled)
 		return fail(b, w, VU_SKIP_UNREADABLE, r);
+	if (!r && !w->into && is_slipped(b, w->object))
+		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	w->it->done = !r;
 	return r;
 }
@@ -488,15 +528,14 @@ int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w)
 	if (!w->object)
 		return 0;
 	/* one with a writer is for who evicts: nothing that is written to it may be left behind */
-	if ((w->into ? w->into : w->object)->lost && vu_pool_slip_writes(pool_of(b)) &&
-	    (w->into || w->copy_ino))
+	if (is_slipped(b, w->into ? w->into : w->object) && (w->into || w->copy_ino))
 		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	if (w->copy_ino)
 		return by_copy(b, w);
 	r = vu_breaking_give(b, w);
 	if (r <= 0)
 		return r;
-	if (w->object->lost && vu_pool_slip_writes(pool_of(b)))
+	if (is_slipped(b, w->object))
 		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	/* an item before it could not be broken: a copy after all */
 	r = vu_breaking_copy(b, w);
