@@ -15,8 +15,8 @@
  * gives both inodes their flag and removes temporary names, and eviction begins anew: a copy that has a
  * second name is the new object of before. A note without an object was done with.
  *
- * If somebody slips into the new object in turn, that is noted like the first slip; its names move on,
- * to one more object, when the caller looks again.
+ * If somebody slips into the new object in turn, that is noted like the first slip. What is not there yet
+ * moves to one more object; what is moves on when the caller looks again.
  */
 #include "link/evict.h"
 
@@ -29,11 +29,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "fs/iattr.h"
 #include "fs/lease.h"
-#include "link/adopt.h"
 #include "link/break-item.h"
 #include "link/identify.h"
+#include "link/successor.h"
+
+#define TRIES 4 /* new objects for one that is evicted, when each in turn is slipped into */
 
 struct evicting {
 	struct vu_breaking b;
@@ -69,78 +70,6 @@ static void tell(const struct evicting *v, enum vu_event_kind kind, const char *
 				      .object = name,
 				      .text = text,
 			      });
-}
-
-/* ---- the copy ---- */
-
-struct wanted {
-	uint64_t ino;
-	struct vu_key key;
-};
-
-static int is_wanted(void *arg, uint64_t ino, const struct vu_key *key)
-{
-	struct wanted *w = arg;
-
-	if (ino == w->ino)
-		w->key = *key;
-	return ino == w->ino;
-}
-
-/* The object that the copy has become, with its lease, or lost; NULL: none. 0 or errno. */
-static int object_of_copy(const struct vu_pool *pool, int copy, size_t max_xattr_bytes,
-			  struct vu_object **ret)
-{
-	struct wanted w;
-	struct vu_stat st;
-	int r = vu_stat_fd(copy, &st);
-
-	*ret = NULL;
-	w.ino = st.version.ino;
-	if (!r)
-		r = vu_pool_list(pool, is_wanted, &w);
-	if (r <= 0)
-		return r;
-	bool slipped = vu_pool_object_slipped(pool, &w.key);
-
-	r = slipped ? 1 : vu_object_open(pool, &w.key, true, max_xattr_bytes, ret, NULL);
-	if (r > 0)
-		r = vu_object_open(pool, &w.key, false, max_xattr_bytes, ret, NULL);
-	if (!r && !vu_lease_quiet((*ret)->fd))
-		(*ret)->lost = true;
-	return r;
-}
-
-/* Takes the copy's name away; where it is an object by now, in a moment. */
-static int drop_copy(struct vu_moment_env *env, const struct vu_pool *pool,
-		     const struct vu_key *key, struct vu_object *o)
-{
-	if (!o)
-		return vu_slip_copy_unlink(pool, key);
-	int r = vu_moment_begin(env, o), e;
-
-	if (r == -ESTALE) /* it goes on to the next object, and its name has to go all the same */
-		r = vu_moment_begin(env, o);
-	if (r)
-		return r;
-	r = vu_slip_copy_unlink(pool, key);
-	e = vu_moment_end(env, o, -EBADF);
-	return r ? r : e;
-}
-
-/* Nothing is known any more of the object: the copy's name goes, then the note. */
-static int forget(struct vu_moment_env *env, const struct vu_pool *pool, const struct vu_key *key)
-{
-	_cleanup_fd_ int copy = vu_slip_copy_open(pool, key);
-	struct vu_object *o = NULL;
-	int r = copy < 0 ? copy : object_of_copy(pool, copy, env->max_xattr_bytes, &o);
-
-	if (!r)
-		r = drop_copy(env, pool, key, o);
-	vu_object_unref(env, o);
-	if (r && r != -ENOENT)
-		return r;
-	return vu_slip_forget(pool, key);
 }
 
 /* ---- what is to be evicted at all ---- */
@@ -203,7 +132,7 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 		     "away; nothing was changed, and it is closed again"
 		   : "somebody got this object open for writing while a name was added or taken "
 		     "away; it is shared no more, and what is written stays in one guest");
-	return forget(moment, pool_of(&v), &e->key);
+	return vu_successor_forget(moment, pool_of(&v), &e->key);
 }
 
 int vu_evict_look(const struct vu_breaker_env *env, uint32_t fs, struct vu_evict **ret,
@@ -225,82 +154,6 @@ int vu_evict_look(const struct vu_breaker_env *env, uint32_t fs, struct vu_evict
 	*ret = l.v;
 	*ret_n = left;
 	return r < 0 ? r : 0;
-}
-
-/* ---- the new object ---- */
-
-/* Another object of the same key has the same content and metadata. */
-struct sibling {
-	struct evicting *v;
-	int r; /* what came of the last that was tried */
-};
-
-static int try_sibling(void *arg, uint64_t ino, const struct vu_key *key)
-{
-	struct sibling *s = arg;
-	struct vu_object *o = NULL;
-	const struct vu_key *own = &s->v->e->key;
-	size_t max = s->v->env->max_xattr_bytes;
-
-	if (memcmp(&key->hash, &own->hash, sizeof(key->hash)) || ino == s->v->e->ino ||
-	    vu_pool_object_slipped(pool_of(s->v), key))
-		return 0;
-	s->r = vu_object_open(pool_of(s->v), key, false, max, &o, NULL);
-	if (!s->r)
-		s->r = vu_slip_secure(s->v->env->watch, own, o, max);
-	vu_object_unref(&s->v->b.moment, o);
-	return !s->r;
-}
-
-/* No copy was put aside, or not one that can be used: is the content to be had now? 0 or errno. */
-static int find_content(struct evicting *v)
-{
-	struct sibling s = {.v = v};
-	int r = vu_slip_secure(v->env->watch, &v->e->key, v->old, v->env->max_xattr_bytes);
-
-	if (!r || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM)
-		return r;
-	r = vu_pool_list(pool_of(v), try_sibling, &s);
-	return r > 0 ? 0 : r ? r : -ENODATA;
-}
-
-/* The copy gets the name of an object; durable before any guest's name leads to it; then the flag. */
-static int make_object(struct evicting *v, int copy)
-{
-	struct vu_key key = v->e->key;
-	int r = vu_adopt_name(pool_of(v), &key, copy);
-
-	if (!r)
-		r = vu_pool_sync(pool_of(v));
-	if (!r)
-		r = vu_object_open(pool_of(v), &key, true, v->env->max_xattr_bytes, &v->into, NULL);
-	if (!r)
-		r = vu_iattr_set_immutable(v->into->fd, true);
-	return r > 0 ? -EBUSY : r;
-}
-
-/* Returns 0 with v->into; -ENODATA when there is no verified content; or a negative errno. */
-static int open_new(struct evicting *v)
-{
-	_cleanup_fd_ int copy = vu_slip_copy_open(pool_of(v), &v->e->key);
-	int r = copy == -ENOENT ? find_content(v) : copy < 0 ? copy : 0;
-
-	if (!r && copy < 0) {
-		copy = vu_slip_copy_open(pool_of(v), &v->e->key);
-		r = copy < 0 ? copy : 0;
-	}
-	if (!r)
-		r = object_of_copy(pool_of(v), copy, v->env->max_xattr_bytes, &v->into);
-	if (r)
-		return r;
-	if (!v->into)
-		return make_object(v, copy);
-	if (!v->into->lost)
-		return 0;
-	/* somebody has slipped into the one of before as well */
-	r = drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
-	v->into = vu_object_unref(&v->b.moment, v->into);
-	return r ? r : open_new(v);
 }
 
 /* ---- who keeps the inode ---- */
@@ -362,11 +215,23 @@ static int choose_keeper(struct evicting *v)
 
 /* ---- moving ---- */
 
+static int open_into(struct evicting *v)
+{
+	return vu_successor_open(&v->b.moment, pool_of(v), &v->e->key, v->old, &v->into);
+}
+
+static bool is_to_move(const struct evicting *v, size_t item)
+{
+	return item != v->keeper && !v->e->items[item].done;
+}
+
+/* Until somebody slips into the new object too: it stays what is there already. */
 static int move_items(struct evicting *v, struct vu_breaking_item *w)
 {
 	int r = 0;
 
 	for (size_t i = 0; !r && i < v->e->n_items; i++) {
+		vu_object_unref(&v->b.moment, w[i].object);
 		w[i] = (struct vu_breaking_item){
 			.it = &v->e->items[i],
 			.object = vu_object_ref(v->old),
@@ -374,14 +239,36 @@ static int move_items(struct evicting *v, struct vu_breaking_item *w)
 			.size = v->old->size,
 			.copy_fd = -EBADF,
 		};
-		if (i != v->keeper)
+		if (is_to_move(v, i))
 			r = vu_breaking_copy(&v->b, &w[i]);
 	}
 	if (!r)
 		r = vu_breaking_sync(&v->b);
-	for (size_t i = 0; !r && i < v->e->n_items; i++)
-		if (i != v->keeper)
+	for (size_t i = 0; !r && i < v->e->n_items && !v->into->lost; i++)
+		if (is_to_move(v, i))
 			r = vu_breaking_move(&v->b, &w[i]);
+	return r;
+}
+
+/* All of them; with one more new object as often as somebody slips into the one before. */
+static int move_all_items(struct evicting *v, struct vu_breaking_item *w)
+{
+	int r = move_items(v, w);
+
+	for (int i = 0; !r && v->into->lost && i < TRIES; i++) {
+		bool any = false;
+
+		for (size_t k = 0; k < v->e->n_items; k++)
+			any = any || is_to_move(v, k);
+		if (!any)
+			break;
+		r = vu_successor_drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
+		v->into = vu_object_unref(&v->b.moment, v->into);
+		if (!r)
+			r = open_into(v);
+		if (!r)
+			r = move_items(v, w);
+	}
 	return r;
 }
 
@@ -424,7 +311,7 @@ static void tell_no_content(const struct evicting *v)
 static void tell_shared(const struct evicting *v)
 {
 	for (size_t i = 0; i < v->e->n_items; i++)
-		if (i != v->keeper && !v->e->items[i].done)
+		if (is_to_move(v, i))
 			tell(v, VU_EVENT_DAMAGE, guest_of(v, i), v->e->items[i].paths[0],
 			     "a guest that shares this file got it open for writing, and it could "
 			     "not be replaced here: run `vunify recover` again");
@@ -508,14 +395,14 @@ static int evict(struct evicting *v)
 	int r = w ? choose_keeper(v) : -ENOMEM;
 
 	if (!r)
-		r = open_new(v);
+		r = open_into(v);
 	if (r == -ENODATA || r == -ESTALE) {
 		tell_no_content(v);
 		return 1;
 	}
 	if (r)
 		return r;
-	r = move_items(v, w);
+	r = move_all_items(v, w);
 	if (!r)
 		r = part(v, w);
 	drop_items(v, w);
@@ -525,7 +412,7 @@ static int evict(struct evicting *v)
 	if (r)
 		return r;
 	v->stats->evicted++;
-	return drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
+	return vu_successor_drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
 }
 
 /* The inode behind the object's name, with nobody kept from it: there is a writer already. */

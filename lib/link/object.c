@@ -67,18 +67,12 @@ static int complete(int fd, size_t max_xattr_bytes, struct vu_attr *attr)
 	return r > 0 ? -E2BIG : r;
 }
 
-int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
-		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
+			 size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
 {
-	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
 	struct vu_stat st;
+	int r = vu_stat_fd(fd, &st);
 
-	if (fd < 0)
-		return fd;
-	int r = leased ? vu_lease_take(fd) : 0;
-
-	if (!r)
-		r = vu_stat_fd(fd, &st);
 	if (r)
 		return r;
 	struct vu_attr attr = vu_stat_attr(&st);
@@ -86,12 +80,25 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 	r = complete(fd, max_xattr_bytes, &attr);
 	if (!r)
 		r = vu_object_new_consume(pool, key, fd, &st, &attr, ret);
-	if (r)
-		return r;
-	fd = -EBADF;
-	if (ret_st)
+	if (!r && ret_st)
 		*ret_st = st;
-	return 0;
+	return r;
+}
+
+int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
+		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
+
+	if (fd < 0)
+		return fd;
+	int r = leased ? vu_lease_take(fd) : 0;
+
+	if (!r)
+		r = vu_object_of_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
+	if (!r)
+		fd = -EBADF;
+	return r;
 }
 
 int vu_object_holds(const struct vu_object *o, size_t max_xattr_bytes)

@@ -46,6 +46,10 @@ int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, 
 
 struct vu_object *vu_object_ref(struct vu_object *o);
 
+/* The same with what the open file is now. Returns 0 or a negative errno. */
+int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
+			 size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);
+
 /*
  * Opens an object of the pool as it is now. leased: takes its lease; without, nothing keeps writers out
  * (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased); or a negative
