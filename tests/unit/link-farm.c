@@ -376,6 +376,7 @@ static struct vu_linker_env link_env(struct farm *f, struct vu_pool **pools,
 		.jobs = f->jobs,
 		.mtime_exact = true,
 		.max_xattr_bytes = 65536,
+		.watch = &f->watch,
 		.sink = sink,
 	};
 }
@@ -478,6 +479,7 @@ int farm_unmerge(struct farm *f, struct vu_breaker_stats *ret)
 		.pools = pools,
 		.n_pools = 1,
 		.max_xattr_bytes = 65536,
+		.watch = &f->watch,
 		.sink = &sink,
 	};
 
@@ -508,6 +510,7 @@ struct vu_recover_stats farm_recover(struct farm *f, bool dry_run)
 		.root = find_root,
 		.root_arg = f,
 		.max_xattr_bytes = 65536,
+		.watch = &f->watch,
 		.sink = &sink,
 		.dry_run = dry_run,
 	};

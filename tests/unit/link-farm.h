@@ -42,6 +42,7 @@ struct farm {
 	struct vu_inomap objects;
 	struct vu_linker_stats stats;
 	unsigned jobs;
+	struct vu_slip_watch watch; /* for linker, breaker and recovery; zeroed: nobody is known */
 };
 
 /* The events of the run before. */

@@ -16,140 +16,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "evict-farm.h"
 #include "fs/lease.h"
-#include "guest/openers.h"
-#include "link-farm.h"
-#include "link/evict.h"
 #include "link/moment.h"
-
-#define F0 "usr/lib/f0"
-#define TWIN "usr/twin" /* another name of it in the same guest */
-#define CONTENT "content of 0, longer than inline\n"
-#define BYTES "WRITTEN" /* by whoever slips in, to the beginning */
-#define CHANGED "WRITTEN of 0, longer than inline\n"
-
-/* ---- processes in guests ---- */
-
-struct writer {
-	pid_t pid;
-	int in, out;
-};
-
-static struct writer writers[4];
-static unsigned n_writers;
-
-/* Does what it is told: open, write, close; answers with 1 or 0. */
-static void be_writer(int in, int out)
-{
-	int fd = -1;
-	char c;
-
-	while (read(in, &c, 1) == 1) {
-		bool ok = true;
-
-		if (c == 'o')
-			ok = (fd = open("/" F0, O_RDWR | O_CLOEXEC)) >= 0;
-		else if (c == 'w')
-			ok = pwrite(fd, BYTES, strlen(BYTES), 0) == (ssize_t)strlen(BYTES);
-		else if (c == 'c')
-			ok = !close(fd);
-		c = ok;
-		if (write(out, &c, 1) != 1)
-			break;
-	}
-	_exit(0);
-}
-
-static struct writer *start_writer(const struct farm *f, unsigned guest)
-{
-	struct writer *w = &writers[n_writers];
-	int to[2], from[2];
-
-	assert_int_equal(pipe2(to, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(from, O_CLOEXEC), 0);
-	w->pid = fork();
-	if (!w->pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (unsigned i = 0; i < n_writers; i++)
-			close(writers[i].in);
-		if (chroot(f->guests.v[guest].path) || chdir("/"))
-			_exit(1);
-		be_writer(to[0], from[1]);
-	}
-	close(to[0]);
-	close(from[1]);
-	w->in = to[1];
-	w->out = from[0];
-	n_writers++;
-	return w;
-}
-
-static void tell(struct writer *w, char c)
-{
-	assert_int_equal(write(w->in, &c, 1), 1);
-}
-
-static bool answer(struct writer *w)
-{
-	struct pollfd p = {.fd = w->out, .events = POLLIN};
-	char c = 0;
-
-	assert_int_equal(poll(&p, 1, 10000), 1);
-	assert_int_equal(read(w->out, &c, 1), 1);
-	return c;
-}
-
-static bool ask(struct writer *w, char c)
-{
-	tell(w, c);
-	return answer(w);
-}
-
-static int clean_up_all(void **state)
-{
-	for (; n_writers; n_writers--) {
-		kill(writers[n_writers - 1].pid, SIGKILL);
-		waitpid(writers[n_writers - 1].pid, NULL, 0);
-		close(writers[n_writers - 1].in);
-		close(writers[n_writers - 1].out);
-	}
-	return clean_up(state);
-}
-
-/* ---- the watch, as ops gives it ---- */
-
-static int who(void *arg, uint64_t dev, uint64_t ino, const struct vu_waiters *waited,
-	       struct vu_slip_seen *ret, size_t cap)
-{
-	const struct farm *f = arg;
-	struct vu_procs_root roots[GUESTS];
-	const char *paths[GUESTS];
-	struct vu_openers_found found[GUESTS + 1];
-	int n = 0;
-
-	for (unsigned g = 0; g < f->n; g++) {
-		roots[g] = (struct vu_procs_root){f->guests.v[g].dev, f->guests.v[g].ino};
-		paths[g] = f->guests.v[g].path;
-	}
-	assert_int_equal(vu_openers_find(roots, paths, f->n, dev, ino, waited->v, waited->n, found),
-			 0);
-	for (unsigned g = 0; g <= f->n && (size_t)n < cap; g++)
-		if (found[g].holds || found[g].waited)
-			ret[n++] = (struct vu_slip_seen){
-				.root_ino = g < f->n ? roots[g].ino : 0,
-				.holds = found[g].holds,
-				.waited = found[g].waited,
-			};
-	return n;
-}
-
-static const struct vu_sink sink = {on_event, &seen};
 
 /* ---- a moment into which somebody slips ---- */
 
@@ -176,7 +49,7 @@ static void slip_begin(struct slip *s, struct farm *f)
 {
 	char p[256];
 
-	*s = (struct slip){.f = f, .watch = {.who = who, .arg = f}, .twin = -EBADF};
+	*s = (struct slip){.f = f, .watch = watch_of(f), .twin = -EBADF};
 	populate(f, 5);
 	guest_path(f, 0, F0, p);
 	assert_int_equal(sh("cp -p %s %s/spare", p, f->fs->mnt), 0);
@@ -185,7 +58,7 @@ static void slip_begin(struct slip *s, struct farm *f)
 	manifest(f, "a", true);
 	memset(&seen, 0, sizeof(seen));
 	seen.quiet = true;
-	vu_moment_env_init(&s->env, &sink, 65536);
+	vu_moment_env_init(&s->env, &evict_sink, 65536);
 	s->env.watch = &s->watch;
 	s->ino = stat_of(f, 0, F0).st_ino;
 	assert_int_equal(vu_pool_list(f->pool, is_f0, s), 1);
@@ -213,129 +86,6 @@ static void slip_end(struct slip *s)
 	vu_moment_env_done(&s->env);
 }
 
-static struct vu_breaker_env evict_env(const struct slip *s, struct vu_pool **pools)
-{
-	return (struct vu_breaker_env){
-		.guests = &s->f->guests,
-		.root_fds = s->f->roots,
-		.pools = pools,
-		.n_pools = 1,
-		.max_xattr_bytes = 65536,
-		.sink = &sink,
-		.watch = &s->watch,
-	};
-}
-
-/* ready: a byte is written to it when everything is found, and evicting begins; or -1. */
-static void evict_from(struct slip *s, struct vu_evict_stats *ret, int ready)
-{
-	struct vu_pool *pools[1] = {s->f->pool};
-	struct vu_breaker_env env = evict_env(s, pools);
-	struct vu_evict *v = NULL;
-	size_t n;
-
-	*ret = (struct vu_evict_stats){0};
-	memset(seen.n, 0, sizeof(seen.n));
-	assert_int_equal(vu_evict_look(&env, 0, &v, &n, ret), 0);
-	for (size_t i = 0; i < n; i++) {
-		struct break_list l = {.f = s->f};
-
-		assert_int_equal(break_object(&l, v[i].ino, &v[i].key), 0);
-		v[i].items = l.v;
-		v[i].n_items = l.n;
-		if (ready >= 0)
-			assert_int_equal(write(ready, "r", 1), 1);
-		assert_int_equal(vu_evict_run(&env, &v[i], ret), 0);
-		break_list_done(&l);
-	}
-	free(v);
-}
-
-static void evict(struct slip *s, struct vu_evict_stats *ret)
-{
-	evict_from(s, ret, -1);
-}
-
-/* ---- what must hold ---- */
-
-static void has_text(const struct farm *f, unsigned g, const char *rel, const char *want)
-{
-	char p[256];
-
-	guest_path(f, g, rel, p);
-	char *text = get_text(p);
-
-	assert_non_null(text);
-	assert_string_equal(text, want);
-	free(text);
-}
-
-/* This guest has the old inode for itself, with both names. */
-static void has_kept(const struct slip *s, unsigned g, const char *want)
-{
-	has_text(s->f, g, F0, want);
-	assert_int_equal(stat_of(s->f, g, F0).st_ino, s->ino);
-	assert_int_equal(stat_of(s->f, g, TWIN).st_ino, s->ino);
-	assert_int_equal(stat_of(s->f, g, F0).st_nlink, 2);
-	assert_false(immutable(s->f, g, F0));
-}
-
-/* These guests (a mask) share another object, with the content as it was. */
-static void have_moved(const struct slip *s, unsigned mask)
-{
-	uint64_t ino = 0;
-	unsigned n = 0;
-
-	for (unsigned g = 0; g < s->f->n; g++) {
-		if (!(mask & 1U << g))
-			continue;
-		has_text(s->f, g, F0, CONTENT);
-		if (!n++)
-			ino = stat_of(s->f, g, F0).st_ino;
-		assert_int_equal(stat_of(s->f, g, F0).st_ino, ino);
-		assert_int_equal(stat_of(s->f, g, TWIN).st_ino, ino);
-		assert_int_equal(stat_of(s->f, g, F0).st_mtim.tv_sec, MTIME);
-		assert_int_equal(stat_of(s->f, g, F0).st_mtim.tv_nsec, 123456789);
-		assert_true(immutable(s->f, g, F0));
-		assert_int_equal(stat_of(s->f, g, F0).st_nlink, 2 * __builtin_popcount(mask) + 1);
-	}
-	assert_true(ino != s->ino);
-	assert_int_equal(n_objects(s->f), 5);
-	stage_is_empty(s->f);
-}
-
-static bool is_rescued(const struct slip *s)
-{
-	return !sh("grep -q " BYTES " %s/.vunify/rescued/* 2>/dev/null", s->f->fs->mnt);
-}
-
-/* Everything as before in the guests that did nothing. */
-static void others_unchanged(const struct slip *s, const char *which)
-{
-	manifest(s->f, "b", true);
-	assert_int_equal(sh("cd %s && grep '%s' a >a1; grep '%s' b >b1; diff a1 b1", s->f->fs->dir,
-			    which, which),
-			 0);
-}
-
-/* And all of it can be linked and unmerged as ever. */
-static void goes_on(const struct slip *s)
-{
-	struct vu_breaker_stats b;
-
-	for (; n_writers; n_writers--) {
-		kill(writers[n_writers - 1].pid, SIGKILL);
-		waitpid(writers[n_writers - 1].pid, NULL, 0);
-	}
-	assert_int_equal(farm_recover(s->f, false).damaged, 0);
-	farm_scan(s->f);
-	assert_int_equal(farm_link(s->f), 0);
-	assert_int_equal(farm_unmerge(s->f, &b), 0);
-	assert_int_equal(b.failed, 0);
-	assert_int_equal(n_objects(s->f), 0);
-	assert_int_equal(seen.n[VU_EVENT_WARN] + seen.n[VU_EVENT_DAMAGE], 0);
-}
-
 /* ---- the tests ---- */
 
 /* Written after the slip was detected, and again after the eviction. */
@@ -350,23 +100,24 @@ static void writes_afterwards(struct farm *f)
 	slip_end(&s);
 	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
 	assert_true(ask(w, 'w'));
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
 	assert_int_equal(st.names, 6);
-	has_kept(&s, 1, CHANGED);
-	have_moved(&s, 0xd);
+	has_kept(f, s.ino, 1, CHANGED);
+	have_moved(f, s.ino, 0xd);
+	assert_int_equal(n_objects(f), 5);
 	assert_int_equal(seen.n[VU_EVENT_WARN], 1);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
 	assert_int_equal(seen.n[VU_EVENT_UNIFY], 6);
 	assert_int_equal(seen.n[VU_EVENT_BREAK], 2);
-	others_unchanged(&s, "g[023]/");
+	others_unchanged(f, "g[023]/");
 	assert_true(ask(w, 'w'));
 	assert_true(ask(w, 'c'));
 	assert_true(ask(w, 'o')); /* it is its own file now */
-	has_kept(&s, 1, CHANGED);
-	have_moved(&s, 0xd);
-	assert_false(is_rescued(&s));
-	goes_on(&s);
+	has_kept(f, s.ino, 1, CHANGED);
+	have_moved(f, s.ino, 0xd);
+	assert_false(is_rescued(f));
+	goes_on(f);
 }
 
 /* Written inside the moment: only the twin has the content. */
@@ -381,13 +132,13 @@ static void writes_before(struct farm *f)
 	assert_true(ask(w, 'o'));
 	assert_true(ask(w, 'w'));
 	slip_end(&s);
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
-	has_kept(&s, 2, CHANGED);
-	have_moved(&s, 0xb);
+	has_kept(f, s.ino, 2, CHANGED);
+	have_moved(f, s.ino, 0xb);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
-	others_unchanged(&s, "g[013]/");
-	goes_on(&s);
+	others_unchanged(f, "g[013]/");
+	goes_on(f);
 }
 
 /* Nothing has the content any more: nothing is moved, and each guest is told. */
@@ -403,7 +154,7 @@ static void content_is_gone(struct farm *f)
 	assert_true(ask(w, 'w'));
 	slip_end(&s);
 	for (int i = 0; i < 2; i++) { /* and again by each run */
-		evict(&s, &st);
+		evict(f, &st);
 		assert_int_equal(st.evicted, 0);
 		assert_int_equal(st.left, 1);
 		assert_int_equal(seen.n[VU_EVENT_DAMAGE], 4);
@@ -417,7 +168,7 @@ static void content_is_gone(struct farm *f)
 	assert_int_equal(farm_unmerge(f, &b), 0);
 	assert_int_equal(b.failed, 0);
 	has_text(f, 2, F0, CHANGED);
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.left, 0);
 	assert_int_equal(n_objects(f), 0);
 	stage_is_empty(f);
@@ -434,15 +185,16 @@ static void two_guests(struct farm *f)
 	assert_true(ask(w, 'o'));
 	assert_true(ask(x, 'o'));
 	slip_end(&s);
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 1);
-	have_moved(&s, 0xf);
+	have_moved(f, s.ino, 0xf);
+	assert_int_equal(n_objects(f), 5);
 	assert_true(ask(w, 'w'));
-	have_moved(&s, 0xf);
-	assert_true(is_rescued(&s));
-	others_unchanged(&s, "g[0123]/");
-	goes_on(&s);
+	have_moved(f, s.ino, 0xf);
+	assert_true(is_rescued(f));
+	others_unchanged(f, "g[0123]/");
+	goes_on(f);
 }
 
 /* Written and closed again, by nobody knows whom. */
@@ -456,12 +208,12 @@ static void comes_and_goes(struct farm *f)
 	slip_twin(&s);
 	assert_true(ask(w, 'o') && ask(w, 'w') && ask(w, 'c'));
 	slip_end(&s);
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 1);
-	have_moved(&s, 0xf);
-	assert_true(is_rescued(&s));
-	goes_on(&s);
+	have_moved(f, s.ino, 0xf);
+	assert_true(is_rescued(f));
+	goes_on(f);
 }
 
 /* The same, but somebody of its guest is waiting when the moment ends. */
@@ -480,12 +232,12 @@ static void comes_and_goes_and_waits(struct farm *f)
 		usleep(1000);
 	slip_end(&s);
 	assert_false(answer(x)); /* it met the flag */
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
-	has_kept(&s, 1, CHANGED);
-	have_moved(&s, 0xd);
-	goes_on(&s);
+	has_kept(f, s.ino, 1, CHANGED);
+	have_moved(f, s.ino, 0xd);
+	goes_on(f);
 }
 
 /* An admin at work in a guest's tree. */
@@ -501,14 +253,14 @@ static void process_of_the_host(struct farm *f)
 
 	assert_true(fd >= 0);
 	slip_end(&s);
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
 	assert_int_equal(pwrite(fd, BYTES, strlen(BYTES), 0), (ssize_t)strlen(BYTES));
 	close(fd);
-	has_kept(&s, 3, CHANGED);
-	have_moved(&s, 0x7);
-	goes_on(&s);
+	has_kept(f, s.ino, 3, CHANGED);
+	have_moved(f, s.ino, 0x7);
+	goes_on(f);
 }
 
 /* Opened and closed without a write: it stays an object. */
@@ -522,7 +274,7 @@ static void nothing_happens(struct farm *f)
 	assert_true(ask(w, 'o'));
 	slip_end(&s);
 	assert_true(ask(w, 'c'));
-	evict(&s, &st);
+	evict(f, &st);
 	assert_int_equal(st.unharmed, 1);
 	assert_int_equal(st.evicted, 0);
 	assert_int_equal(seen.n[VU_EVENT_WARN], 1);
@@ -532,7 +284,7 @@ static void nothing_happens(struct farm *f)
 	assert_true(immutable(f, 0, F0));
 	stage_is_empty(f);
 	assert_false(ask(w, 'o'));
-	goes_on(&s);
+	goes_on(f);
 }
 
 /* Between the walk and the eviction a guest puts another file to the path: that stays. */
@@ -548,7 +300,7 @@ static void replaced_meanwhile(struct farm *f)
 	assert_true(ask(w, 'o'));
 	slip_end(&s);
 	struct vu_pool *pools[1] = {f->pool};
-	struct vu_breaker_env env = evict_env(&s, pools);
+	struct vu_breaker_env env = evict_env(f, &s.watch, pools);
 	struct vu_evict *v = NULL;
 	size_t n;
 
@@ -570,9 +322,9 @@ static void replaced_meanwhile(struct farm *f)
 	assert_int_equal(st.names, 5);
 	has_text(f, 2, F0, "own\n");
 	has_text(f, 2, TWIN, CONTENT);
-	has_kept(&s, 1, CONTENT);
+	has_kept(f, s.ino, 1, CONTENT);
 	stage_is_empty(f);
-	goes_on(&s);
+	goes_on(f);
 }
 
 /* Starts an eviction and kills it some time later. Has it ended before? */
@@ -586,7 +338,7 @@ static bool evict_and_kill(struct slip *s, unsigned after_us)
 	pid_t pid = fork();
 
 	if (!pid) {
-		evict_from(s, &st, ready[1]);
+		evict_from(s->f, &st, ready[1]);
 		_exit(0);
 	}
 	close(ready[1]);
@@ -626,11 +378,11 @@ static void killed(struct farm *f)
 		}
 	}
 	print_message("killed %u times\n", i - ended);
-	evict(&s, &st);
-	has_kept(&s, 1, CHANGED);
-	have_moved(&s, 0xd);
-	others_unchanged(&s, "g[023]/.*f");
-	goes_on(&s);
+	evict(f, &st);
+	has_kept(f, s.ino, 1, CHANGED);
+	have_moved(f, s.ino, 0xd);
+	others_unchanged(f, "g[023]/.*f");
+	goes_on(f);
 }
 
 /* On ext4 the flag also stops who has it open: nothing has to be evicted. */
@@ -652,8 +404,8 @@ static void ext4_refuses(void **state)
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
 	assert_false(ask(w, 'w'));
 	stage_is_empty(f);
-	others_unchanged(&s, "g[0123]/");
-	goes_on(&s);
+	others_unchanged(f, "g[0123]/");
+	goes_on(f);
 }
 
 #define ON_BOTH(name)                                                                              \

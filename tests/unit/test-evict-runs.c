@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Slips into real runs of linker, breaker and eviction, and what a killed run leaves. This program is
+ * linked with --wrap=vu_exchange, so the test is called inside of every moment: there it gives away
+ * the lease on the object that it is after, and a process of a guest opens it for writing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "evict-farm.h"
+#include "fs/exchange.h"
+#include "fs/stat.h"
+
+int __real_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
+int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
+
+/* What is to happen in a moment; once. */
+static struct {
+	uint64_t ino;	  /* of the object that somebody slips into; 0: nothing happens */
+	uint64_t dir;	  /* only when a name in this directory is exchanged; 0: in any */
+	struct writer *w; /* who does */
+	const char *acts; /* what he does then */
+	int kill;	  /* instead: the process ends before (-1) or after (1) the exchange */
+} trap;
+
+/* The lease is on one of our own descriptors. */
+static bool give_lease_away(uint64_t ino)
+{
+	bool any = false;
+	struct stat st;
+
+	for (int fd = 3; fd < 256; fd++)
+		if (!fstat(fd, &st) && st.st_ino == ino && fcntl(fd, F_GETLEASE) == F_RDLCK)
+			any = !fcntl(fd, F_SETLEASE, F_UNLCK) || any;
+	return any;
+}
+
+static bool leads_to(uint64_t ino, int dirfd_a, const char *a, int dirfd_b, const char *b)
+{
+	struct vu_stat st;
+
+	return (!vu_stat_at(dirfd_a, a, &st) && st.version.ino == ino) ||
+	       (!vu_stat_at(dirfd_b, b, &st) && st.version.ino == ino);
+}
+
+int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b)
+{
+	uint64_t ino = trap.ino;
+	struct vu_stat st;
+
+	if (trap.kill && leads_to(ino, dirfd_a, a, dirfd_b, b)) {
+		if (trap.kill > 0)
+			__real_vu_exchange(dirfd_a, a, dirfd_b, b);
+		raise(SIGKILL);
+	}
+	if (ino && leads_to(ino, dirfd_a, a, dirfd_b, b) &&
+	    (!trap.dir || (!vu_stat_fd(dirfd_b, &st) && st.version.ino == trap.dir)) &&
+	    give_lease_away(ino)) {
+		trap.ino = 0;
+		for (const char *act = trap.acts; *act; act++)
+			assert_true(ask(trap.w, *act));
+	}
+	return __real_vu_exchange(dirfd_a, a, dirfd_b, b);
+}
+
+static void set_trap(const struct farm *f, uint64_t ino, int dir_of, struct writer *w,
+		     const char *acts)
+{
+	trap.ino = ino;
+	trap.dir = dir_of < 0 ? 0 : stat_of(f, (unsigned)dir_of, "usr/lib").st_ino;
+	trap.w = w;
+	trap.acts = acts;
+}
+
+/* Links all; returns the inode of f0. */
+static uint64_t begin(struct farm *f)
+{
+	populate(f, 5);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	manifest(f, "a", true);
+	seen.quiet = true;
+	return stat_of(f, 0, F0).st_ino;
+}
+
+/* Guest g has a private file of equal content again. */
+static void make_private(const struct farm *f, unsigned g)
+{
+	char p[256];
+
+	guest_path(f, g, "", p);
+	assert_int_equal(sh("cd %s && touch -r usr/lib t1 && touch -r usr t2 && chattr -i " F0
+			    " && cp -p --preserve=all " F0 " new && ln -f new " TWIN
+			    " && mv -f new " F0 " && touch -r t1 usr/lib && touch -r t2 usr && "
+			    "rm t1 t2 && chattr +i ../g0/" F0,
+			    p),
+			 0);
+}
+
+/* A guest's name is being moved to the object while another guest slips in; it writes when it likes. */
+static void link_while(struct farm *f, const char *acts)
+{
+	struct writer *w = start_writer(f, 1);
+	struct vu_evict_stats st;
+	uint64_t ino = begin(f);
+
+	make_private(f, 3);
+	f->watch = watch_of(f);
+	farm_scan(f);
+	assert_int_equal(f->plan.n_targets, 1);
+	set_trap(f, ino, 3, w, acts);
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(trap.ino, 0);
+	assert_int_equal(f->stats.slips, 1);
+	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	evict(f, &st);
+	assert_int_equal(st.evicted, 1);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+	if (!strchr(acts, 'w'))
+		assert_true(ask(w, 'w'));
+	has_kept(f, ino, 1, CHANGED);
+	have_moved(f, ino, 0xd);
+	others_unchanged(f, "g[023]/");
+	goes_on(f);
+}
+
+static void link_and_write_before(struct farm *f)
+{
+	link_while(f, "ow");
+}
+
+static void link_and_write_after(struct farm *f)
+{
+	link_while(f, "o");
+}
+
+/* Content that is nowhere else is not freed: with no copy of it put aside, the target stays private. */
+static void link_without_space(struct farm *f)
+{
+	struct writer *w = start_writer(f, 1);
+	uint64_t ino = begin(f);
+	char p[256];
+
+	make_private(f, 3);
+	f->watch = watch_of(f);
+	farm_scan(f);
+	/* where the note and the copy would be made */
+	snprintf(p, sizeof(p), "%s/.vunify/slipped", f->fs->mnt);
+	put_text(p, "");
+	set_trap(f, ino, 3, w, "ow");
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(trap.ino, 0);
+	assert_true(seen.n[VU_EVENT_DAMAGE] > 0);
+	has_text(f, 3, F0, CONTENT);
+	assert_false(immutable(f, 3, F0));
+	assert_int_equal(stat_of(f, 3, F0).st_ino, stat_of(f, 3, TWIN).st_ino);
+	unlink(p);
+}
+
+/* The guest whose names are just given a copy slips in, or another one. */
+static void unmerge_while(struct farm *f, unsigned at, const char *acts)
+{
+	struct writer *w = start_writer(f, 1);
+	uint64_t ino = begin(f);
+	struct vu_breaker_stats b;
+	struct vu_evict_stats st;
+
+	f->watch = watch_of(f);
+	set_trap(f, ino, (int)at, w, acts);
+	assert_int_equal(farm_unmerge(f, &b), 0);
+	assert_int_equal(trap.ino, 0);
+	assert_int_equal(b.slips, 1);
+	evict(f, &st);
+	assert_int_equal(st.evicted, 1);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+	if (!strchr(acts, 'w'))
+		assert_true(ask(w, 'w'));
+	has_kept(f, ino, 1, CHANGED);
+	for (unsigned g = 0; g < at; g++) {
+		has_text(f, g, F0, CONTENT);
+		assert_false(immutable(f, g, F0));
+	}
+	have_moved(f, ino, (0xf << at) & 0xd);
+	others_unchanged(f, "g[023]/");
+	goes_on(f);
+}
+
+static void unmerge_of_the_writer(struct farm *f)
+{
+	unmerge_while(f, 1, "ow");
+}
+
+static void unmerge_of_the_writer_who_waits(struct farm *f)
+{
+	unmerge_while(f, 1, "o");
+}
+
+static void unmerge_of_another(struct farm *f)
+{
+	unmerge_while(f, 0, "ow");
+}
+
+/* Somebody slips into the new object too, while names move to it. */
+static void evict_twice(struct farm *f)
+{
+	struct writer *w = start_writer(f, 1), *x = start_writer(f, 2);
+	uint64_t ino = begin(f), second;
+	struct vu_evict_stats st;
+
+	make_private(f, 3);
+	f->watch = watch_of(f);
+	farm_scan(f);
+	set_trap(f, ino, 3, w, "o");
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(trap.ino, 0);
+	/* the copy becomes the new object: its inode is known */
+	char p[300], cmd[400];
+
+	snprintf(p, sizeof(p), "%s/.vunify/slipped", f->fs->mnt);
+	snprintf(cmd, sizeof(cmd), "stat -c %%i %s/*.copy", p);
+	FILE *c = popen(cmd, "re");
+
+	assert_int_equal(fscanf(c, "%lu", &second), 1);
+	pclose(c);
+	/* g2's first name is there already when the second one moves */
+	set_trap(f, second, -1, x, "o");
+	trap.dir = stat_of(f, 2, "usr").st_ino;
+	evict(f, &st);
+	if (trap.ino) /* the order of the two names is the file system's */
+		skip();
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	evict(f, &st);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+	stage_is_empty(f);
+	assert_true(ask(w, 'w'));
+	assert_true(ask(x, 'w'));
+	has_text(f, 0, F0, CONTENT);
+	has_text(f, 1, F0, CHANGED);
+	has_text(f, 2, F0, CHANGED);
+	has_text(f, 3, F0, CONTENT);
+	assert_true(stat_of(f, 1, F0).st_ino != stat_of(f, 2, F0).st_ino);
+	assert_true(immutable(f, 0, F0) && immutable(f, 3, F0));
+	others_unchanged(f, "g[03]/");
+	goes_on(f);
+}
+
+/* Eviction is killed in its moment: both flags are off, and a name is in the stage. */
+static void killed_in_the_moment(struct farm *f, int when)
+{
+	struct writer *w = start_writer(f, 1);
+	uint64_t ino = begin(f);
+	struct vu_evict_stats st;
+	int status;
+
+	make_private(f, 3);
+	f->watch = watch_of(f);
+	farm_scan(f);
+	set_trap(f, ino, 3, w, "ow");
+	assert_int_equal(farm_link(f), 0);
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			trap.ino = ino;
+			trap.kill = when;
+			evict(f, &st);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		farm_recover(f, false);
+		assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+		for (unsigned g = 0; g < 4; g++) {
+			uint64_t now_ino = stat_of(f, g, F0).st_ino;
+
+			has_text(f, g, F0, now_ino == ino ? CHANGED : CONTENT);
+			assert_true(immutable(f, g, F0));
+		}
+		/* but for the note, nothing is left */
+		assert_int_equal(
+			sh("cd %s/.vunify && test -z \"$(find stage -type f)\" && test ! -s "
+			   "journal",
+			   f->fs->mnt),
+			0);
+	}
+	evict(f, &st);
+	assert_int_equal(st.evicted, 1);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+	has_kept(f, ino, 1, CHANGED);
+	have_moved(f, ino, 0xd);
+	goes_on(f);
+}
+
+static void killed_before_an_exchange(struct farm *f)
+{
+	killed_in_the_moment(f, -1);
+}
+
+static void killed_after_an_exchange(struct farm *f)
+{
+	killed_in_the_moment(f, 1);
+}
+
+/* A run was killed in a moment, and somebody opened the object before it was flagged again. */
+static void after_a_kill(struct farm *f)
+{
+	struct writer *w = start_writer(f, 1);
+	uint64_t ino = begin(f);
+	struct vu_evict_stats st;
+	char p[256];
+
+	f->watch = watch_of(f);
+	guest_path(f, 0, F0, p);
+	assert_int_equal(sh("chattr -i %s", p), 0);
+	assert_true(ask(w, 'o'));
+	struct vu_recover_stats r = farm_recover(f, false);
+
+	assert_int_equal(r.slipped, 1);
+	assert_int_equal(r.damaged, 0);
+	assert_true(immutable(f, 0, F0));
+	assert_true(ask(w, 'w'));
+	evict(f, &st);
+	assert_int_equal(st.evicted, 1);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
+	has_kept(f, ino, 1, CHANGED);
+	have_moved(f, ino, 0xd);
+	others_unchanged(f, "g[023]/");
+	goes_on(f);
+}
+
+#define ON_BOTH(name)                                                                              \
+	static void name##_xfs(void **state)                                                       \
+	{                                                                                          \
+		(void)state;                                                                       \
+		run_on("xfs", name);                                                               \
+	}                                                                                          \
+	static void name##_btrfs(void **state)                                                     \
+	{                                                                                          \
+		(void)state;                                                                       \
+		run_on("btrfs", name);                                                             \
+	}
+#define TESTS_BOTH(name)                                                                           \
+	cmocka_unit_test_teardown(name##_xfs, clean_up_all),                                       \
+		cmocka_unit_test_teardown(name##_btrfs, clean_up_all)
+
+ON_BOTH(link_and_write_before)
+ON_BOTH(link_and_write_after)
+ON_BOTH(link_without_space)
+ON_BOTH(unmerge_of_the_writer)
+ON_BOTH(unmerge_of_the_writer_who_waits)
+ON_BOTH(unmerge_of_another)
+ON_BOTH(evict_twice)
+ON_BOTH(killed_before_an_exchange)
+ON_BOTH(killed_after_an_exchange)
+ON_BOTH(after_a_kill)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TESTS_BOTH(link_and_write_before),
+		TESTS_BOTH(link_and_write_after),
+		TESTS_BOTH(link_without_space),
+		TESTS_BOTH(unmerge_of_the_writer),
+		TESTS_BOTH(unmerge_of_the_writer_who_waits),
+		TESTS_BOTH(unmerge_of_another),
+		TESTS_BOTH(evict_twice),
+		TESTS_BOTH(killed_before_an_exchange),
+		TESTS_BOTH(killed_after_an_exchange),
+		TESTS_BOTH(after_a_kill),
+	};
+
+	signal(SIGIO, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	if (getenv("VU_TEST"))
+		cmocka_set_test_filter(getenv("VU_TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
