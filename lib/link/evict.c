@@ -339,10 +339,14 @@ static void tell_rescued(const struct evicting *v, const char *path)
 	_cleanup_free_ char *text = NULL;
 
 	if (asprintf(&text,
-		     "somebody got this object open for writing, and it cannot be told which one "
-		     "guest that was: its %llu names were moved to a new object with the content "
-		     "as it was, and what was written is in this file (below %s)",
-		     (unsigned long long)v->breaker.names, vu_pool_mount_point(pool_of(v))) < 0)
+		     v->e->n_items
+			     ? "somebody got this object open for writing, and it cannot be "
+			       "told which one guest that was: the guests' names were moved "
+			       "to a new object with the content as it was, and what was "
+			       "written is in this file (below %s)"
+			     : "somebody got this object open for writing, and no guest has it "
+			       "any more: what was written is in this file (below %s)",
+		     vu_pool_mount_point(pool_of(v))) < 0)
 		text = NULL;
 	tell(v, VU_EVENT_DAMAGE, NULL, path, text);
 }
@@ -394,7 +398,8 @@ static int evict(struct evicting *v)
 	_cleanup_free_ struct vu_breaking_item *w = calloc(v->e->n_items + 1, sizeof(*w));
 	int r = w ? choose_keeper(v) : -ENOMEM;
 
-	if (!r)
+	/* no guest has it any more: there is nothing to move, but what was written is kept */
+	if (!r && v->e->n_items)
 		r = open_into(v);
 	if (r == -ENODATA || r == -ESTALE) {
 		tell_no_content(v);
@@ -402,7 +407,10 @@ static int evict(struct evicting *v)
 	}
 	if (r)
 		return r;
-	r = move_all_items(v, w);
+	if (v->into)
+		r = move_all_items(v, w);
+	if (r == -ENODATA) /* slipped into again, and written to at once: what is left is shared */
+		r = 1;
 	if (!r)
 		r = part(v, w);
 	drop_items(v, w);
