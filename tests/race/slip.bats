@@ -180,5 +180,23 @@ not_registered() {
 @test "btrfs: the content cannot be had any more" { content_gone btrfs; }
 @test "XFS: whoever opened it cannot be told" { nobody_known xfs; }
 @test "btrfs: whoever opened it cannot be told" { nobody_known btrfs; }
+# No run has noted anything: it was killed while the flag was off, and the guest came then.
+after_a_kill() {
+	use "$1"
+	chattr -i "$G/g1/$F"
+	background "$RACE" hold-open "$G/g1/$F"
+	vx 3 scan "$G/g3" --json
+	eq "$(sum_of objects_evicted)" 1 objects_evicted
+	go
+	is_private "$G/g1/$F"
+	same "$G/g1/$F" "$G/g1/usr/also"
+	is_object "$G/g2/$F"
+	say_manifest "$G/g2" "$G/g3" "$G/g4" >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after" "the other guests"
+	"$VU_TOP/tests/lib/pool-check" "$MNT"
+}
+
+@test "XFS: a guest came while a killed run had left the flag off" { after_a_kill xfs; }
+@test "btrfs: a guest came while a killed run had left the flag off" { after_a_kill btrfs; }
 @test "XFS: recover -n only says so" { dry_run xfs; }
 @test "XFS: a guest that is not registered has it too" { not_registered xfs; }

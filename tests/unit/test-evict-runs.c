@@ -23,6 +23,7 @@
 #include "evict-farm.h"
 #include "fs/exchange.h"
 #include "fs/stat.h"
+#include "ops/ops-scan.h"
 
 int __real_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
 int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
@@ -34,6 +35,7 @@ static struct {
 	struct writer *w; /* who does */
 	const char *acts; /* what he does then */
 	int kill;	  /* instead: the process ends before (-1) or after (1) the exchange */
+	const char *own;  /* before that, the guest puts this file to the path, or NULL */
 } trap;
 
 /* The lease is on one of our own descriptors. */
@@ -62,6 +64,8 @@ int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b)
 	struct vu_stat st;
 
 	if (trap.kill && leads_to(ino, dirfd_a, a, dirfd_b, b)) {
+		if (trap.own)
+			assert_int_equal(renameat(AT_FDCWD, trap.own, dirfd_b, b), 0);
 		if (trap.kill > 0)
 			__real_vu_exchange(dirfd_a, a, dirfd_b, b);
 		raise(SIGKILL);
@@ -213,7 +217,10 @@ static void unmerge_of_another(struct farm *f)
 	unmerge_while(f, 0, "ow");
 }
 
-/* Somebody slips into the new object too, while names move to it. */
+/*
+ * Somebody slips into the new object too, while names move to it. The content is only in what was put
+ * aside by then.
+ */
 static void evict_twice(struct farm *f)
 {
 	struct writer *w = start_writer(f, 1), *x = start_writer(f, 2);
@@ -223,7 +230,7 @@ static void evict_twice(struct farm *f)
 	make_private(f, 3);
 	f->watch = watch_of(f);
 	farm_scan(f);
-	set_trap(f, ino, 3, w, "o");
+	set_trap(f, ino, 3, w, "ow");
 	assert_int_equal(farm_link(f), 0);
 	assert_int_equal(trap.ino, 0);
 	/* the copy becomes the new object: its inode is known */
@@ -246,7 +253,6 @@ static void evict_twice(struct farm *f)
 	evict(f, &st);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
 	stage_is_empty(f);
-	assert_true(ask(w, 'w'));
 	assert_true(ask(x, 'w'));
 	has_text(f, 0, F0, CONTENT);
 	has_text(f, 1, F0, CHANGED);
@@ -282,6 +288,8 @@ static void killed_in_the_moment(struct farm *f, int when)
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
+		if (i) /* from then on only the note knows who it was */
+			assert_true(ask(w, 'c'));
 		farm_recover(f, false);
 		assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
 		for (unsigned g = 0; g < 4; g++) {
@@ -315,6 +323,46 @@ static void killed_after_an_exchange(struct farm *f)
 	killed_in_the_moment(f, 1);
 }
 
+/* The same, while what came out of the exchange is a file that the guest has just put there. */
+static void killed_with_a_file_in_hand(struct farm *f)
+{
+	struct writer *w = start_writer(f, 1);
+	uint64_t ino = begin(f);
+	struct vu_evict_stats st;
+	char own[300];
+	int status;
+
+	make_private(f, 3);
+	f->watch = watch_of(f);
+	farm_scan(f);
+	set_trap(f, ino, 3, w, "ow");
+	assert_int_equal(farm_link(f), 0);
+	snprintf(own, sizeof(own), "%s/own", f->fs->mnt);
+	put_text(own, "own");
+	pid_t pid = fork();
+
+	if (!pid) {
+		trap.ino = ino;
+		trap.kill = 1;
+		trap.own = own;
+		evict(f, &st);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(farm_recover(f, false).names_restored, 1);
+	evict(f, &st);
+	assert_int_equal(st.evicted, 1);
+	/* one of the two names in the first guest is its own file now, the other one has moved */
+	assert_int_equal(
+		sh("cd %s/g0/usr && grep -lx own twin lib/f0 | wc -l | grep -qx 1 && grep -l "
+		   "\"^content of 0\" twin lib/f0 | wc -l | grep -qx 1",
+		   f->fs->mnt),
+		0);
+	has_kept(f, ino, 1, CHANGED);
+	stage_is_empty(f);
+}
+
 /* A run was killed in a moment, and somebody opened the object before it was flagged again. */
 static void after_a_kill(struct farm *f)
 {
@@ -342,6 +390,87 @@ static void after_a_kill(struct farm *f)
 	goes_on(f);
 }
 
+/* ---- with everything around it: catalog, walk, report ---- */
+
+static struct vu_scan_report scan(struct farm *f, unsigned first, unsigned n, bool full)
+{
+	struct vu_config c = {0};
+	struct vu_problem problem = {0};
+	struct vu_ops ops = {.config = &c, .sink = &evict_sink, .problem = &problem};
+	char *roots[GUESTS];
+	struct vu_scan_options o = {
+		.roots = roots, .n_roots = n, .trust_guests = true, .full = full};
+	struct vu_scan_report rep;
+
+	assert_int_equal(vu_config_default(&c), 0);
+	free(c.catalog);
+	free(c.lock_dir);
+	assert_true(asprintf(&c.catalog, "%s/catalog.db", f->fs->dir) > 0);
+	assert_true(asprintf(&c.lock_dir, "%s/lock", f->fs->dir) > 0);
+	c.min_size = 1;
+	for (unsigned i = 0; i < n; i++)
+		roots[i] = f->guests.v[first + i].path;
+	memset(seen.n, 0, sizeof(seen.n));
+	int r = vu_ops_scan(&ops, &o, &rep);
+
+	if (r)
+		print_message("scan: %d %s %s\n", r, problem.what, problem.why);
+	assert_int_equal(r, 0);
+	vu_problem_done(&problem);
+	vu_config_done(&c);
+	return rep;
+}
+
+/* What the catalog knows after a run is what a run sees that believes nothing. */
+static void catalog_is_right(struct farm *f)
+{
+	struct vu_scan_report a = scan(f, 0, 4, false), b = scan(f, 0, 4, true);
+
+	for (unsigned g = 0; g < 4; g++) {
+		assert_int_equal(a.guests[g].unified_before, b.guests[g].unified_before);
+		assert_int_equal(a.guests[g].private_names, b.guests[g].private_names);
+		assert_int_equal(a.guests[g].names, b.guests[g].names);
+	}
+	assert_int_equal(a.names_unified + b.names_unified, 0);
+	assert_int_equal(a.warnings + b.warnings + a.damages + b.damages, 0);
+	vu_scan_report_done(&a);
+	vu_scan_report_done(&b);
+}
+
+/* A scan of an old guest and a new one, into which a third one slips; a fourth one has the file too. */
+static void scan_while(struct farm *f)
+{
+	char *why = NULL;
+
+	f->pool = vu_pool_close(f->pool); /* and its lock, before a child has it too */
+	struct writer *w = start_writer(f, 1);
+
+	populate(f, 5);
+	struct vu_scan_report rep = scan(f, 0, 3, false);
+
+	assert_int_equal(rep.objects_evicted, 0);
+	vu_scan_report_done(&rep);
+	assert_int_equal(vu_pool_open(f->roots[0], VU_POOL_LOOK, &f->pool, &why), 0);
+	uint64_t ino = stat_of(f, 0, F0).st_ino;
+
+	seen.quiet = true;
+	manifest(f, "a", true);
+	set_trap(f, ino, 3, w, "ow");
+	rep = scan(f, 2, 2, false);
+	assert_int_equal(trap.ino, 0);
+	assert_int_equal(rep.objects_evicted, 1);
+	assert_int_equal(rep.warnings, 1);
+	assert_int_equal(rep.damages, 0);
+	vu_scan_report_done(&rep);
+	has_kept(f, ino, 1, CHANGED);
+	have_moved(f, ino, 0xd);
+	others_unchanged(f, "g[023]/");
+	stop_writers();
+	catalog_is_right(f);
+	has_kept(f, ino, 1, CHANGED);
+	have_moved(f, ino, 0xd);
+}
+
 #define ON_BOTH(name)                                                                              \
 	static void name##_xfs(void **state)                                                       \
 	{                                                                                          \
@@ -366,7 +495,9 @@ ON_BOTH(unmerge_of_another)
 ON_BOTH(evict_twice)
 ON_BOTH(killed_before_an_exchange)
 ON_BOTH(killed_after_an_exchange)
+ON_BOTH(killed_with_a_file_in_hand)
 ON_BOTH(after_a_kill)
+ON_BOTH(scan_while)
 
 int main(void)
 {
@@ -380,7 +511,9 @@ int main(void)
 		TESTS_BOTH(evict_twice),
 		TESTS_BOTH(killed_before_an_exchange),
 		TESTS_BOTH(killed_after_an_exchange),
+		TESTS_BOTH(killed_with_a_file_in_hand),
 		TESTS_BOTH(after_a_kill),
+		TESTS_BOTH(scan_while),
 	};
 
 	signal(SIGIO, SIG_IGN);

@@ -350,6 +350,29 @@ static bool evict_and_kill(struct slip *s, unsigned after_us)
 	return WIFEXITED(status);
 }
 
+/* Written to, and then removed by everybody: what was written is kept all the same. */
+static void nobody_has_it(struct farm *f)
+{
+	struct writer *w = start_writer(f, 1);
+	struct vu_evict_stats st;
+	struct slip s;
+
+	slip_begin(&s, f);
+	assert_true(ask(w, 'o') && ask(w, 'w') && ask(w, 'c'));
+	slip_end(&s);
+	assert_int_equal(sh("cd %s && chattr -i g0/" F0 " && rm -f g?/" F0 " g?/" TWIN
+			    " && chattr +i .vunify/objects/*/$(ls .vunify/slipped)",
+			    f->fs->mnt),
+			 0);
+	assert_int_equal(farm_recover(f, false).names_removed, 0);
+	evict(f, &st);
+	assert_int_equal(st.left, 0);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 1);
+	assert_true(is_rescued(f));
+	assert_int_equal(n_objects(f), 4);
+	stage_is_empty(f);
+}
+
 /* Killed at any time: each name is the old inode or the new one, and it is brought to an end. */
 static void killed(struct farm *f)
 {
@@ -432,6 +455,7 @@ ON_BOTH(comes_and_goes_and_waits)
 ON_BOTH(process_of_the_host)
 ON_BOTH(nothing_happens)
 ON_BOTH(replaced_meanwhile)
+ON_BOTH(nobody_has_it)
 ON_BOTH(killed)
 
 int main(void)
@@ -446,6 +470,7 @@ int main(void)
 		TESTS_BOTH(process_of_the_host),
 		TESTS_BOTH(nothing_happens),
 		TESTS_BOTH(replaced_meanwhile),
+		TESTS_BOTH(nobody_has_it),
 		TESTS_BOTH(killed),
 		cmocka_unit_test_teardown(ext4_refuses, clean_up_all),
 	};
