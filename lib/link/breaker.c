@@ -10,6 +10,7 @@
  *  3. For each item a moment: each name exchanged with a name of the copy. What comes out must be the
  *     object; then that name of it is removed. Else the guest has just put something there: it is
  *     exchanged back. The last guest: the pool's name removed, and the flag stays off.
+ *     If somebody slips in, the names change places again, and the object is for the caller to evict.
  *  4. Objects that only the pool has are removed; the journal is emptied.
  *
  * A name that was exchanged stays so, whatever becomes of the others: the guest can write to it from

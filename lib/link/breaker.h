@@ -3,7 +3,8 @@
  * The way back: gives names of objects private copies, equal in everything but the inode. All names
  * that an object has inside one guest get one copy together: they were one inode before. Needs no
  * catalog; the caller finds the names by walking the guest. Called by the coordinating thread with
- * the pools opened by VU_POOL_CREATE.
+ * the pools opened by VU_POOL_CREATE. Objects that somebody got open for writing are noted
+ * (link/slip.h), their names left as they were (SKIP, open-for-write), and are for the caller to evict.
  */
 #pragma once
 
