@@ -523,6 +523,7 @@ int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
 
 int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w)
 {
+	vu_progress_guest(b->env->progress, w->it->guest);
 	int r;
 
 	if (!w->object)

@@ -113,16 +113,17 @@ int vu_dirs_get(struct vu_dirs *c, uint32_t dir, struct vu_dirh **ret)
 
 /* ---- times ---- */
 
-void vu_touched_init(struct vu_touched *t)
+int vu_touched_init(struct vu_touched *t, uint32_t n_dirs)
 {
-	*t = (struct vu_touched){0};
+	*t = (struct vu_touched){.index = calloc((size_t)n_dirs + 1, sizeof(*t->index))};
 	pthread_mutex_init(&t->lock, NULL);
+	return t->index ? 0 : -ENOMEM;
 }
 
 void vu_touched_done(struct vu_touched *t)
 {
 	pthread_mutex_destroy(&t->lock);
-	vu_inomap_done(&t->index);
+	free(t->index);
 	free(t->v);
 	*t = (struct vu_touched){0};
 }
@@ -143,15 +144,12 @@ static int add_locked(struct vu_touched *t, struct vu_dir *d, const struct vu_di
 		t->cap = cap;
 	}
 	if (!vu_stat_fd(h->fd, &st) && st.version.mtime_ns == d->mtime_ns) {
-		int r = vu_inomap_set(&t->index, h->dir + UINT64_C(1), (uint32_t)t->n);
-
-		if (r)
-			return r;
 		t->v[t->n++] = (struct vu_touched_dir){
 			.dir = h->dir,
 			.mtime_ns = st.version.mtime_ns,
 			.left_ns = st.version.mtime_ns,
 		};
+		t->index[h->dir] = (uint32_t)t->n;
 	}
 	__atomic_fetch_or(&d->flags, VU_DIR_TOUCHED, __ATOMIC_RELEASE);
 	return 0;
@@ -172,9 +170,9 @@ int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_d
 
 static struct vu_touched_dir *find(const struct vu_touched *t, const struct vu_dirh *h)
 {
-	uint32_t i;
+	uint32_t i = t->index[h->dir];
 
-	return vu_inomap_get(&t->index, h->dir + UINT64_C(1), &i) ? &t->v[i] : NULL;
+	return i ? &t->v[i - 1] : NULL;
 }
 
 void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h)

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/inomap.h"
 #include "model/tree.h"
 
 /* An open directory (O_PATH), counted; shared by threads. */
@@ -56,10 +55,11 @@ struct vu_touched {
 		bool foreign;	   /* the guest changed it in between: it keeps its new mtime */
 	} * v;			   /* owned */
 	size_t n, cap;
-	struct vu_inomap index; /* number of the directory -> index in v */
+	uint32_t *index; /* owned; by the number of the directory: index in v, plus 1 */
 };
 
-void vu_touched_init(struct vu_touched *t);
+/* For directories with numbers below n_dirs. Returns 0 or -ENOMEM; vu_touched_done in any case. */
+int vu_touched_init(struct vu_touched *t, uint32_t n_dirs);
 void vu_touched_done(struct vu_touched *t);
 
 /*

@@ -170,7 +170,9 @@ int vu_linker_run(const struct vu_linker_env *env, const struct vu_plan *plan,
 		r = -EIO;
 	vu_moment_env_init(&s.run.moment, env->sink, env->max_xattr_bytes);
 	s.run.moment.watch = env->watch;
-	vu_touched_init(&s.run.touched);
+	int e = vu_touched_init(&s.run.touched, env->tree->dirs.n);
+
+	r = r ? r : e;
 	pthread_mutex_init(&s.run.told_lock, NULL);
 	pthread_mutex_init(&s.lock, NULL);
 	deal_descriptors(&s, env->jobs);

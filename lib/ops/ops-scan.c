@@ -348,6 +348,7 @@ static int link_and_look_again(struct scan *s)
 	bool link = s->ops->config->mode == VU_MODE_LINK;
 	int r = link_plan(s), v;
 
+	vu_plan_done(&s->plan); /* what follows needs memory too, and the roles say what is asked */
 	/* also after a stop or a full disk: what was linked is to be remembered as it is */
 	v = note_new_objects(s);
 	if (!v && link)
@@ -371,6 +372,10 @@ static int decide(struct scan *s)
 
 	if (!r)
 		r = make_plan(s);
+	if (!r) {
+		s->roles = vu_scan_roles(s->farm.tree, &s->plan);
+		r = s->roles ? 0 : -ENOMEM;
+	}
 	if (!r && s->o->dry_run) {
 		vu_scan_tell_plan(s->ops, s->farm.tree, &s->session.guests, &s->plan);
 		vu_scan_tell_skips(s->ops, s->farm.tree, &s->session.guests);
@@ -378,9 +383,8 @@ static int decide(struct scan *s)
 	if (!r && !s->o->dry_run)
 		r = link_and_look_again(s);
 	mark_changed(s->farm.tree, was, n);
-	s->roles = vu_scan_roles(s->farm.tree, &s->plan);
-	vu_plan_done(&s->plan); /* saving needs memory too */
-	return r || s->roles ? r : -ENOMEM;
+	vu_plan_done(&s->plan);
+	return r;
 }
 
 /* What was found and linked is remembered also after a stop, a full disk or a failure. */

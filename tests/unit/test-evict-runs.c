@@ -429,7 +429,7 @@ static void catalog_is_right(struct farm *f)
 	for (unsigned g = 0; g < 4; g++) {
 		assert_int_equal(a.guests[g].unified_before, b.guests[g].unified_before);
 		assert_int_equal(a.guests[g].private_names, b.guests[g].private_names);
-		assert_int_equal(a.guests[g].names, b.guests[g].names);
+		assert_int_equal(a.guests[g].files, b.guests[g].files);
 	}
 	assert_int_equal(a.names_unified + b.names_unified, 0);
 	assert_int_equal(a.warnings + b.warnings + a.damages + b.damages, 0);
