@@ -298,6 +298,11 @@ static int start(struct vu_ctx *ctx, char **argv)
 		vu_help_dump(cmds, globals);
 	} else if (ctx->globals.version) {
 		puts("vunify " VU_VERSION);
+	} else if (*argv && !strcmp(*argv, "help") && argv[1]) {
+		n = find_cmd(ctx, argv + 1, &r);
+		if (!n)
+			return r;
+		vu_help_cmd(ctx->cmd, globals);
 	} else if (*argv && strcmp(*argv, "help") != 0) {
 		n = find_cmd(ctx, argv, &r);
 		return n ? run_cmd(ctx, argv + n) : r;

@@ -27,6 +27,10 @@ page() {
 		# shellcheck disable=SC2086
 		run -0 "$V" $cmd --help
 		[[ $output == "Usage: vunify $cmd"* ]]
+		help=$output
+		# shellcheck disable=SC2086
+		run -0 "$V" help $cmd
+		[[ $output == "$help" ]]
 	done < <(leaves)
 }
 
