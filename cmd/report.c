@@ -51,11 +51,11 @@ static void event_text(const struct vu_event *e)
 	_cleanup_free_ char *text = vu_escape(e->text ? e->text : "", utf8);
 	char size[VU_SIZE_TEXT];
 
-	printf("%s %s%s%s", kinds[e->kind], guest ? guest : "", e->guest && e->path ? ":/" : "",
-	       path ? path : "");
+	printf("%s%s%s%s%s", kinds[e->kind], e->guest || e->path ? " " : "", guest ? guest : "",
+	       e->guest && e->path ? ":/" : "", path ? path : "");
 	if (e->kind == VU_EVENT_SKIP)
 		printf(": %s", vu_skip_name(e->skip));
-	else if (e->path)
+	else if (e->path && e->kind != VU_EVENT_RECOVER)
 		printf(" (%s)", vu_size_text(e->size, size));
 	if (text && *text)
 		printf(": %s", text);

@@ -70,3 +70,17 @@ BIG=usr/share/vu/big
 		eq "$(jq -s 'last | .reflagged + .names_removed + .names_restored' <<<"$OUT")" 0 "left for the second"
 	done
 }
+
+@test "what was put right is told without a size that nobody asked for" {
+	vx 0 scan "$G"/g1 "$G"/g2
+	chattr -i "$G/g1/$BIG"
+	vx 0 recover
+	has "$OUT" '^recover: the object got its immutable flag again'
+	command -v strace >/dev/null || skip "needs strace"
+	vx 0 unmerge
+	strace -qq -f -o /dev/null -e trace=renameat2 -e inject=renameat2:signal=SIGKILL:when=20 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan -j1 >/dev/null 2>&1 || :
+	vx 0 recover
+	has "$OUT" '^recover .*: a replaced file: removed'
+	hasnt "$OUT" '\(0 B\)'
+}
