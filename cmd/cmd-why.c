@@ -14,14 +14,13 @@
 
 static const char *const states[] = {
 	[VU_WHY_UNIFIED] = "unified", [VU_WHY_PRIVATE] = "private", [VU_WHY_PENDING] = "pending",
-	[VU_WHY_UNKNOWN] = "unknown", [VU_WHY_OUTSIDE] = "outside", [VU_WHY_MISSING] = "missing",
+	[VU_WHY_OUTSIDE] = "outside", [VU_WHY_MISSING] = "missing",
 };
 
 static const char *const texts[] = {
 	[VU_WHY_UNIFIED] = "unified",
 	[VU_WHY_PRIVATE] = "private",
 	[VU_WHY_PENDING] = "private, the next scan would unify it",
-	[VU_WHY_UNKNOWN] = "not seen by a scan yet",
 	[VU_WHY_OUTSIDE] = "in no registered guest",
 	[VU_WHY_MISSING] = "cannot be looked at",
 };

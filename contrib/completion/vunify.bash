@@ -13,6 +13,15 @@ _vunify_words() {
 		$1 == "command" && cmd != "" && index($2, cmd " ") == 1 { print substr($2, length(cmd) + 2) }'
 }
 
+# Names of guests, for the commands that take them.
+_vunify_guests() {
+	case $1 in
+	scan | status | df | unmerge | recover | 'guests set' | 'guests remove')
+		"${COMP_WORDS[0]}" guests --columns=guest --no-legend 2>/dev/null
+		;;
+	esac
+}
+
 # The choices of an option, one a line; "-" if its value is free; nothing if it takes none.
 _vunify_choices() {
 	"${COMP_WORDS[0]}" --dump-options 2>/dev/null | awk -F'\t' -v opt="${1#--}" '
@@ -34,7 +43,15 @@ _vunify() {
 	fi
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-* | =) ;;
+		--*)
+			# its value is no command
+			if [[ ${COMP_WORDS[i + 1]} == '=' ]]; then
+				((i += 2))
+			elif [[ -n $(_vunify_choices "${COMP_WORDS[i]}") ]]; then
+				((i += 1))
+			fi
+			;;
+		-*) ;;
 		*)
 			if [[ -z $cmd ]]; then
 				cmd=${COMP_WORDS[i]}
@@ -54,7 +71,11 @@ _vunify() {
 			return
 		fi
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "$(_vunify_words "$cmd")" -- "$cur")
+	if [[ -z $cmd || $cmd == guests || $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_words "$cmd")" -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_guests "$cmd")" -- "$cur")
+	fi
 	((${#COMPREPLY[@]})) || compopt -o default
 }
 

@@ -12,7 +12,6 @@ enum vu_why_state {
 	VU_WHY_UNIFIED, /* a name of an object */
 	VU_WHY_PRIVATE, /* not, because of skip */
 	VU_WHY_PENDING, /* private, and the next scan would unify it */
-	VU_WHY_UNKNOWN, /* in a guest, but no scan has seen it yet */
 	VU_WHY_OUTSIDE, /* in no registered guest */
 	VU_WHY_MISSING, /* not there, or not to be reached: err */
 };

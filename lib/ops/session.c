@@ -473,7 +473,7 @@ static int take_known(struct vu_session *s, struct vu_guests *known, const struc
 			       "cannot open the root of the guest", k->path,
 			       fd < 0 ? NULL : "another directory stands there now",
 			       "scan the place where it is now, or `vunify guests remove` it");
-	if (asprintf(&text, "guest %s is left out: its root %s %s", k->name, k->path,
+	if (asprintf(&text, "left out: its root %s %s", k->path,
 		     fd < 0 ? "is not there" : "is another directory now") < 0)
 		return -ENOMEM;
 	vu_emit(&s->counting,

@@ -20,8 +20,7 @@
 enum vu_session_flag {
 	VU_SESSION_WRITE = 1 << 0,	/* takes the lock and opens the catalog for writing */
 	VU_SESSION_REGISTER = 1 << 1,	/* operands may be no guests yet: see vu_session_register */
-	VU_SESSION_CHANGE = 1 << 2,	/* guests will be changed: pools are made and probed */
-	VU_SESSION_NO_CATALOG = 1 << 3, /* a missing or damaged catalog does not matter */
+	VU_SESSION_NO_CATALOG = 1 << 2, /* a missing or damaged catalog does not matter */
 };
 
 struct vu_session_fs {

@@ -5,8 +5,8 @@ bats_require_minimum_version 1.5.0
 # Help, man page, completion and behaviour say the same.
 
 setup() {
-	V=${VUNIFY:?}
 	TOP=${VU_TOP:-$BATS_TEST_DIRNAME/../..}
+	V=${VUNIFY:-$TOP/build/vunify}
 	data=$("$V" --dump-options)
 }
 
@@ -114,4 +114,22 @@ page() {
 	COMP_WORDS=("$V" guests re) COMP_CWORD=2
 	_vunify
 	[[ ${COMPREPLY[*]} == remove ]]
+}
+
+@test "completion: the value of an option is no command, and guests have names" {
+	PATH=$(dirname "$V"):$PATH
+	# shellcheck disable=SC1091
+	. "$TOP/contrib/completion/vunify.bash"
+	COMP_WORDS=("$V" --catalog /tmp/x sc) COMP_CWORD=3
+	_vunify
+	[[ ${COMPREPLY[*]} == scan ]]
+	COMP_WORDS=("$V" --catalog '=' /tmp/x sc) COMP_CWORD=4
+	_vunify
+	[[ ${COMPREPLY[*]} == scan ]]
+	_vunify_guests() {
+		[[ $1 == unmerge ]] && printf '%s\n' web1 web2 db
+	}
+	COMP_WORDS=("$V" unmerge we) COMP_CWORD=2
+	_vunify
+	[[ ${COMPREPLY[*]} == 'web1 web2' ]]
 }

@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 # Wrong usage ends with 2 and says what is wrong; options stand anywhere.
 
 setup() {
-	V=${VUNIFY:?}
+	V=${VUNIFY:-${VU_TOP:-$BATS_TEST_DIRNAME/../..}/build/vunify}
 	cd "$BATS_TEST_TMPDIR" || return 1
 }
 
