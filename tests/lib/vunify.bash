@@ -21,7 +21,8 @@
 #   in_reach FORMAT          find -printf of all guests' regular files that no default rule excludes
 #   wait_until COMMAND...    until it succeeds; fails after WAIT_SECONDS (60)
 #   background COMMAND...    a process that writes, or holds something, until farm_down
-#   hold CALL N ARGS...      vunify, stopped in the middle: behind its N-th CALL of a thread; let_go
+#   hold CALL N ARGS...      vunify, stopped in the middle: behind its N-th CALL of a thread;
+#                            go_on lets it end, let_go kills it
 
 VU_TOP=${VU_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 VUNIFY=${VUNIFY:-$VU_TOP/build/vunify}
@@ -235,15 +236,27 @@ wait_until() {
 	done
 }
 
-# A process that is traced is in state t for a moment at every call. Stopped for good is who has got
-# the signal and has been told so by the kernel, as the trace says.
+# A process that is traced is in state t for a moment at every call. Stopped for good is one whose
+# threads have all been told so by the kernel, as the trace says, with nothing left for strace to do.
 has_stopped() {
-	grep -q '^[0-9]* *--- stopped by SIGSTOP' "$STATE/hold-trace" 2>/dev/null
+	local tid
+	# It holds the lock, and the lock says who that is.
+	HELD=$(cat "$STATE"/lock/lock-* 2>/dev/null) && [[ -n $HELD && -d /proc/$HELD ]] || return
+	for tid in /proc/"$HELD"/task/*; do
+		grep -q "^${tid##*/} *--- stopped by SIGSTOP" "$STATE/hold-trace" 2>/dev/null || return
+		[[ $(state_of "$tid") == [tT] ]] || return
+	done
+	[[ $(state_of "/proc/$HOLD_TRACER") == S ]]
+}
+
+# state_of /proc/PID
+state_of() {
+	sed 's/.*) \(.\).*/\1/' "$1/stat" 2>/dev/null
 }
 
 # Leaves the pid of vunify in HELD.
 hold() {
-	local call=$1 n=$2 state
+	local call=$1 n=$2
 	shift 2
 	command -v strace >/dev/null || skip "needs strace"
 	rm -f "$STATE/hold-trace"
@@ -255,11 +268,23 @@ hold() {
 	) &
 	HOLD_TRACER=$!
 	wait_until has_stopped || die "vunify $* was not stopped by $call $n: $(<"$STATE/held")" || return
-	# It holds the lock, and the lock says who that is.
-	HELD=$(cat "$STATE"/lock/lock-*)
-	state=$(sed 's/.*) \(.\).*/\1/' "/proc/$HELD/stat")
-	[[ $state == [tT] ]] || die "the holder of the lock, $HELD, is in state '$state'" || return
 	eq "$(sed -n 's/^PPid:\t//p' "/proc/$HELD/status")" "$HOLD_TRACER" "parent of $HELD"
+}
+
+# Every now and then strace misses that its program goes on again.
+has_ended() {
+	[[ -d /proc/$HOLD_TRACER && $(state_of "/proc/$HOLD_TRACER") != Z ]] || return 0
+	kill -CONT "$HELD" 2>/dev/null || :
+	return 1
+}
+
+# Lets it go on to its end. Returns its exit code.
+go_on() {
+	local rc=0
+	wait_until has_ended || die "vunify stays stopped: $(cat "/proc/$HELD/status" 2>&1)" || return 99
+	wait "$HOLD_TRACER" || rc=$?
+	HOLD_TRACER='' HELD=''
+	return "$rc"
 }
 
 # Kills what hold has started, and waits for it. A process whose tracer is killed would run on.
