@@ -16,6 +16,13 @@ BIG=usr/share/vu/big
 	[[ -d /proc/$HELD ]] || die "the one that held the lock is gone"
 }
 
+@test "another catalog does not help: the pool is locked too" {
+	hold renameat2 5 scan -j1 "$G"/g1 "$G"/g2
+	CAT=$STATE/other.db
+	vx 11 scan "$G"/g1 "$G"/g2
+	vx 11 unmerge "$G"/g1 "$G"/g2
+}
+
 @test "after the other was killed, the lock is free" {
 	hold renameat2 5 scan -j1 "$G"/g1 "$G"/g2
 	let_go

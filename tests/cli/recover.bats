@@ -48,10 +48,12 @@ BIG=usr/share/vu/big
 	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
 	chattr -i "$G/g1/$BIG"
 	chmod 0600 "$G/g1/$BIG"
-	rc=0
-	vu recover >"$STATE/out" 2>"$STATE/err" || rc=$?
-	# Put right, or told: never passed over.
-	[[ $rc == 4 ]] || eq "$(stat -c %a "$G/g1/$BIG")" 644 "mode after exit code $rc"
+	vx 4 recover
+	has "$OUT$ERR" 'changed while it had no'
+	vx 4 recover --json
+	eq "$(sum_of damages)" 1 damages
+	eq "$(jq -r 'select(.type == "damage") | .object' <<<"$OUT" | wc -l)" 1 "objects named"
+	vx 4 scan
 }
 
 @test "killed in the middle of a scan: recover leaves nothing behind" {

@@ -378,21 +378,25 @@ sys.stdin.readline()' "$G/g1/$BIG"
 	"$VU_TOP/tests/lib/pool-check" "$MNT"
 }
 
-@test "stopped by a signal: exit 130, everything consistent, the next run goes on" {
+# stopped_by SIGNAL CODE
+stopped_by() {
 	command -v strace >/dev/null || skip "needs strace"
 	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
 	"$VU_TOP/tests/lib/oracle" expect "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/expect"
 	rc=0
-	strace -qq -f -o "$STATE/trace" -e trace=renameat2 -e inject=renameat2:signal=SIGINT:when=20 \
+	strace -qq -f -o "$STATE/trace" -e trace=renameat2 -e inject=renameat2:signal=$1:when=20 \
 		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan -j1 "$G"/g1 "$G"/g2 "$G"/g3 \
 		>"$STATE/out" 2>"$STATE/err" || rc=$?
-	eq "$rc" 130 "exit code ($(<"$STATE/err"))"
+	eq "$rc" "$2" "exit code ($(<"$STATE/err"))"
 	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/after"
 	same_text "$STATE/before" "$STATE/after"
 	"$VU_TOP/tests/lib/pool-check" "$MNT"
 	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
 	"$VU_TOP/tests/lib/oracle" check "$STATE/expect"
 }
+
+@test "stopped by SIGINT: exit 130, everything consistent, the next run goes on" { stopped_by SIGINT 130; }
+@test "stopped by SIGTERM: exit 143, everything consistent, the next run goes on" { stopped_by SIGTERM 143; }
 
 @test "a later scan gives the same reasons: what differs from an object is not unique" {
 	for g in g2 g3; do cp -a "$G/g1/usr/share/vu/f1" "$G/$g/usr/share/vu/f1"; done

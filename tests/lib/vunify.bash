@@ -225,7 +225,7 @@ background() {
 	coproc BG { exec "$@" 3>&- 4>&- 2>/dev/null; }
 	FARM_PIDS="${FARM_PIDS:-} $BG_PID"
 	BG_OUT=${BG[0]} BG_IN=${BG[1]}
-	read -r -t 20 ready <&"$BG_OUT" || die "$* did not get ready"
+	read -r -t 60 ready <&"$BG_OUT" || die "$* did not get ready"
 }
 
 wait_until() {

@@ -3,8 +3,10 @@
 # Real guests: 12 of them on ext4, 3 on XFS and on btrfs. The tests of a file system follow each
 # other on the same guests, in the order in which they stand here.
 
+# shellcheck source=tests/lib/vunify.bash
+. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+
 setup_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 	export REAL_WHY='' REAL_MNT='' REAL_STATE=''
 	[[ $(id -u) == 0 ]] || REAL_WHY="needs root"
 	[[ -n $REAL_WHY ]] || make_farm
@@ -30,7 +32,6 @@ make_farm() {
 }
 
 setup() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 	[[ -z $REAL_WHY ]] || skip "$REAL_WHY"
 	# The guests are made once, so what belongs to them stays until the end of the file.
 	STATE=$REAL_STATE MNT=$REAL_MNT CONF=$REAL_STATE/vunify.conf CAT=$REAL_STATE/catalog.db
@@ -39,7 +40,6 @@ setup() {
 }
 
 teardown_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 	vu_fs_clean
 }
 
@@ -136,12 +136,7 @@ show_pages() {
 # What holds on ext4 holds there as well, with three guests.
 other_fs() {
 	local before after names
-	unset VU_WORK
-	vu_fs_make "$1" 1600 || { vu_fs_clean && skip "$VU_FS_WHY"; }
-	MNT=$VU_MNT G=$VU_MNT/guests
-	vu_tmp
-	STATE=$VU_DIR CONF=$VU_DIR/vunify.conf CAT=$VU_DIR/catalog.db
-	conf </dev/null
+	farm_on "$1" 1600
 	"$VU_TOP/tests/lib/make-guests" -m -n 3 "$G"
 	say_manifest "$G"/* >"$STATE/before"
 	"$VU_TOP/tests/lib/oracle" expect "$G"/* >"$STATE/expect"

@@ -3,8 +3,13 @@
 # A tree made by somebody who means harm. Nothing outside of it is opened, the memory stays small, it
 # ends, and every file is accounted for. The scan runs once; the tests look at what it left.
 
+# shellcheck source=tests/lib/vunify.bash
+. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
+
+# It takes a few seconds; a machine that is busy with something else is not to fail this.
+TOO_LONG=150
+
 setup_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 	export HOSTILE_WHY='' HOSTILE_MNT='' HOSTILE_DIR=''
 	[[ $(id -u) == 0 ]] || HOSTILE_WHY="needs root"
 	[[ -n $HOSTILE_WHY ]] || vu_fs_make ext4 3000 strictatime || HOSTILE_WHY=$VU_FS_WHY
@@ -21,19 +26,17 @@ setup_file() {
 	sync -f "$MNT"
 	touch -a -d @1500000000 "$MNT/outside/canary" "$MNT/outside" "$MNT/outside/linked"
 	conf <<<$'[policy]\nmin_size = 1'
-	ended=$(date +%s)
 	rc=0
-	timeout 100 /usr/bin/time -q -o "$STATE/time" -f '%M' \
+	timeout "$TOO_LONG" /usr/bin/time -q -o "$STATE/time" -f '%M' \
 		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan -n --json "$G/g1" "$G/g2" \
 		>"$STATE/dry" 2>"$STATE/dry-err" </dev/null 3>&- || rc=$?
 	echo "$rc" >"$STATE/dry-rc"
 	((rc != 124)) || return 0
 	rc=0
-	timeout 100 strace -f --seccomp-bpf -qq -y -o "$STATE/trace" -e trace=open,openat,openat2,open_by_handle_at \
+	timeout "$TOO_LONG" strace -f --seccomp-bpf -qq -y -o "$STATE/trace" -e trace=open,openat,openat2,open_by_handle_at \
 		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan --json "$G/g1" "$G/g2" \
 		>"$STATE/run" 2>"$STATE/run-err" </dev/null 3>&- || rc=$?
 	echo "$rc" >"$STATE/run-rc"
-	echo $(($(date +%s) - ended)) >"$STATE/seconds"
 }
 
 use() {
@@ -85,25 +88,16 @@ hostile() {
 }
 
 setup() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 	[[ -z $HOSTILE_WHY ]] || skip "$HOSTILE_WHY"
 	use
 	H=$G/g1/usr/h
 }
 
 teardown() {
-	farm_kill
-}
-
-farm_kill() {
-	local pid
-	for pid in ${FARM_PIDS:-}; do
-		kill -KILL "$pid" 2>/dev/null || :
-	done
+	end_processes
 }
 
 teardown_file() {
-	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
 	if [[ -n $HOSTILE_MNT && -x $HOSTILE_DIR/hostile-tree ]]; then
 		"$VUNIFY" --config "$HOSTILE_DIR/vunify.conf" --catalog "$HOSTILE_DIR/catalog.db" unmerge \
 			"$HOSTILE_MNT"/guests/g? >/dev/null 2>&1 || :
@@ -116,7 +110,7 @@ teardown_file() {
 }
 
 why() {
-	VX_SECONDS=5 vx 0 why "$1"
+	VX_SECONDS=60 vx 0 why "$1"
 	eq "$(wc -l <<<"$OUT")" 1 lines
 	has "$OUT" "$2"
 }
@@ -124,7 +118,6 @@ why() {
 @test "it ends, with an exit code that says done" {
 	[[ $(<"$STATE/dry-rc") == [03] ]] || die "scan -n: exit code $(<"$STATE/dry-rc"): $(tail -n 3 "$STATE/dry-err")"
 	[[ $(<"$STATE/run-rc") == [03] ]] || die "scan: exit code $(<"$STATE/run-rc"): $(tail -n 3 "$STATE/run-err")"
-	(($(<"$STATE/seconds") < 60)) || die "it took $(<"$STATE/seconds") s"
 }
 
 @test "the memory stays below 128 MiB" {
@@ -172,11 +165,14 @@ why() {
 	why "$H/self" 'not-regular'
 	why "$H/setid" 'set-id'
 	why "$H/linked" 'links-outside'
-	why "$H/sparse" 'unified|private: '
+	why "$H/sparse" 'private: limit'
 	why "$H/"$'new\nline' 'unified'
 	why "$H/"$'bytes-\xff\xfe' 'unified'
 	why "$H/-rf" 'unified'
-	why "$H/to-etc/passwd" 'not|outside|cannot|no registered' || :
+	# What a symbolic link leads to is no file of the guest.
+	vu why "$H/to-etc/passwd" >"$STATE/out" 2>&1 || :
+	has "$(<"$STATE/out")" 'to-etc|/etc/passwd'
+	hasnt "$(<"$STATE/out")" 'unified|private'
 }
 
 @test "the depth has a limit, and what lies below it is counted or told" {
@@ -200,7 +196,7 @@ why() {
 	touch -a -d @1500000000 "$MNT/outside/canary"
 	for _ in 1 2 3 4 5; do
 		rc=0
-		timeout 60 strace -f --seccomp-bpf -qq -y -o "$STATE/trace2" -e trace=open,openat,openat2 \
+		timeout "$TOO_LONG" strace -f --seccomp-bpf -qq -y -o "$STATE/trace2" -e trace=open,openat,openat2 \
 			"$VUNIFY" --config "$CONF" --catalog "$CAT" scan "$G/g1" "$G/g2" \
 			>"$STATE/out" 2>"$STATE/err" 3>&- || rc=$?
 		[[ $rc == [03] ]] || die "exit code $rc: $(tail -n 3 "$STATE/err")"

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,7 +20,7 @@
 #include "scan/content.h"
 
 struct farm {
-	char top[64];
+	char top[256];
 	int top_fd;
 	struct vu_walk_guest guest[2];
 	struct vu_walk_env env;
@@ -32,8 +33,10 @@ struct farm {
 static void setup_farm(struct farm *f)
 {
 	static const char *const names[] = {"a", "b"};
+	const char *dir = getenv("TMPDIR");
 
-	*f = (struct farm){.top = "/var/tmp/vu-test-content.XXXXXX"};
+	*f = (struct farm){0};
+	snprintf(f->top, sizeof(f->top), "%s/vu-test-content.XXXXXX", dir ? dir : "/var/tmp");
 	assert_non_null(mkdtemp(f->top));
 	f->top_fd = open(f->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < 2; i++) {
@@ -57,7 +60,7 @@ static void setup_farm(struct farm *f)
 
 static void done_farm(struct farm *f)
 {
-	char cmd[128];
+	char cmd[300];
 
 	close(f->guest[0].root);
 	close(f->guest[1].root);
@@ -185,7 +188,7 @@ static void many_of_one_size(void **state, size_t size, unsigned n)
 		put(&f, path, size, 3, 16 + i / 2);
 	}
 	walk(&f);
-	alarm(60);
+	alarm(300);
 	read_all(&f);
 	alarm(0);
 	assert_int_equal(f.s.n_read, n);
@@ -226,7 +229,7 @@ static void in_use(void **state)
 	unlinkat(f.top_fd, "a/gone", 0);
 	unlinkat(f.top_fd, "b/swapped", 0);
 	mkfifoat(f.top_fd, "b/swapped", 0644);
-	alarm(20);
+	alarm(300);
 	read_all(&f);
 	alarm(0);
 	close(fd);
@@ -331,7 +334,7 @@ static void sparse(void **state)
 		close(fd);
 	}
 	walk(&f);
-	alarm(10);
+	alarm(300);
 	read_all(&f);
 	alarm(0);
 	assert_int_equal(inode_of(&f, 0, "x")->skip, VU_SKIP_LIMIT);
