@@ -24,6 +24,7 @@ static const struct {
 	{VU_EXIT_LOCKED, "another vunify is at work"},
 	{VU_EXIT_REFUSED, "refused as unsafe, or not possible on this file system"},
 	{VU_EXIT_NO_SPACE, "not enough free space"},
+	{129, "stopped by SIGHUP at a safe point"},
 	{130, "stopped by SIGINT at a safe point"},
 	{143, "stopped by SIGTERM at a safe point"},
 };

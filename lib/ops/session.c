@@ -2,15 +2,12 @@
 #include "ops/session.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "db/catalog-guest.h"
-#include "fs/stat.h"
 #include "ops/lock.h"
 
 /* What helps when the catalog is damaged. */
