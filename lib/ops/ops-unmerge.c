@@ -94,11 +94,15 @@ static int ask(struct unmerge *u, const struct vu_guests *known, const char *ope
 		if (!abs || lstat(abs, &st))
 			return no_such(u, operand, -errno);
 		/* a root may be named by a symbolic link */
-		bool is_dir = S_ISDIR(st.st_mode) ||
-			      (S_ISLNK(st.st_mode) && !stat(abs, &st) && S_ISDIR(st.st_mode));
+		bool is_link = S_ISLNK(st.st_mode);
+		bool is_dir = (!is_link || !stat(abs, &st)) && S_ISDIR(st.st_mode);
 
 		if (!vu_locate_guest(known, abs, &g, &rel))
 			return ask_unknown(operand, abs, is_dir, ret);
+		if (*rel && is_link)
+			return vu_fail(u->ops, VU_OPS_USAGE, "cannot unmerge", operand,
+				       "it is a symbolic link, which has no copy to be given",
+				       "name the path in the guest that it leads to");
 	}
 	ret->root = realpath(known->v[g].path, NULL);
 	if (!ret->root) /* gone: it is told when it is opened */

@@ -257,3 +257,11 @@ all_private() {
 	vx 1 unmerge g1
 	has "$ERR" 'catalog'
 }
+
+@test "a symbolic link in a guest is no path to be unmerged" {
+	unified
+	ln -s usr/share "$G/g1/share"
+	vx 2 unmerge "$G/g1/share"
+	has "$ERR" 'symbolic link'
+	is_object "$G/g1/$BIG"
+}
