@@ -437,10 +437,11 @@ int vu_catalog_load_objects(struct vu_catalog *cat, const char *fs_id, uint16_t 
 }
 
 int vu_catalog_load_unified(struct vu_catalog *cat, const struct vu_guests *guests,
-			    int (*fn)(void *arg, uint16_t guest, uint64_t ino), void *arg)
+			    int (*fn)(void *arg, uint16_t guest, uint32_t dir, uint64_t ino),
+			    void *arg)
 {
 	_cleanup_stmt_ sqlite3_stmt *s = NULL;
-	int r = vu_sql_prepare(cat->db, "SELECT ino FROM uname WHERE guest = ?", &s), rc;
+	int r = vu_sql_prepare(cat->db, "SELECT ino, dir FROM uname WHERE guest = ?", &s), rc;
 
 	for (size_t i = 0; !r && i < guests->n; i++) {
 		r = vu_sql_bind(s, "i", (int64_t)guests->v[i].id);
@@ -448,10 +449,12 @@ int vu_catalog_load_unified(struct vu_catalog *cat, const struct vu_guests *gues
 			break;
 		while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
 			uint64_t ino = (uint64_t)sqlite3_column_int64(s, 0);
+			bool ok = true;
+			uint32_t dir = (uint32_t)vu_sql_column(s, 1, UINT32_MAX, &ok);
 
-			if (!ino)
+			if (!ino || !ok)
 				return vu_catalog_bad_row(cat, "uname");
-			r = fn(arg, (uint16_t)i, ino);
+			r = fn(arg, (uint16_t)i, dir, ino);
 			if (r)
 				return r;
 		}

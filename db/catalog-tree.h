@@ -35,11 +35,12 @@ int vu_catalog_load_objects(struct vu_catalog *cat, const char *fs_id, uint16_t 
 			    struct vu_tree *t, struct vu_inomap *map);
 
 /*
- * Streams the recorded unified names of these guests as (index in guests, inode number of the object).
- * fn returns 0 to go on; anything else ends it and is returned.
+ * Streams the recorded unified names of these guests as (index in guests, number of the directory as
+ * vu_dir.row has it, inode number of the object). fn returns 0 to go on; anything else ends it and is returned.
  */
 int vu_catalog_load_unified(struct vu_catalog *cat, const struct vu_guests *guests,
-			    int (*fn)(void *arg, uint16_t guest, uint64_t ino), void *arg);
+			    int (*fn)(void *arg, uint16_t guest, uint32_t dir, uint64_t ino),
+			    void *arg);
 
 enum vu_save_flag {
 	/* The walk was cut short: what it did not meet stays. Names in listed directories go. */

@@ -44,6 +44,7 @@ struct scan {
 	struct vu_content_stats content;
 	struct vu_linker_stats link;
 	struct vu_inomap *guest_objects; /* one for each guest: inodes of objects it has names of */
+	struct vu_inomap outdated;	 /* directories of which the catalog is not believed */
 	struct vu_mapped *mapped;	 /* one for each file system; NULL until it is asked for */
 	struct vu_run run;		 /* its row in the history */
 	bool walked;			 /* the walk came to its end */
@@ -179,11 +180,45 @@ static int read_content(struct scan *s)
 	return r;
 }
 
-static int note_object(void *arg, uint16_t guest, uint64_t ino)
+static uint64_t dir_key(uint16_t guest, uint32_t row)
+{
+	return (uint64_t)guest << 32 | row;
+}
+
+static int note_object(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
 {
 	struct scan *s = arg;
 
+	if (vu_inomap_get(&s->outdated, dir_key(guest, dir), NULL))
+		return 0;
 	return vu_inomap_set(&s->guest_objects[guest], ino, 1);
+}
+
+/*
+ * Is what the catalog holds of this directory's names outdated: was it read now, or is it gone? What was
+ * not met below an excluded directory is there still.
+ */
+static bool is_outdated(const struct vu_tree *t, const struct vu_dir *d)
+{
+	if (d->flags & VU_DIR_LISTED)
+		return true;
+	while (d->fate == VU_UNSEEN && d->parent != VU_NONE)
+		d = vu_tree_dir(t, d->parent);
+	return d->fate == VU_GONE;
+}
+
+static int know_outdated(struct scan *s)
+{
+	const struct vu_tree *t = s->farm.tree;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < t->dirs.n; i++) {
+		const struct vu_dir *d = vu_tree_dir(t, i);
+
+		if (d->row && is_outdated(t, d))
+			r = vu_inomap_set(&s->outdated, dir_key(d->guest, d->row), 1);
+	}
+	return r;
 }
 
 static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
@@ -203,11 +238,14 @@ static int know_owners(struct scan *s)
 	if (!s->guest_objects)
 		return -ENOMEM;
 	if (s->session.catalog)
+		r = know_outdated(s);
+	if (!r && s->session.catalog)
 		r = vu_catalog_load_unified(s->session.catalog, &s->session.guests, note_object, s);
+	vu_inomap_done(&s->outdated);
 	for (uint32_t i = 0; !r && i < t->unified.n; i++) {
 		const struct vu_unified_name *u = vu_tree_unified(t, i);
 
-		r = note_object(s, vu_tree_dir(t, u->dir)->guest, u->ino);
+		r = note_object(s, vu_tree_dir(t, u->dir)->guest, 0, u->ino);
 	}
 	return r;
 }

@@ -108,10 +108,11 @@ struct telling {
 		*fs; /* for each of the guests: that of the session's file systems, or SIZE_MAX */
 };
 
-static int tell_name(void *arg, uint16_t guest, uint64_t ino)
+static int tell_name(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
 {
 	struct telling *t = arg;
 
+	(void)dir;
 	if (t->fs[guest] != SIZE_MAX && vu_damage_has(t->damage, t->fs[guest], ino))
 		t->st->guests[guest].damaged++;
 	return 0;

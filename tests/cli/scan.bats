@@ -398,6 +398,17 @@ stopped_by() {
 @test "stopped by SIGINT: exit 130, everything consistent, the next run goes on" { stopped_by SIGINT 130; }
 @test "stopped by SIGTERM: exit 143, everything consistent, the next run goes on" { stopped_by SIGTERM 143; }
 
+@test "a file that became private again behind the catalog's back is unified by the next scan" {
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	same "$G/g1/$BIG" "$G/g2/$BIG"
+	"$VUNIFY" --config "$CONF" --catalog "$STATE/other.db" unmerge "$G/g1/$BIG"
+	is_private "$G/g1/$BIG"
+	sleep 0.1
+	vx 0 scan --json
+	eq "$(sum_of names_unified)" 1 names_unified
+	same "$G/g1/$BIG" "$G/g2/$BIG"
+}
+
 @test "a later scan gives the same reasons: what differs from an object is not unique" {
 	for g in g2 g3; do cp -a "$G/g1/usr/share/vu/f1" "$G/$g/usr/share/vu/f1"; done
 	touch -d @1600000099 "$G/g1/usr/share/vu/f1"

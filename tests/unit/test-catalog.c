@@ -126,10 +126,11 @@ static uint32_t find_name(struct vu_tree *t, const char *want, uint16_t guest)
 	return VU_NONE;
 }
 
-static int count(void *arg, uint16_t guest, uint64_t ino)
+static int count(void *arg, uint16_t guest, uint32_t row, uint64_t ino)
 {
 	uint64_t *sum = arg;
 
+	assert_int_not_equal(row, 0);
 	sum[guest] += ino;
 	return 0;
 }
