@@ -93,6 +93,8 @@ race_on() {
 			[[ $rc == [03] ]] || die "$verb: exit code $rc: $(tail -n 5 "$STATE/err")" || return
 			cat "$STATE/out" "$STATE/err" >>"$STATE/said"
 			runs=$((runs + 1))
+			# Writers are to meet what is unified also where they seldom get to run.
+			[[ $verb == unmerge ]] || sleep 0.3
 		done
 	done
 	rc=0
