@@ -97,13 +97,16 @@ static void look_at_mappings(struct look *l, size_t root, pid_t pid, int task_fd
 		return;
 	fd = -EBADF;
 	for (int i = 0; i < LINES_MAX && getline(&line, &size, f) > 0; i++) {
-		char range[64], perms[8], file[128];
-		uint64_t ino;
+		uint64_t from, to, ino;
+		char perms[8], file[128];
 
-		if (sscanf(line, "%63s %7s %*s %*s %" SCNu64, range, perms, &ino) != 3 ||
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %" SCNu64, &from, &to, perms,
+			   &ino) != 4 ||
 		    ino != l->ino || perms[1] != 'w' || perms[3] != 's')
 			continue;
-		snprintf(file, sizeof(file), "/proc/%d/map_files/%s", (int)pid, range);
+		/* unlike in maps, low addresses have no leading zeros there */
+		snprintf(file, sizeof(file), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid,
+			 from, to);
 		if (is_it(l, AT_FDCWD, file))
 			found_at(l, root, AT_FDCWD, file);
 	}
