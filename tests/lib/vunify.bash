@@ -22,6 +22,7 @@
 #   wait_until COMMAND...    until it succeeds; fails after WAIT_SECONDS (60)
 #   background COMMAND...    a process that writes, or holds something, until farm_down
 #   hold CALL N ARGS...      vunify, stopped in the middle: behind its N-th CALL of a thread;
+#                            HOLD_TRACE: calls that are to be in $STATE/hold-trace besides;
 #                            go_on lets it end, let_go kills it
 
 VU_TOP=${VU_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
@@ -262,7 +263,7 @@ hold() {
 	rm -f "$STATE/hold-trace"
 	(
 		export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
-		exec strace -qq -f -o "$STATE/hold-trace" -e "trace=$call" \
+		exec strace -qq -f -o "$STATE/hold-trace" -e "trace=$call${HOLD_TRACE:+,$HOLD_TRACE}" \
 			-e "inject=$call:signal=SIGSTOP:when=$n" \
 			"$VUNIFY" --config "$CONF" --catalog "$CAT" "$@" >"$STATE/held" 2>&1 3>&- 4>&-
 	) &

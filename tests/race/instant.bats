@@ -31,6 +31,7 @@ seen_from() {
 
 # instant CALL K VERB: how many of CALL its thread has made before it exchanges the K-th name.
 instant() {
+	rm -f "$CAT"*
 	strace -f -qq -o "$STATE/trace" -e "trace=$1,renameat2" \
 		"$VUNIFY" --config "$CONF" --catalog "$CAT" -q "$3" "$G"/g1 "$G"/g2 >"$STATE/out" 2>&1
 	awk -v call="$1" -v k="$2" '
@@ -38,9 +39,9 @@ instant() {
 	/ renameat2\(.*"[tc]-.*RENAME_EXCHANGE/ && ++m == k { print n[$1] }' "$STATE/trace"
 }
 
-# act HOW: on each file of g2 that lets itself be changed. O_NONBLOCK: not to wait for a lease.
+# act HOW: on each file of the acting guest that lets itself be changed. O_NONBLOCK: not to wait for a lease.
 act() {
-	python3 - "$1" "$G/g2/usr" <<'PY'
+	python3 - "$1" "$G/$actor/usr" <<'PY'
 import os, sys
 how, top = sys.argv[1:]
 done = 0
@@ -69,41 +70,59 @@ sys.exit(0 if done else "the guest could do nothing at all")
 PY
 }
 
+# in_the_window CALL K ACT: was it stopped there: with the K-th exchange as the very next call, or as
+# the last one? Who opens the file to write to it makes that exchange be given up.
+in_the_window() {
+	awk -v call="$1" -v k="$2" -v how="$3" '
+	/ renameat2\(.*"[tc]-.*RENAME_EXCHANGE/ { m++; if (stopped && !next_call) next_call = "exchange" }
+	/ [a-z0-9_]+\(/ { if (stopped && !next_call) next_call = "another" }
+	/ --- stopped by SIGSTOP/ { stopped = 1; before = m + 0; next_call = "" }
+	END {
+		opens = how == "append" || how == "truncate"
+		if (call == "renameat2") exit before != k
+		exit !(before == k - 1 && (opens || next_call == "exchange"))
+	}' "$STATE/hold-trace"
+}
+
 # while_stopped VERB OTHER CALL ACT...: each act in turn, behind the last CALL before an exchange, which
 # is another one each time. Where CALL is renameat2, it is behind the exchange.
 while_stopped() {
-	local verb=$1 other=$2 call=$3 how n k=1 rc
+	local verb=$1 other=$2 call=$3 how n k=1 rc actor=g2 bystander=g1
+	# Of two guests, the first one's files become the objects, and it gets the copies of them.
+	[[ $verb == scan ]] || actor=g1 bystander=g2
 	shift 3
 	for how in "$@"; do
 		n=$(instant "$call" "$k" "$verb")
 		[[ -n $n ]] || die "$verb exchanges no $k names" || return
 		vx 0 "$other" "$G"/g?
 		rm -f "$CAT"*
-		seen_from g1 >"$STATE/before-g1"
+		seen_from $bystander >"$STATE/before"
+		HOLD_TRACE=renameat2
 		hold "$call" "$n" -q "$verb" "$G"/g1 "$G"/g2 || return
 		act "$how" || return
-		seen_from g2 >"$STATE/left-g2"
+		seen_from $actor >"$STATE/left"
 		rc=0
 		go_on || rc=$?
 		[[ $rc == [03] ]] || die "$how at $call $n of $verb: exit code $rc: $(<"$STATE/held")" || return
-		seen_from g2 >"$STATE/after-g2"
-		seen_from g1 >"$STATE/after-g1"
-		same_text "$STATE/left-g2" "$STATE/after-g2" "$how at $call $n of $verb" || return
-		same_text "$STATE/before-g1" "$STATE/after-g1" "$how at $call $n of $verb, the other guest" || return
+		in_the_window "$call" "$k" "$how" || die "$how at $call $n of $verb was not at exchange $k" || return
+		seen_from $actor >"$STATE/after"
+		seen_from $bystander >"$STATE/bystander"
+		same_text "$STATE/left" "$STATE/after" "$how at $call $n of $verb" || return
+		same_text "$STATE/before" "$STATE/bystander" "$how at $call $n of $verb, the other guest" || return
 		"$VU_TOP/tests/lib/pool-check" "$MNT" || return
 		# As at the beginning.
 		vx 0 unmerge "$G"/g?
-		rm -rf "$G/g2"
-		cp -a "$G/g1" "$G/g2"
+		rm -rf "${G:?}/$actor"
+		cp -a "$G/$bystander" "$G/$actor"
 		[[ $verb == scan ]] || vx 0 scan "$G"/g?
 		k=$((k + 2))
 	done
 }
 
-# The lease of the guest's file was asked last.
+# The temporary name of the object is there, which is to change places with the guest's file.
 before_linking() {
 	two_guests "$1"
-	while_stopped scan unmerge fcntl rename remove chmod append truncate
+	while_stopped scan unmerge linkat rename remove chmod append truncate
 }
 
 behind_linking() {
