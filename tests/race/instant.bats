@@ -70,6 +70,36 @@ sys.exit(0 if done else "the guest could do nothing at all")
 PY
 }
 
+# Opens all files that let themselves be opened, and keeps them open; told to, writes to them, and says
+# "kept" if each is what is at its path.
+open_all() {
+	background python3 -c '
+import os, sys
+fds = {}
+for d, _, names in os.walk(sys.argv[1]):
+    for path in (os.path.join(d, name) for name in names):
+        try:
+            fds[path] = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        except (PermissionError, BlockingIOError):
+            pass
+print("ready", flush=True)
+sys.stdin.readline()
+lost = not fds
+for path, fd in fds.items():
+    os.write(fd, b"later")
+    lost |= not os.path.samestat(os.fstat(fd), os.stat(path))
+print("lost" if lost else "kept", flush=True)
+sys.stdin.readline()' "$G/$actor/usr"
+}
+
+later_writes_are_kept() {
+	local answer
+	echo go >&"$BG_IN"
+	read -r -t 60 answer <&"$BG_OUT"
+	eq "$answer" kept "what was written later" || return
+	end_processes
+}
+
 # in_the_window CALL K ACT: was it stopped there: with the K-th exchange as the very next call, or as
 # the last one? Who opens the file to write to it makes that exchange be given up.
 in_the_window() {
@@ -78,7 +108,7 @@ in_the_window() {
 	/ [a-z0-9_]+\(/ { if (stopped && !next_call) next_call = "another" }
 	/ --- stopped by SIGSTOP/ { stopped = 1; before = m + 0; next_call = "" }
 	END {
-		opens = how == "append" || how == "truncate"
+		opens = how == "append" || how == "truncate" || how == "open"
 		if (call == "renameat2") exit before != k
 		exit !(before == k - 1 && (opens || next_call == "exchange"))
 	}' "$STATE/hold-trace"
@@ -99,15 +129,20 @@ while_stopped() {
 		seen_from $bystander >"$STATE/before"
 		HOLD_TRACE=renameat2
 		hold "$call" "$n" -q "$verb" "$G"/g1 "$G"/g2 || return
-		act "$how" || return
+		if [[ $how == open ]]; then
+			open_all || return
+		else
+			act "$how" || return
+		fi
 		seen_from $actor >"$STATE/left"
 		rc=0
 		go_on || rc=$?
 		[[ $rc == [03] ]] || die "$how at $call $n of $verb: exit code $rc: $(<"$STATE/held")" || return
+		[[ $how != open ]] || later_writes_are_kept || return
 		in_the_window "$call" "$k" "$how" || die "$how at $call $n of $verb was not at exchange $k" || return
 		seen_from $actor >"$STATE/after"
 		seen_from $bystander >"$STATE/bystander"
-		same_text "$STATE/left" "$STATE/after" "$how at $call $n of $verb" || return
+		[[ $how == open ]] || same_text "$STATE/left" "$STATE/after" "$how at $call $n of $verb" || return
 		same_text "$STATE/before" "$STATE/bystander" "$how at $call $n of $verb, the other guest" || return
 		"$VU_TOP/tests/lib/pool-check" "$MNT" || return
 		# As at the beginning.
@@ -122,7 +157,7 @@ while_stopped() {
 # The temporary name of the object is there, which is to change places with the guest's file.
 before_linking() {
 	two_guests "$1"
-	while_stopped scan unmerge linkat rename remove chmod append truncate
+	while_stopped scan unmerge linkat rename remove chmod append truncate open
 }
 
 behind_linking() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Real guests: 12 of them on ext4, 3 on XFS and on btrfs. The tests of a file system follow each
-# other on the same guests, in the order in which they stand here.
+# Real guests: 12 of them on ext4. The tests follow each other on the same guests, in the order in which
+# they stand here.
 
 # shellcheck source=tests/lib/vunify.bash
 . "$BATS_TEST_DIRNAME/../lib/vunify.bash"
@@ -131,45 +131,4 @@ show_pages() {
 	eq "$(find "$G"/* -type f -links +1 -printf '%D %i\n' | sort | uniq -c | awk '$1 > 5' | wc -l)" 0 "inodes of many"
 	mapfile -t paths < <(libcs "$G")
 	eq "$(stat -c %i "${paths[@]}" | sort -u | wc -l)" 12 "inodes of libc"
-}
-
-# What holds on ext4 holds there as well, with three guests.
-other_fs() {
-	local before after names
-	farm_on "$1" 1600
-	"$VU_TOP/tests/lib/make-guests" -m -n 3 "$G"
-	say_manifest "$G"/* >"$STATE/before"
-	"$VU_TOP/tests/lib/oracle" expect "$G"/* >"$STATE/expect"
-	before=$(used)
-	vx 0 scan --json "$G"/*
-	names=$(sum_of names_unified)
-	after=$(used)
-	say_manifest "$G"/* >"$STATE/after"
-	same_text "$STATE/before" "$STATE/after" "after the scan"
-	"$VU_TOP/tests/lib/oracle" check "$STATE/expect"
-	"$VU_TOP/tests/lib/pool-check" "$MNT"
-	vx 0 scan --json
-	eq "$(sum_of names_unified)" 0 "names_unified of the second scan"
-	mapfile -t paths < <(libcs "$G")
-	eq "$(stat -c %i "${paths[@]}" | sort -u | wc -l)" 1 "inodes of libc"
-	vx 0 df --json
-	((10#$(jq .total.saved_bytes <<<"$OUT") > 100000000)) || die "df: $OUT"
-	((before - after > 100000000)) || die "df(1): $before, then $after"
-	vx 0 unmerge --json
-	eq "$(sum_of names)" "$names" "names of unmerge"
-	say_manifest "$G"/* >"$STATE/after"
-	same_text "$STATE/before" "$STATE/after" "after unmerge"
-	eq "$(n_objects)" 0 objects
-}
-
-teardown() {
-	[[ $BATS_TEST_DESCRIPTION != "3 guests"* ]] || vu_fs_clean
-}
-
-@test "3 guests on XFS: there and back" {
-	other_fs xfs
-}
-
-@test "3 guests on btrfs: there and back" {
-	other_fs btrfs
 }
