@@ -26,6 +26,7 @@
 #include "scan/treeopen.h"
 #include "scan/walk-visit.h"
 
+#define WALKERS_PER_JOB 8   /* what is not in memory is waited for: then many wait at once */
 #define OPEN_MAX_FDS 160    /* of directories on the stack */
 #define OPEN_AT_ONCE_PART 2 /* of which this part is opened anew at once */
 
@@ -411,7 +412,7 @@ int vu_walk_run(const struct vu_walk_env *env, struct vu_tree *t, struct vu_walk
 		return r;
 	if (env->progress)
 		vu_progress_begin(env->progress, VU_PHASE_WALK, 0, 0);
-	r = vu_crew_run(VU_MAX(env->jobs, 1U), work, &w);
+	r = vu_crew_run(env->jobs > 1 ? env->jobs * WALKERS_PER_JOB : 1, work, &w);
 	if (r || w.error)
 		return r ? r : w.error;
 	settle_names(t, &s);
