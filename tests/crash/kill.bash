@@ -23,7 +23,7 @@ setup_file() {
 small_farm() {
 	local g=$1/g1 i
 	mkdir -p "$g"/usr/{a,b} "$g/etc"
-	for ((i = 0; i < 30; i++)); do
+	for ((i = 0; i < 12; i++)); do
 		seq "$i" 700 >"$g/usr/a/f$i"
 		echo "$i" >"$g/usr/b/f$i"
 	done
