@@ -268,10 +268,15 @@ static int save_dir(struct vu_save *s, uint32_t i, int64_t *row)
 	return r ? r : save_unames(s, d, is_new);
 }
 
-static int by_ino(const void *a, const void *b, void *arg)
+/* An inode's place in key order, and its number: sorting looks at no record. */
+struct place {
+	uint64_t ino;
+	uint32_t inode;
+};
+
+static int by_ino(const void *a, const void *b)
 {
-	const struct vu_inode *x = vu_tree_inode(arg, *(const uint32_t *)a);
-	const struct vu_inode *y = vu_tree_inode(arg, *(const uint32_t *)b);
+	const struct place *x = a, *y = b;
 
 	return x->ino < y->ino ? -1 : x->ino > y->ino;
 }
@@ -308,13 +313,32 @@ static int save_objects(struct vu_save *s)
 	return r;
 }
 
+#define AHEAD 8 /* records that are asked for before they are needed: none lies beside the last */
+
+/* The inodes of one guest with these numbers. place has room for as many. */
+static int save_guest_inodes(struct vu_save *s, const uint32_t *v, uint32_t n, struct place *place)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		place[i] = (struct place){vu_tree_inode(s->t, v[i])->ino, v[i]};
+	qsort(place, n, sizeof(*place), by_ino);
+	for (uint32_t i = 0; !r && i < n; i++) {
+		if (i + AHEAD < n)
+			__builtin_prefetch(vu_tree_inode(s->t, place[i + AHEAD].inode));
+		r = vu_save_inode(s, vu_tree_inode(s->t, place[i].inode));
+	}
+	return r;
+}
+
 /* Private inodes, guest by guest, sorted within one: sorting all at once would take memory twice. */
 static int save_inodes(struct vu_save *s)
 {
 	struct vu_tree *t = s->t;
 	_cleanup_free_ uint32_t *end = calloc(s->guests->n + 1, sizeof(*end));
 	_cleanup_free_ uint32_t *order = NULL;
-	uint32_t n = 0, i = 0;
+	_cleanup_free_ struct place *place = NULL;
+	uint32_t n = 0, most = 0;
 	int r = 0;
 
 	if (!end)
@@ -324,17 +348,20 @@ static int save_inodes(struct vu_save *s)
 			end[vu_tree_inode(t, k)->guest]++;
 			n++;
 		}
+	for (size_t g = 0; g < s->guests->n; g++)
+		most = VU_MAX(most, end[g]);
 	order = reallocarray(NULL, (size_t)n + 1, sizeof(*order));
-	if (!order)
+	place = reallocarray(NULL, (size_t)most + 1, sizeof(*place));
+	if (!order || !place)
 		return -ENOMEM;
 	sum_up(end, s->guests->n);
 	for (uint32_t k = 0; k < t->inodes.n; k++)
 		if (is_written_private(vu_tree_inode(t, k)))
 			order[end[vu_tree_inode(t, k)->guest]++] = k;
 	for (size_t g = 0; !r && g < s->guests->n; g++) {
-		qsort_r(order + i, end[g] - i, sizeof(*order), by_ino, t);
-		for (; !r && i < end[g]; i++)
-			r = vu_save_inode(s, vu_tree_inode(t, order[i]));
+		uint32_t from = g ? end[g - 1] : 0;
+
+		r = save_guest_inodes(s, order + from, end[g] - from, place);
 	}
 	return r;
 }
