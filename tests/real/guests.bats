@@ -67,6 +67,8 @@ show_pages() {
 	libcs "$G" | xargs cat >/dev/null
 	mapfile -t paths < <(libcs "$G")
 	vx 1 mem --prove "${paths[@]}"
+	eq "$(for f in "${paths[@]}"; do "$VU_TOP/tests/lib/page-frames" "$f"; done | sort -u | wc -l)" \
+		"${#paths[@]}" "lists of page frames before"
 }
 
 @test "12 guests: jdupes agrees on what is identical" {
@@ -104,6 +106,9 @@ show_pages() {
 	show_pages
 	vx 0 mem --prove --json "${paths[@]}"
 	jq -e '.same and .pages_equal > 100' <<<"$OUT" >/dev/null
+	# And asked without vunify.
+	eq "$(for f in "${paths[@]}"; do "$VU_TOP/tests/lib/page-frames" "$f"; done | sort -u | wc -l)" 1 \
+		"different lists of page frames"
 }
 
 @test "12 guests: df agrees with df(1) within 1 %" {
