@@ -63,3 +63,19 @@ void others_unchanged(const struct farm *f, const char *which);
 
 /* And all of it can be linked and unmerged as ever. */
 void goes_on(struct farm *f);
+
+/* A slip does harm on XFS and btrfs only: ext4 refuses the write. */
+#define ON_BOTH(name)                                                                              \
+	static void name##_xfs(void **state)                                                       \
+	{                                                                                          \
+		(void)state;                                                                       \
+		run_on("xfs", name);                                                               \
+	}                                                                                          \
+	static void name##_btrfs(void **state)                                                     \
+	{                                                                                          \
+		(void)state;                                                                       \
+		run_on("btrfs", name);                                                             \
+	}
+#define TESTS_BOTH(name)                                                                           \
+	cmocka_unit_test_teardown(name##_xfs, clean_up_all),                                       \
+		cmocka_unit_test_teardown(name##_btrfs, clean_up_all)

@@ -471,21 +471,6 @@ static void scan_while(struct farm *f)
 	have_moved(f, ino, 0xd);
 }
 
-#define ON_BOTH(name)                                                                              \
-	static void name##_xfs(void **state)                                                       \
-	{                                                                                          \
-		(void)state;                                                                       \
-		run_on("xfs", name);                                                               \
-	}                                                                                          \
-	static void name##_btrfs(void **state)                                                     \
-	{                                                                                          \
-		(void)state;                                                                       \
-		run_on("btrfs", name);                                                             \
-	}
-#define TESTS_BOTH(name)                                                                           \
-	cmocka_unit_test_teardown(name##_xfs, clean_up_all),                                       \
-		cmocka_unit_test_teardown(name##_btrfs, clean_up_all)
-
 ON_BOTH(link_and_write_before)
 ON_BOTH(link_and_write_after)
 ON_BOTH(link_without_space)

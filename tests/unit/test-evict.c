@@ -431,21 +431,6 @@ static void ext4_refuses(void **state)
 	goes_on(f);
 }
 
-#define ON_BOTH(name)                                                                              \
-	static void name##_xfs(void **state)                                                       \
-	{                                                                                          \
-		(void)state;                                                                       \
-		run_on("xfs", name);                                                               \
-	}                                                                                          \
-	static void name##_btrfs(void **state)                                                     \
-	{                                                                                          \
-		(void)state;                                                                       \
-		run_on("btrfs", name);                                                             \
-	}
-#define TESTS_BOTH(name)                                                                           \
-	cmocka_unit_test_teardown(name##_xfs, clean_up_all),                                       \
-		cmocka_unit_test_teardown(name##_btrfs, clean_up_all)
-
 ON_BOTH(writes_afterwards)
 ON_BOTH(writes_before)
 ON_BOTH(content_is_gone)
