@@ -119,7 +119,7 @@ static int look_at_process(void *arg, size_t root, pid_t pid, int task_fd)
 	for (size_t i = 0; i < l->n_waited; i++)
 		if (l->waited[i] == pid)
 			l->found[VU_MIN(root, l->n)].waited = true;
-	if (!look_at_descriptors(l, root, task_fd))
+	if (l->ino && !look_at_descriptors(l, root, task_fd))
 		look_at_mappings(l, root, pid, task_fd);
 	return 0;
 }

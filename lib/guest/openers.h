@@ -20,7 +20,7 @@ struct vu_openers_found {
 };
 
 /*
- * Looks for who has the inode (dev as st_dev) open, and to which of the n roots (paths: where they are;
+ * Looks for who has the inode (dev as st_dev; 0: nobody is looked for) open, and to which of the n roots (paths: where they are;
  * absolute, without a trailing '/') these processes and those numbered in waited belong: to the
  * innermost root, as guest/procs.h says. A descriptor of a process outside of all roots counts for the
  * guest in whose tree the file was opened: an admin at work in it. ret_found has n + 1 elements; the

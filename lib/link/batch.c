@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/stop.h"
 #include "link/adopt.h"
+#include "link/parking.h"
 
 #define LOOK_NS UINT64_C(1000000000)
 #define MOMENT_NAMES 48 /* names moved in one moment, if not one inode has more */
@@ -383,6 +384,8 @@ static void look_at_objects(struct vu_batch *b)
 	for (uint32_t i = 0; i < b->opened; i++)
 		if (b->slots[i].object)
 			vu_moment_look(&b->run->moment, b->slots[i].object);
+	if (b->run->env->watch)
+		vu_parking_refresh(b->run->env->watch->parking);
 	b->looked_ns = now;
 }
 

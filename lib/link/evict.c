@@ -15,6 +15,10 @@
  * gives both inodes their flag and removes temporary names, and eviction begins anew: a copy that has a
  * second name is the new object of before. A note without an object was done with.
  *
+ * The lease of an object that was parked (link/parking.h) is held all the while: whoever opens the old
+ * inode while its flag is off waits, and is interrupted; nobody gets in before only one guest, or
+ * nobody, has names of it. Then it is given back.
+ *
  * If somebody slips into the new object in turn, that is noted like the first slip. What is not there yet
  * moves to one more object; what is moves on when the caller looks again.
  */
@@ -32,6 +36,7 @@
 #include "fs/lease.h"
 #include "link/break-item.h"
 #include "link/identify.h"
+#include "link/parking.h"
 #include "link/successor.h"
 
 #define TRIES 4 /* new objects for one that is evicted, when each in turn is slipped into */
@@ -278,7 +283,19 @@ static void drop_items(struct evicting *v, struct vu_breaking_item *w)
 		w[i].object = vu_object_unref(&v->b.moment, w[i].object);
 }
 
-/* Nobody keeps it: its last name goes where nothing is lost. 1: it has other names still. */
+/* Nobody got it open, now that its lease was given back for an instant: nothing was written to it. */
+static bool is_unused(struct evicting *v)
+{
+	if (!v->old->parked)
+		return false;
+	vu_lease_drop(v->old->fd);
+	return !vu_lease_take(v->old->fd) && vu_object_holds(v->old, v->env->max_xattr_bytes) > 0;
+}
+
+/*
+ * Nobody keeps it: its last name goes where nothing is lost, or away if nobody had it open. 1: it has
+ * other names still.
+ */
 static int rescue(struct evicting *v, char **ret_path)
 {
 	struct vu_stat st;
@@ -286,8 +303,12 @@ static int rescue(struct evicting *v, char **ret_path)
 
 	if (r || st.n_links != 1)
 		return r ? r : 1;
+	bool unused = is_unused(v);
+
 	r = vu_moment_begin(&v->b.moment, v->old);
-	if (!r)
+	if (!r && unused)
+		r = vu_pool_object_unlink(pool_of(v), &v->e->key);
+	else if (!r)
 		r = vu_pool_object_rescue(pool_of(v), &v->e->key, ret_path);
 	if (!r)
 		vu_moment_end_private(v->old);
@@ -326,9 +347,10 @@ static void tell_kept(const struct evicting *v)
 	_cleanup_free_ char *text = NULL;
 
 	if (asprintf(&text,
-		     "this guest got a shared file open for writing while a name was added or "
+		     "this guest %s a shared file %s writing while a name was added or "
 		     "taken away: the file is its own now, and the %llu names that other guests "
 		     "have of it were moved to a new object with the content as it was",
+		     v->old->parked ? "opened" : "got", v->old->parked ? "for" : "open for",
 		     (unsigned long long)v->breaker.names) < 0)
 		text = NULL;
 	tell(v, VU_EVENT_WARN, guest_of(v, v->keeper), v->e->items[v->keeper].paths[0], text);
@@ -338,6 +360,13 @@ static void tell_rescued(const struct evicting *v, const char *path)
 {
 	_cleanup_free_ char *text = NULL;
 
+	if (!path) {
+		tell(v, VU_EVENT_WARN, NULL, NULL,
+		     "somebody opened this object for writing while a name was added or taken "
+		     "away: the guests' names were moved to a new object, before anything was "
+		     "written");
+		return;
+	}
 	if (asprintf(&text,
 		     v->e->n_items
 			     ? "somebody got this object open for writing, and it cannot be "
@@ -378,6 +407,9 @@ static int part(struct evicting *v, struct vu_breaking_item *w)
 	uint64_t moved = v->breaker.names;
 	int r;
 
+	/* who waits for the lease of what was another guest's name finds the new object instead */
+	if (v->old->parked)
+		vu_moment_calm(v->old);
 	if (v->keeper == v->e->n_items) {
 		r = rescue(v, &path);
 		if (!r)
@@ -389,6 +421,7 @@ static int part(struct evicting *v, struct vu_breaking_item *w)
 		return r;
 	v->breaker.names = moved; /* not those that it keeps */
 	tell_kept(v);
+	vu_lease_drop(v->old->fd);
 	look_for_others(v);
 	return 0;
 }
@@ -423,15 +456,26 @@ static int evict(struct evicting *v)
 	return vu_successor_drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
 }
 
-/* The inode behind the object's name, with nobody kept from it: there is a writer already. */
+/*
+ * The inode behind the object's name: with the lease that is kept for it; else with nobody kept from it,
+ * for there is a writer already.
+ */
 static int open_old(struct evicting *v)
 {
-	int r = vu_object_open(pool_of(v), &v->e->key, false, v->env->max_xattr_bytes, &v->old,
-			       NULL);
+	size_t max = v->env->max_xattr_bytes;
+	_cleanup_fd_ int fd =
+		v->env->watch ? vu_parking_take(v->env->watch->parking, pool_of(v), v->e->ino)
+			      : -ENOENT;
+	bool parked = fd >= 0;
+	int r = parked ? vu_object_of_consume(pool_of(v), &v->e->key, fd, max, &v->old, NULL)
+		       : vu_object_open(pool_of(v), &v->e->key, false, max, &v->old, NULL);
 
-	if (!r)
-		v->old->lost = true;
-	return r;
+	if (r)
+		return r;
+	fd = -EBADF;
+	v->old->parked = parked;
+	v->old->lost = true;
+	return 0;
 }
 
 int vu_evict_run(const struct vu_breaker_env *env, struct vu_evict *e, struct vu_evict_stats *stats)

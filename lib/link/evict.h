@@ -12,8 +12,11 @@
  * guest that has no name of it by now, nobody keeps the inode: all names move, so that no guest sees
  * what another has written, and the inode goes to .vunify/rescued, so that no write is lost.
  *
- * While its names move, the flag of the evicted inode is off with no lease to guard it (there is a
- * writer): another guest that opens it for writing just then is seen afterwards, and told as damage.
+ * Most are evicted before anybody has them open: their lease is kept (link/parking.h). Then the guest that
+ * waited for it keeps the inode, and if it was more than one, nobody does and nothing was written.
+ * Without that lease the flag of the evicted inode is off, while its names move, with nothing to guard
+ * it (there is a writer): another guest that opens it for writing just then is seen afterwards, and told
+ * as damage.
  */
 #pragma once
 

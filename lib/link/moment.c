@@ -12,7 +12,11 @@
  *     open() with a permission from step 3. Ending the lease would let him in: on ext4 his write
  *     would fail with EPERM, on XFS and btrfs it would land in the object. So he is interrupted with
  *     the lease still held: his system call starts anew and meets the flag. This goes on for the
- *     cool-down, for those who were between the permission check and the lease. A lease that is being
+ *     cool-down, for those who were between the permission check and the lease.
+ *     On XFS and btrfs the lease stays as it is then (link/parking.c), the object is lost, its verified
+ *     content is put aside (link/slip.c), and whoever called the linker evicts it (link/evict.c) before
+ *     the lease is given back: who is let in at last has an inode of his own.
+ *     Elsewhere, and where there is no room for that: a lease that is being
  *     broken cannot be renewed in place: it is given back and taken anew. If it is refused now, a
  *     writer slipped in; if it is not, but the object was written to, one came and went in between
  *     (which shows in size or mtime: where these changed, the content is read). On ext4, which
@@ -43,6 +47,7 @@
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "link/interrupt.h"
+#include "link/parking.h"
 
 #define REPAIRS_MAX 16 /* moments spent on putting metadata right, before it is told as damage */
 #define FLAG_TRIES 8
@@ -119,8 +124,8 @@ void vu_moment_ignore_sigio(void)
 
 /* ---- the lease ---- */
 
-/* Interrupts whoever waits, until for a whole cool-down nobody new came, at most VU_SLIP_NS. */
-static void cool_down(struct vu_object *o)
+/* Interrupts whoever waits, until for a whole cool-down nobody new came, at most so long. */
+static void cool_down(struct vu_object *o, uint64_t most_ns)
 {
 	uint64_t begun = vu_moment_now(), end = begun + VU_COOL_DOWN_NS, now;
 
@@ -131,7 +136,7 @@ static void cool_down(struct vu_object *o)
 		now = vu_moment_now();
 		if (n > 0)
 			end = now + VU_COOL_DOWN_NS;
-	} while (now < end && now < begun + VU_SLIP_NS);
+	} while (now < end && now < begun + most_ns);
 }
 
 /* On ext4: whoever has it open cannot write. Is he gone soon? */
@@ -167,12 +172,38 @@ static void slipped(struct vu_moment_env *env, struct vu_object *o, int twin)
 			       "all its guests; it could not be noted for eviction");
 }
 
-/* The lease is being broken and the flag is on: nobody may be let in. Afterwards it is held anew. */
+/* Nobody gets in before the object has been evicted. False: that cannot be had. */
+static bool park(struct vu_moment_env *env, struct vu_object *o, int twin)
+{
+	if (!vu_parking_put(env->watch->parking, o))
+		return false;
+	o->parked = true;
+	if (vu_slip_note(env->watch, o, twin, env->max_xattr_bytes)) {
+		int fd = vu_parking_take(env->watch->parking, o->pool, o->ino);
+
+		vu_close_p(&fd);
+		o->parked = false;
+		return false;
+	}
+	count(&env->stats.parked);
+	o->lost = true;
+	return true;
+}
+
+/*
+ * The lease is being broken and the flag is on: nobody may be let in. Afterwards it is held anew, or
+ * the object is lost.
+ */
 static void rearm(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
+	bool may_park = vu_pool_slip_writes(o->pool) && env->watch && env->watch->parking;
+
 	count(&env->stats.interrupted);
 	o->waited.n = 0;
-	cool_down(o);
+	/* who cannot be interrupted (a worker of io_uring) waits for eviction, which is to be soon */
+	cool_down(o, may_park ? VU_GRACE_NS : VU_SLIP_NS);
+	if (may_park && park(env, o, twin))
+		return;
 	vu_lease_drop(o->fd);
 	o->rearmed = true;
 	if (vu_lease_take(o->fd))
@@ -286,6 +317,8 @@ static int close_up(struct vu_moment_env *env, struct vu_object *o, int twin)
 
 	if (!r && !o->lost && !vu_lease_quiet(o->fd))
 		rearm(env, o, twin);
+	else if (!r && o->parked)
+		(void)vu_interrupt_waiters(o->ino, &o->waited);
 	return r;
 }
 
@@ -349,6 +382,11 @@ void vu_moment_end_private(struct vu_object *o)
 {
 	o->ended_ns = 0;
 	pthread_mutex_unlock(&o->lock);
+}
+
+void vu_moment_calm(struct vu_object *o)
+{
+	cool_down(o, VU_GRACE_NS);
 }
 
 int vu_moment_settle(struct vu_moment_env *env, struct vu_object *o)

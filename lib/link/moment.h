@@ -26,6 +26,7 @@ struct vu_moment_stats {
 	uint64_t moments;
 	uint64_t interrupted; /* moments after which somebody had to be interrupted */
 	uint64_t slips;	      /* somebody got a writable descriptor all the same */
+	uint64_t parked;      /* objects given up before anybody could */
 	uint64_t
 		put_right; /* mode, owner, times or xattrs were changed in a moment, and put right */
 };
@@ -85,6 +86,9 @@ void vu_moment_end_private(struct vu_object *o);
  * kernel would let him in. Costs nearly nothing.
  */
 void vu_moment_look(struct vu_moment_env *env, struct vu_object *o);
+
+/* The flag is on and the object is parked: interrupts whoever waits, until nobody comes any more. */
+void vu_moment_calm(struct vu_object *o);
 
 /*
  * The flag is on and the lease is being broken: interrupts whoever waits, and takes the lease anew.

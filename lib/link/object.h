@@ -34,6 +34,7 @@ struct vu_object {
 	struct vu_waiters waited; /* who waited for it when it was given up the last time */
 	_Atomic bool lost;    /* a writer slipped in and did not go: nothing may be linked to it */
 	_Atomic bool secured; /* lost, but its verified content was put aside (link/slip.h) */
+	bool parked; /* lost, but its lease is kept, so nobody has it open yet (link/parking.h) */
 };
 
 /*

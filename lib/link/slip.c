@@ -143,8 +143,8 @@ int vu_slip_note(const struct vu_slip_watch *watch, struct vu_object *o, int twi
 		return dir;
 	(void)secure(watch, dir, o, twin, max_xattr_bytes);
 	if (watch && watch->who)
-		n = watch->who(watch->arg, vu_pool_dev(o->pool), o->ino, &o->waited, seen,
-			       VU_SLIP_SEEN_MAX);
+		n = watch->who(watch->arg, vu_pool_dev(o->pool), o->parked ? 0 : o->ino, &o->waited,
+			       seen, VU_SLIP_SEEN_MAX);
 	int r = write_note(dir, &o->key, seen, n);
 
 	return r ? r : vu_pool_sync(o->pool);

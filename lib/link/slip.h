@@ -16,6 +16,8 @@
 #include "link/object.h"
 #include "link/pool.h"
 
+struct vu_parking;
+
 /* What was seen of one guest. */
 struct vu_slip_seen {
 	uint64_t root_ino; /* inode of its root; 0: of no guest */
@@ -28,12 +30,14 @@ struct vu_slip_watch {
 	const char *const
 		*domains; /* NULL-terminated: that keys may be of; "" is implied; or NULL */
 	/*
-	 * Who has the inode open now, and whose are the processes that waited? Writes at most cap
-	 * records. Returns their number or a negative errno. Any thread; NULL: nobody knows.
+	 * Who has the inode open now (0: that need not be known), and whose are the processes that
+	 * waited? Writes at most cap records. Returns their number or a negative errno. Any thread;
+	 * NULL: nobody knows.
 	 */
 	int (*who)(void *arg, uint64_t dev, uint64_t ino, const struct vu_waiters *waited,
 		   struct vu_slip_seen *ret, size_t cap);
 	void *arg;
+	struct vu_parking *parking; /* borrowed; or NULL: leases are given back at once */
 };
 
 #define VU_SLIP_SEEN_MAX 64

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "guest/openers.h"
+#include "link/parking.h"
 #include "ops/farm.h"
 
 #define ROUNDS 4
@@ -80,11 +81,12 @@ int vu_eviction_open(struct vu_eviction *e, struct vu_session *s)
 	for (size_t i = 0; i < e->known.n; i++)
 		add_guest(e, &domains, &e->known.v[i]);
 	e->watch = (struct vu_slip_watch){.domains = e->domains, .who = who, .arg = e};
-	return 0;
+	return vu_parking_new(&e->watch.parking);
 }
 
 void vu_eviction_close(struct vu_eviction *e)
 {
+	vu_parking_free(e->watch.parking);
 	vu_guests_done(&e->known);
 	free(e->roots);
 	free(e->paths);

@@ -160,6 +160,9 @@ void evict_from(struct farm *f, struct vu_evict_stats *ret, int ready)
 {
 	struct vu_pool *pools[1] = {f->pool};
 	struct vu_slip_watch w = watch_of(f);
+
+	w.parking = f->watch.parking;
+
 	struct vu_breaker_env env = evict_env(f, &w, pools);
 	struct vu_evict *v = NULL;
 	size_t n;
