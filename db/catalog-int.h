@@ -7,6 +7,7 @@
 
 #include "db/catalog.h"
 #include "db/sql.h"
+#include "model/guest.h"
 #include "model/tree.h"
 
 #define VU_CATALOG_APPLICATION_ID 0x76756e66 /* "vunf" in the file's header */
@@ -39,3 +40,19 @@ int vu_catalog_bad_row(struct vu_catalog *cat, const char *table);
 
 /* Commits and remembers that something was written. */
 int vu_catalog_commit(struct vu_catalog *cat, sqlite3 **txn);
+
+/* Syncs the directory that holds path. Returns 0 or a negative errno. */
+int vu_catalog_sync_dir_of(const char *path);
+
+/* The columns that vu_catalog_guest_read() wants. */
+#define VU_CATALOG_GUEST_ROWS                                                                      \
+	"SELECT id, name, path, fs_id, ino, domain, rules, trust FROM guest NOT INDEXED"
+
+/*
+ * Reads a row into g, which is to be freed in any case. Its seal is not looked at. Returns 0,
+ * VU_CATALOG_DAMAGED for values that cannot be, or -ENOMEM.
+ */
+int vu_catalog_guest_read(struct vu_catalog *cat, sqlite3_stmt *s, struct vu_guest *g);
+
+/* Does the seal fit? Returns 0, VU_CATALOG_DAMAGED, or a negative errno. */
+int vu_catalog_guest_seal_check(struct vu_catalog *cat, const struct vu_guest *g);

@@ -15,7 +15,9 @@
  *
  * Damage. The file is input like any other: cell_size_check, bounded lengths, no triggers, no mmap
  * (a truncated file would be SIGBUS), and every value is checked for its range by who reads it. The
- * header's application_id says that it is ours, user_version which schema it has.
+ * header's application_id says that it is ours, user_version which schema it has. A guest's row, which
+ * says what nothing else in the farm says, has a seal (db/catalog-guest.c). What cannot be used is
+ * replaced by db/catalog-rebuild.c.
  *
  * Garbage. Rows of content and attr outlive their last reference; the save counts the references it
  * drops in meta.dropped, and vu_catalog_close() removes them once that exceeds SWEEP_MIN and half of
@@ -26,7 +28,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "db/catalog-int.h"
@@ -87,8 +88,7 @@ int vu_catalog_meta_set(struct vu_catalog *cat, const char *key, int64_t v)
 	return vu_sql_run(cat->db, "INSERT OR REPLACE INTO meta VALUES (?, ?)", "ti", key, v);
 }
 
-/* Syncs the directory that holds path. */
-static int sync_dir_of(const char *path)
+int vu_catalog_sync_dir_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	_cleanup_free_ char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
@@ -110,7 +110,7 @@ static int make_dirs(const char *path)
 	for (char *p = *s ? strchr(s + 1, '/') : NULL; p; p = strchr(p + 1, '/')) {
 		*p = 0;
 		if (!mkdir(s, 0700)) {
-			int r = sync_dir_of(s);
+			int r = vu_catalog_sync_dir_of(s);
 
 			if (r)
 				return r;
@@ -141,7 +141,7 @@ static int make_file(const char *path)
 
 	if (fd < 0)
 		return errno == EEXIST ? 0 : -errno;
-	return fchmod(fd, 0600) ? -errno : sync_dir_of(path);
+	return fchmod(fd, 0600) ? -errno : vu_catalog_sync_dir_of(path);
 }
 
 /* Brings the schema from one version to the newest, each step in a transaction. */
@@ -336,67 +336,5 @@ int vu_catalog_close(struct vu_catalog *cat)
 			r = vu_sql_result(cat->db, rc);
 	}
 	destroy(cat);
-	return r;
-}
-
-/* Renames path + suffix to aside + suffix. It may be missing. */
-static int move_aside(const char *path, const char *aside, const char *suffix)
-{
-	_cleanup_free_ char *from = NULL, *to = NULL;
-
-	if (asprintf(&from, "%s%s", path, suffix) < 0) {
-		from = NULL;
-		return -ENOMEM;
-	}
-	if (asprintf(&to, "%s%s", aside, suffix) < 0) {
-		to = NULL;
-		return -ENOMEM;
-	}
-	return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) ? -errno : 0;
-}
-
-/* The name to move it to, with the time, and a number where that is taken. */
-static char *aside_name(const char *path, unsigned attempt)
-{
-	char when[32], *s = NULL;
-	time_t now = time(NULL);
-	struct tm tm;
-
-	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-	int r = attempt ? asprintf(&s, "%s.damaged-%s.%u", path, when, attempt)
-			: asprintf(&s, "%s.damaged-%s", path, when);
-
-	return r < 0 ? NULL : s;
-}
-
-int vu_catalog_reset(const char *path, char **ret_aside)
-{
-	_cleanup_free_ char *aside = NULL;
-	struct vu_catalog *cat = NULL;
-	int r = -EEXIST;
-
-	for (unsigned i = 0; r == -EEXIST && i < 1000; i++) {
-		free(aside);
-		aside = aside_name(path, i);
-		r = aside ? move_aside(path, aside, "") : -ENOMEM;
-	}
-	if (r && r != -ENOENT)
-		return r;
-	bool moved = !r;
-
-	/* a WAL must not meet another database: what was not moved with it is thrown away by SQLite's
-	 * salt check, but no need to rely on it */
-	r = moved ? move_aside(path, aside, "-wal") : 0;
-	if (r && r != -ENOENT)
-		return r;
-	if (moved)
-		move_aside(path, aside, "-shm");
-	r = vu_catalog_open(path, VU_CATALOG_WRITE, &cat, NULL);
-	if (!r)
-		r = vu_catalog_close(cat);
-	if (!r)
-		r = sync_dir_of(path);
-	if (!r && ret_aside)
-		*ret_aside = moved ? vu_take_ptr(aside) : NULL;
 	return r;
 }

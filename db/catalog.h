@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The catalog: the SQLite file that remembers guests, directories, digests, objects and runs. A cache
- * and a history: inode facts decide, and losing it loses statistics, not data. This header opens,
- * closes and replaces it; what is in it is reached through catalog-tree.h, catalog-guest.h,
- * catalog-run.h and catalog-find.h. Called by lib/ops alone.
+ * and a history: inode facts decide, and losing it loses statistics, not data. This header opens
+ * and closes it; what is in it is reached through catalog-tree.h, catalog-guest.h,
+ * catalog-run.h and catalog-find.h, and replaced by catalog-rebuild.h. Called by lib/ops alone.
  *
  * All functions on a catalog return 0; VU_CATALOG_DAMAGED; or a negative errno (-ENOSPC, -EROFS,
  * -EACCES, -EIO, -ENOMEM, -EBUSY: somebody else writes it, ...). After anything but 0 the transaction
@@ -18,7 +18,7 @@
 
 enum vu_catalog_e {
 	VU_CATALOG_DAMAGED = 1, /* not a catalog, malformed, or with values that cannot be; what
-				   helps is vu_catalog_reset() */
+				   helps is vu_catalog_rebuild() */
 	VU_CATALOG_FUTURE = 2,	/* written by a newer version; only vu_catalog_open() */
 	VU_CATALOG_MISSING = 3, /* there is none; only vu_catalog_open() with VU_CATALOG_READ */
 	VU_CATALOG_OLD = 4, /* of an older version, to be upgraded by opening it for writing; only
@@ -55,13 +55,6 @@ static inline void vu_catalog_close_p(struct vu_catalog **cat)
 
 /* What the last failure was about: one line, valid until the next call on cat. Never NULL. */
 const char *vu_catalog_message(const struct vu_catalog *cat);
-
-/*
- * Moves the catalog at path aside to PATH.damaged-YYYYMMDDTHHMMSSZ (with the WAL, if any) and makes an
- * empty one. There may be none. ret_aside (may be NULL): where it went, owned by the caller; NULL
- * without one. Nobody else may have it open.
- */
-int vu_catalog_reset(const char *path, char **ret_aside);
 
 /* A number that the catalog keeps by name; 0 where it is not there. */
 int vu_catalog_meta_get(struct vu_catalog *cat, const char *key, int64_t *ret_v);

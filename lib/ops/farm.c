@@ -12,6 +12,7 @@
 #include "db/catalog-tree.h"
 #include "fs/stat.h"
 #include "fs/xattr.h"
+#include "ops/rebuild.h"
 
 /* ---- rules and conffiles ---- */
 
@@ -287,10 +288,9 @@ int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags)
 	for (size_t i = 0; !r && i < s->n_fs; i++)
 		r = load_objects(f, (uint8_t)i, flags & VU_FARM_CATALOG);
 	if (r == VU_CATALOG_DAMAGED)
-		return vu_fail(
-			s->ops, VU_OPS_DAMAGED, "cannot read the catalog", s->ops->config->catalog,
-			"it is damaged",
-			"move it aside and scan again: it holds no data that the guests do not hold");
+		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog",
+			       s->ops->config->catalog, vu_catalog_message(s->catalog),
+			       VU_REBUILD_TODO);
 	fill_env(f, flags);
 	return r;
 }

@@ -19,8 +19,11 @@ static int count_pools(const struct vu_session *s)
 
 static int open_all(struct vu_session *s, struct vu_ops *ops, const struct vu_recover_options *o)
 {
-	int r = vu_session_open(s, ops, VU_SESSION_WRITE | VU_SESSION_NO_CATALOG, o->roots,
-				o->n_roots);
+	unsigned rebuild = !o->rebuild_catalog ? 0
+			   : o->dry_run	       ? VU_SESSION_REBUILD_DRY
+					       : VU_SESSION_REBUILD;
+	int r = vu_session_open(s, ops, VU_SESSION_WRITE | VU_SESSION_NO_CATALOG | rebuild,
+				o->roots, o->n_roots);
 
 	if (!r)
 		r = vu_session_find_pools(s);

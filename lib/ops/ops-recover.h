@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * After a crash: objects get their flag again, temporary names are removed or put back. Idempotent;
- * needs no catalog.
+ * needs no catalog, and can make a new one in the place of one that cannot be used.
  */
 #pragma once
 
@@ -12,9 +12,10 @@
 #include "ops/context.h"
 
 struct vu_recover_options {
-	char **roots;	/* borrowed; roots of guests, or their names */
-	size_t n_roots; /* 0: the registered guests */
-	bool dry_run;	/* only say what would be put right */
+	char **roots;	      /* borrowed; roots of guests, or their names */
+	size_t n_roots;	      /* 0: the registered guests */
+	bool dry_run;	      /* only say what would be put right */
+	bool rebuild_catalog; /* make a new catalog first, with the guests of the old one */
 };
 
 struct vu_recover_report {

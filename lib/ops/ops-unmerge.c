@@ -336,19 +336,10 @@ static bool all_registered(const struct vu_guests *guests)
 }
 
 /* Looks at the guests as they are now, and writes that down. */
-static int refresh_catalog(struct unmerge *u)
+static int look_at_guests(struct unmerge *u)
 {
 	struct vu_farm farm = {0};
-	int r;
-
-	/* guests that are not registered are none of the catalog's */
-	if (!u->session.catalog || !all_registered(&u->session.guests))
-		return 0;
-	/* what a scan would say of these guests is none of unmerge's business */
-	void (*sink)(void *, const struct vu_event *) = u->session.counting.fn;
-
-	u->session.counting.fn = NULL;
-	r = vu_farm_open(&farm, &u->session, VU_FARM_RULES | VU_FARM_CATALOG);
+	int r = vu_farm_open(&farm, &u->session, VU_FARM_RULES | VU_FARM_CATALOG);
 	if (!r)
 		r = vu_farm_walk(&farm);
 	if (!r) {
@@ -361,8 +352,43 @@ static int refresh_catalog(struct unmerge *u)
 	if (!r)
 		vu_scan_count(&u->session, farm.tree, NULL, false, &u->now);
 	vu_farm_close(&farm);
-	u->session.counting.fn = sink;
 	return r;
+}
+
+/* The work is done by now: what fails here costs the next scan some time. */
+static int refresh_catalog(struct unmerge *u)
+{
+	struct vu_problem *problem = u->ops->problem, kept = *problem;
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	/* guests that are not registered are none of the catalog's */
+	if (!u->session.catalog || !all_registered(&u->session.guests))
+		return 0;
+	/* what a scan would say of these guests is none of unmerge's business */
+	void (*sink)(void *, const struct vu_event *) = u->session.counting.fn;
+
+	*problem = (struct vu_problem){0};
+	u->session.counting.fn = NULL;
+	r = look_at_guests(u);
+	u->session.counting.fn = sink;
+	if (r && r != -ECANCELED) {
+		const char *why = problem->why ? problem->why
+				  : r < 0      ? strerror(-r)
+					       : "it is damaged";
+
+		if (asprintf(&text, "the catalog %s does not know of it: %s%s%s",
+			     u->ops->config->catalog, why, problem->todo ? "; " : "",
+			     problem->todo ? problem->todo : "") < 0)
+			text = NULL;
+		vu_emit(&u->session.counting,
+			&(struct vu_event){.kind = VU_EVENT_WARN,
+					   .text = text ? text
+							: "the catalog does not know of it"});
+	}
+	vu_problem_done(problem);
+	*problem = kept;
+	return r == -ECANCELED ? r : 0;
 }
 
 /* Pools that hold nothing any more leave no trace. What cannot be removed does no harm. */

@@ -26,7 +26,7 @@ int vu_run_begin(struct vu_session *s, const char *verb, bool dry_run, struct vu
 		return 0;
 	int r = vu_catalog_run_begin(s->catalog, ret_run);
 
-	return r ? vu_session_catalog_failed(s, r) : 0;
+	return r ? vu_session_catalog_lost(s, r) : 0;
 }
 
 /* The exit status that cmd/ makes of it; see the table of exit codes in vunify(8). */

@@ -388,7 +388,7 @@ static int take_guests(struct vu_session *s, unsigned flags, char *const *operan
 
 	if (r)
 		return r;
-	if (!n && !known.n)
+	if (!n && !known.n && !(flags & (VU_SESSION_REBUILD | VU_SESSION_REBUILD_DRY)))
 		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "nothing to do", NULL,
 			       "no guest is registered", "run `vunify scan ROOT...` first");
 	size_t n_known = known.n;

@@ -9,10 +9,7 @@
 #include "base/cleanup.h"
 #include "db/catalog-guest.h"
 #include "ops/lock.h"
-
-/* What helps when the catalog is damaged. */
-#define VU_SESSION_REBUILD                                                                         \
-	"move it aside and scan again: it holds nothing that the guests do not hold"
+#include "ops/rebuild.h"
 
 int vu_fail(const struct vu_ops *ops, int code, const char *what, const char *on, const char *why,
 	    const char *todo)
@@ -61,54 +58,60 @@ int vu_session_catalog_failed(struct vu_session *s, int r)
 
 	if (r == VU_CATALOG_DAMAGED)
 		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog", path,
-			       vu_catalog_message(s->catalog), VU_SESSION_REBUILD);
-	return vu_fail(s->ops, r == -ENOSPC ? VU_OPS_NO_SPACE : r, "cannot work with the catalog",
-		       path, vu_catalog_message(s->catalog), NULL);
+			       vu_catalog_message(s->catalog), VU_REBUILD_TODO);
+	if (r == -ENOSPC || r == -EDQUOT)
+		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot work with the catalog", path,
+			       vu_catalog_message(s->catalog), "free some space there");
+	return vu_fail(s->ops, r, "cannot work with the catalog", path,
+		       vu_catalog_message(s->catalog), NULL);
 }
 
 /* Goes on without a catalog that is there: it will not know what is done now. */
-static int without_catalog(struct vu_session *s, unsigned flags, const char *why)
+static int without_catalog(struct vu_session *s, const char *why)
 {
 	_cleanup_free_ char *text = NULL;
 
-	if (!(flags & VU_SESSION_WRITE))
+	if (s->lock_fd < 0) /* it only looks: whoever writes tells it */
 		return 0;
-	if (asprintf(&text, "the catalog %s is left out: %s", s->ops->config->catalog, why) < 0)
+	if (asprintf(&text, "the catalog %s is left out: %s; " VU_REBUILD_TODO,
+		     s->ops->config->catalog, why) < 0) {
+		text = NULL;
 		return -ENOMEM;
+	}
 	vu_emit(&s->counting, &(struct vu_event){.kind = VU_EVENT_WARN, .text = text});
 	return 0;
 }
 
-static int open_catalog(struct vu_session *s, unsigned flags)
+int vu_session_catalog_lost(struct vu_session *s, int r)
+{
+	_cleanup_free_ char *why = NULL;
+
+	if (!s->without || r == -ENOMEM)
+		return vu_session_catalog_failed(s, r);
+	why = strdup(vu_catalog_message(s->catalog));
+	vu_catalog_close(s->catalog);
+	s->catalog = NULL;
+	return why ? without_catalog(s, why) : -ENOMEM;
+}
+
+static int open_failed(struct vu_session *s, int r, const char *why)
 {
 	const char *path = s->ops->config->catalog;
-	_cleanup_free_ char *why = NULL;
-	int r;
 
-	if (flags & VU_SESSION_NO_CATALOG && access(path, F_OK))
-		return 0; /* and none is made */
-	r = vu_catalog_open(path, flags & VU_SESSION_WRITE ? VU_CATALOG_WRITE : VU_CATALOG_READ,
-			    &s->catalog, &why);
-
-	if (!r)
-		return 0;
-	if (flags & VU_SESSION_NO_CATALOG)
-		return without_catalog(s, flags, why ? why : "it cannot be opened");
 	switch (r) {
 	case VU_CATALOG_MISSING:
 		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "cannot open the catalog", path,
 			       "there is none yet", "run `vunify scan ROOT...` first");
 	case VU_CATALOG_FUTURE:
 		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot open the catalog", path,
-			       "a newer vunify made it",
-			       "use that version, or move the file aside and scan again");
+			       "a newer vunify made it", "use that version; or " VU_REBUILD_TODO);
 	case VU_CATALOG_OLD:
 		return vu_fail(s->ops, VU_OPS_NOT_SET_UP, "cannot open the catalog", path,
 			       "an older vunify made it",
 			       "run `vunify scan` once: that brings it up to date");
 	case VU_CATALOG_DAMAGED:
 		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog", path,
-			       why ? why : "it is damaged", VU_SESSION_REBUILD);
+			       why ? why : "it is damaged", VU_REBUILD_TODO);
 	case -ENOSPC:
 	case -EDQUOT:
 		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot open the catalog", path,
@@ -117,6 +120,38 @@ static int open_catalog(struct vu_session *s, unsigned flags)
 		return vu_fail(s->ops, r, "cannot open the catalog", path, why,
 			       "see --catalog, and `catalog =` in vunify.conf");
 	}
+}
+
+/* The catalog may open, and be damaged where the guests stand. */
+static int check_guests(struct vu_session *s)
+{
+	struct vu_guests known = {0};
+	int r = vu_catalog_guests(s->catalog, &known);
+
+	vu_guests_done(&known);
+	return r ? vu_session_catalog_lost(s, r) : 0;
+}
+
+static int open_catalog(struct vu_session *s, unsigned flags)
+{
+	const char *path = s->ops->config->catalog;
+	_cleanup_free_ char *why = NULL;
+	int r = 0;
+
+	s->without = flags & VU_SESSION_NO_CATALOG;
+	if (flags & (VU_SESSION_REBUILD | VU_SESSION_REBUILD_DRY))
+		r = vu_rebuild_catalog(s, flags & VU_SESSION_REBUILD_DRY);
+	if (r || flags & VU_SESSION_REBUILD_DRY)
+		return r;
+	if (s->without && access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
+		return 0; /* and none is made */
+	r = vu_catalog_open(path, flags & VU_SESSION_WRITE ? VU_CATALOG_WRITE : VU_CATALOG_READ,
+			    &s->catalog, &why);
+	if (!r)
+		return s->without ? check_guests(s) : 0;
+	if (s->without && r != -ENOMEM)
+		return without_catalog(s, why ? why : r < 0 ? strerror(-r) : "it cannot be read");
+	return open_failed(s, r, why);
 }
 
 int vu_session_open_catalog(struct vu_session *s, struct vu_ops *ops, unsigned flags)

@@ -21,6 +21,8 @@ enum vu_session_flag {
 	VU_SESSION_WRITE = 1 << 0,	/* takes the lock and opens the catalog for writing */
 	VU_SESSION_REGISTER = 1 << 1,	/* operands may be no guests yet: see vu_session_register */
 	VU_SESSION_NO_CATALOG = 1 << 2, /* a missing or damaged catalog does not matter */
+	VU_SESSION_REBUILD = 1 << 3,	/* makes a new catalog first; no guest need be registered */
+	VU_SESSION_REBUILD_DRY = 1 << 4, /* only says what that would keep, and goes on without */
 };
 
 struct vu_session_fs {
@@ -36,6 +38,7 @@ struct vu_session {
 		counting; /* counts warnings and damage, then passes on to the caller's sink */
 	int lock_fd;
 	struct vu_catalog *catalog; /* owned; NULL with NO_CATALOG where there is none */
+	bool without;		    /* NO_CATALOG: whatever fails in it does not matter */
 	struct vu_guests guests;    /* of this run */
 	int *root_fds;		    /* owned; one for each guest: O_PATH | O_DIRECTORY */
 	uint8_t *guest_fs;	    /* owned; one for each guest: index in fs */
@@ -83,6 +86,12 @@ int vu_session_make_guest(struct vu_session *s, const struct vu_guests *known, c
 
 /* Fills the problem for a failed call on the catalog (r as it came), and returns the ops code. */
 int vu_session_catalog_failed(struct vu_session *s, int r);
+
+/*
+ * The same where the session can go on without it: the catalog is closed, that is told as a warning, and
+ * 0 returned.
+ */
+int vu_session_catalog_lost(struct vu_session *s, int r);
 
 /*
  * Opens the pools of the session's file systems, to unify there; make: makes and probes them where

@@ -15,6 +15,7 @@
 
 #include "db/catalog-find.h"
 #include "db/catalog-guest.h"
+#include "db/catalog-rebuild.h"
 #include "db/catalog-run.h"
 #include "db/catalog-tree.h"
 #include "db/catalog.h"
@@ -371,16 +372,17 @@ static void test_damage(void **state)
 	write_copy("this is no database, it is text that is long enough", 50);
 	assert_int_equal(read_all(copy, VU_CATALOG_WRITE), VU_CATALOG_DAMAGED);
 	assert_int_equal(read_all(copy, VU_CATALOG_READ), VU_CATALOG_DAMAGED);
-	_cleanup_free_ char *aside = NULL;
+	struct vu_catalog_rebuilt rebuilt = {0};
 
-	assert_int_equal(vu_catalog_reset(copy, &aside), 0);
-	assert_int_equal(access(aside, F_OK), 0);
+	assert_int_equal(vu_catalog_rebuild(copy, false, &rebuilt), 0);
+	assert_int_equal(access(rebuilt.aside, F_OK), 0);
 	assert_int_equal(read_all(copy, VU_CATALOG_READ), 0);
 	data[63] = 99; /* user_version */
 	write_copy(data, n);
 	assert_int_equal(read_all(copy, VU_CATALOG_READ), VU_CATALOG_FUTURE);
 	assert_int_equal(read_all(copy, VU_CATALOG_WRITE), VU_CATALOG_FUTURE);
-	unlink(aside);
+	unlink(rebuilt.aside);
+	vu_catalog_rebuilt_done(&rebuilt);
 	unlink(copy);
 	assert_int_equal(read_all(copy, VU_CATALOG_READ), VU_CATALOG_MISSING);
 	assert_int_not_equal(access(copy, F_OK), 0);
