@@ -45,8 +45,8 @@ bool fs_make(struct fixture *f, const char *type)
 			   : !strcmp(type, "xfs") ? "mkfs.xfs -q -f"
 						  : "mkfs.btrfs -q -f";
 
-	*f = (struct fixture){.type = type, .dir = "/var/tmp/vu-test-link.XXXXXX"};
-	if (geteuid() || !mkdtemp(f->dir)) {
+	*f = (struct fixture){.type = type};
+	if (geteuid() || !scratch_dir(f->dir, "test-link")) {
 		print_message("skipped: needs root\n");
 		return false;
 	}

@@ -16,6 +16,7 @@
 #include "link/breaker.h"
 #include "link/linker.h"
 #include "link/recover.h"
+#include "scratch.h"
 
 #define GUESTS 4
 #define MTIME 1600000000
@@ -23,8 +24,8 @@
 /* A file system of its own. */
 struct fixture {
 	const char *type;
-	char dir[64]; /* holds image and mount point */
-	char mnt[80];
+	char dir[SCRATCH_MAX]; /* holds image and mount point */
+	char mnt[SCRATCH_MAX + 4];
 	bool mounted;
 };
 

@@ -20,10 +20,11 @@
 #include "db/catalog-tree.h"
 #include "db/catalog.h"
 #include "model/skip.h"
+#include "scratch.h"
 
 #define HOSTILE "a\nb\xff\x01"
 
-static char dir[] = "/tmp/vu-catalog-XXXXXX", path[64], copy[64];
+static char dir[SCRATCH_MAX], path[SCRATCH_PATH_MAX], copy[SCRATCH_PATH_MAX];
 
 static void make_guest(struct vu_guest *g, const char *name, uint64_t ino)
 {
@@ -467,7 +468,7 @@ int main(void)
 		cmocka_unit_test(test_size),
 	};
 
-	if (!mkdtemp(dir))
+	if (!scratch_dir(dir, "test-catalog"))
 		return 1;
 	snprintf(path, sizeof(path), "%s/c.db", dir);
 	snprintf(copy, sizeof(copy), "%s/copy.db", dir);

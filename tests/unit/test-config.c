@@ -15,15 +15,15 @@
 #include "base/cleanup.h"
 #include "model/config.h"
 #include "model/size.h"
+#include "scratch.h"
 
-static char dir[] = "/tmp/test-config.XXXXXX";
-static char conf[64];
+static char dir[SCRATCH_MAX];
+static char conf[SCRATCH_PATH_MAX];
 
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(dir + sizeof(dir) - 7, "XXXXXX");
-	if (!mkdtemp(dir))
+	if (!scratch_dir(dir, "test-config"))
 		return -1;
 	snprintf(conf, sizeof(conf), "%s/vunify.conf", dir);
 	return 0;
@@ -31,7 +31,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char cmd[80];
+	char cmd[SCRATCH_PATH_MAX];
 
 	(void)state;
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
@@ -54,7 +54,7 @@ static void write_conf(const char *text)
 
 static void write_dropin(const char *name, const char *text)
 {
-	char path[128];
+	char path[SCRATCH_PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/vunify.conf.d", dir);
 	mkdir(path, 0755);

@@ -18,9 +18,10 @@
 
 #include "base/cleanup.h"
 #include "scan/content.h"
+#include "scratch.h"
 
 struct farm {
-	char top[256];
+	char top[SCRATCH_MAX];
 	int top_fd;
 	struct vu_walk_guest guest[2];
 	struct vu_walk_env env;
@@ -33,11 +34,9 @@ struct farm {
 static void setup_farm(struct farm *f)
 {
 	static const char *const names[] = {"a", "b"};
-	const char *dir = getenv("TMPDIR");
 
 	*f = (struct farm){0};
-	snprintf(f->top, sizeof(f->top), "%s/vu-test-content.XXXXXX", dir ? dir : "/var/tmp");
-	assert_non_null(mkdtemp(f->top));
+	assert_true(scratch_dir(f->top, "test-content"));
 	f->top_fd = open(f->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < 2; i++) {
 		assert_int_equal(mkdirat(f->top_fd, names[i], 0755), 0);

@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #include "guest/openers.h"
+#include "scratch.h"
 
-static char dir[2][40];
+static char dir[2][SCRATCH_MAX];
 static const char *paths[2] = {dir[0], dir[1]};
 static struct vu_procs_root roots[2];
 static struct vu_openers_found found[3];
@@ -29,13 +30,12 @@ static struct stat file;
 /* Each guest has a name of the same inode. */
 static int setup(void **state)
 {
-	char name[64], other[64];
+	char name[SCRATCH_PATH_MAX], other[SCRATCH_PATH_MAX];
 	struct stat st;
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		strcpy(dir[i], "/var/tmp/test-openers.XXXXXX");
-		if (!mkdtemp(dir[i]) || stat(dir[i], &st))
+		if (!scratch_dir(dir[i], "test-openers") || stat(dir[i], &st))
 			return -1;
 		roots[i] = (struct vu_procs_root){st.st_dev, st.st_ino};
 	}
@@ -50,7 +50,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char name[64];
+	char name[SCRATCH_PATH_MAX];
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
@@ -150,7 +150,7 @@ static void mapping_by_its_root(void **state)
 
 static void process_of_the_host_by_its_path(void **state)
 {
-	char name[64];
+	char name[SCRATCH_PATH_MAX];
 
 	(void)state;
 	snprintf(name, sizeof(name), "%s/file", dir[1]);
@@ -164,7 +164,7 @@ static void process_of_the_host_by_its_path(void **state)
 /* Its path says nothing, so it is nobody's. */
 static void process_of_the_host_elsewhere(void **state)
 {
-	char name[64], other[64];
+	char name[SCRATCH_PATH_MAX], other[SCRATCH_PATH_MAX];
 
 	(void)state;
 	snprintf(name, sizeof(name), "%s/file", dir[1]);

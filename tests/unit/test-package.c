@@ -15,15 +15,15 @@
 
 #include "base/cleanup.h"
 #include "guest/package.h"
+#include "scratch.h"
 
-static char root[] = "/tmp/test-package.XXXXXX";
+static char root[SCRATCH_MAX];
 static int root_fd = -EBADF;
 
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(root + sizeof(root) - 7, "XXXXXX");
-	if (!mkdtemp(root))
+	if (!scratch_dir(root, "test-package"))
 		return -1;
 	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	mkdirat(root_fd, "var", 0755);
@@ -34,7 +34,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char cmd[80];
+	char cmd[SCRATCH_PATH_MAX];
 
 	(void)state;
 	close(root_fd);

@@ -24,21 +24,21 @@
 
 #include "base/cleanup.h"
 #include "guest/procs.h"
+#include "scratch.h"
 
 /* What a child does once it sits in its root. Returns whether it could. */
 typedef bool (*act_fn)(void);
 
-static char dir_a[] = "/tmp/test-procs.XXXXXX", dir_b[] = "/tmp/test-procs.XXXXXX";
+static char dir_a[SCRATCH_MAX], dir_b[SCRATCH_MAX];
 static struct vu_procs_root roots[2];
 static struct vu_procs_found found[2];
 
 static int make_root(char *dir, struct vu_procs_root *ret)
 {
-	char sub[64];
+	char sub[SCRATCH_PATH_MAX];
 	struct stat st;
 
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir) || stat(dir, &st))
+	if (!scratch_dir(dir, "test-procs") || stat(dir, &st))
 		return -1;
 	*ret = (struct vu_procs_root){st.st_dev, st.st_ino};
 	snprintf(sub, sizeof(sub), "%s/sub", dir);
@@ -54,7 +54,7 @@ static int setup(void **state)
 
 static void remove_root(const char *dir)
 {
-	char sub[64];
+	char sub[SCRATCH_PATH_MAX];
 
 	snprintf(sub, sizeof(sub), "%s/sub", dir);
 	rmdir(sub);
