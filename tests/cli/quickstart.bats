@@ -23,7 +23,8 @@ teardown_file() {
 }
 
 @test "own roots are unified, and --clean says how to undo that" {
-	"$VU_TOP/contrib/quickstart" -d "$VU_WORK/quick" "$G"/g1 "$G"/g2 >"$STATE/out" 2>&1
+	"$VU_TOP/contrib/quickstart" -d "$VU_WORK/quick" "$G"/g1 "$G"/g2 >"$STATE/out" 2>&1 ||
+		die "quickstart failed: $(tail -n 5 "$STATE/out")"
 	is_object "$G/g1/usr/share/vu/big"
 	out=$("$VU_TOP/contrib/quickstart" -d "$VU_WORK/quick" --clean)
 	has "$out" "unified still.* unmerge $G/g1 $G/g2"
