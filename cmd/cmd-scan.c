@@ -80,7 +80,8 @@ const struct vu_cmd vu_cmd_scan = {
 	.summary = "Unify the identical files of guests",
 	.synopsis = "[ROOT...]",
 	.opts = opts,
-	.flags = VU_CMD_ROOT | VU_CMD_CATALOG_WRITE | VU_CMD_DRY_RUN | VU_CMD_JSON | VU_CMD_TABLE,
+	.flags = VU_CMD_ROOT | VU_CMD_GUARDED | VU_CMD_CATALOG_WRITE | VU_CMD_DRY_RUN |
+		 VU_CMD_JSON | VU_CMD_TABLE,
 	.options_size = sizeof(struct options),
 	.max_operands = SIZE_MAX,
 	.run = run,

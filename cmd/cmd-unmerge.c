@@ -32,7 +32,7 @@ const struct vu_cmd vu_cmd_unmerge = {
 	.name = "unmerge",
 	.summary = "Give unified files private copies again",
 	.synopsis = "[GUEST|PATH...]",
-	.flags = VU_CMD_ROOT | VU_CMD_DRY_RUN | VU_CMD_JSON,
+	.flags = VU_CMD_ROOT | VU_CMD_GUARDED | VU_CMD_DRY_RUN | VU_CMD_JSON,
 	.max_operands = SIZE_MAX,
 	.run = run,
 };

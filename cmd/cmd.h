@@ -36,6 +36,7 @@ enum vu_cmd_flag {
 	VU_CMD_DRY_RUN = 1 << 3,       /* has -n, --dry-run */
 	VU_CMD_JSON = 1 << 4,	       /* has --json */
 	VU_CMD_TABLE = 1 << 5,	       /* has --columns and --no-legend */
+	VU_CMD_GUARDED = 1 << 6,       /* changes guests: has a guardian, but for a dry run */
 };
 
 /* Options of every command. */

@@ -14,6 +14,7 @@
 #include "cmd/cmd.h"
 #include "cmd/help.h"
 #include "cmd/message.h"
+#include "link/guardian.h"
 #include "ops/rules.h"
 
 static const struct vu_cmd *const cmds[] = {
@@ -251,6 +252,46 @@ static int set_up(struct vu_ctx *ctx)
 	return 0;
 }
 
+/* Said by whoever closed what the worker had open; the exit code of all. */
+static int tell_end(struct vu_ctx *ctx, const struct vu_guardian_end *end)
+{
+	_cleanup_free_ char *why = NULL;
+	const struct vu_ledger_closed *c = &end->closed;
+
+	if (!end->closing)
+		return end->exit_code;
+	if (asprintf(&why,
+		     "%s%s; %u moments were open and have been closed (%u of them failed, in %u "
+		     "somebody got in, %u put right)",
+		     end->signal ? "its worker was killed: " : "its worker ended too early",
+		     end->signal ? strsignal(end->signal) : "", c->moments, c->failed, c->slips,
+		     c->put_right) < 0)
+		why = NULL;
+	vu_message(ctx, ctx->cmd->name, NULL, why,
+		   "run 'vunify recover', or the same again: it goes on from there");
+	return c->failed || c->slips ? VU_EXIT_DAMAGE : end->exit_code;
+}
+
+/* Runs the command, in a process of its own if it changes guests. */
+static int run_guarded(struct vu_ctx *ctx, const struct vu_cmd *c, void *options)
+{
+	struct vu_guardian_end end;
+	int r;
+
+	if (!(c->flags & VU_CMD_GUARDED) || ctx->dry_run)
+		return c->run(ctx, options);
+	fflush(stdout);
+	fflush(stderr);
+	r = vu_guardian_split(&ctx->ops.ledger, &end);
+	if (r == VU_GUARDIAN_ENDED)
+		return tell_end(ctx, &end);
+	if (r < 0)
+		vu_message(ctx, "warning", c->name, strerror(-r),
+			   "it runs without a guardian: if it is killed, run 'vunify recover' at "
+			   "once");
+	return c->run(ctx, options);
+}
+
 static int run_cmd(struct vu_ctx *ctx, char **argv)
 {
 	const struct vu_cmd *c = ctx->cmd->subs ? ctx->cmd->subs[0] : ctx->cmd;
@@ -278,7 +319,7 @@ static int run_cmd(struct vu_ctx *ctx, char **argv)
 		r = check_operands(ctx);
 		r = r ? r : check_flags(ctx);
 		r = r ? r : set_up(ctx);
-		r = r ? r : c->run(ctx, options);
+		r = r ? r : run_guarded(ctx, c, options);
 	}
 	vu_options_done(c->opts, options);
 	return r;

@@ -21,6 +21,7 @@
 #include "fs/beneath.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
+#include "link/ledger.h"
 
 static int as_result(int err, int *ret_err)
 {
@@ -30,14 +31,21 @@ static int as_result(int err, int *ret_err)
 	return skip ? (int)skip : err;
 }
 
-int vu_adopt_name(const struct vu_pool *pool, struct vu_key *key, int fd)
+int vu_adopt_name(struct vu_ledger *ledger, const struct vu_pool *pool, struct vu_key *key, int fd,
+		  uint64_t ino, unsigned *ret_entry)
 {
+	struct vu_object as = {.pool = pool, .fd = fd, .ino = ino};
 	int r;
 
 	do {
 		r = vu_pool_generation_next(pool, key);
-		if (!r)
-			r = vu_pool_object_link(pool, key, fd);
+		if (r)
+			break;
+		as.key = *key;
+		*ret_entry = vu_ledger_enter(ledger, VU_LEDGER_ADOPT, &as, 0);
+		r = vu_pool_object_link(pool, key, fd);
+		if (r)
+			vu_ledger_leave(ledger, *ret_entry);
 	} while (r == -EEXIST);
 	return r;
 }
@@ -80,8 +88,10 @@ int vu_adopt_open(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t i
 		  struct vu_key *key, struct vu_object **ret, int *ret_err)
 {
 	const struct vu_inode *n = vu_tree_inode(run->env->tree, inode);
+	struct vu_ledger *ledger = vu_moment_ledger(&run->moment);
 	struct vu_stat st;
-	int r = vu_adopt_name(pool, key, *fd);
+	unsigned entry;
+	int r = vu_adopt_name(ledger, pool, key, *fd, n->ino, &entry);
 
 	if (r)
 		return as_result(r == -EPERM ? -ESTALE : r, ret_err);
@@ -93,11 +103,11 @@ int vu_adopt_open(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t i
 	if (!r)
 		r = vu_object_new_consume(pool, key, *fd, &st,
 					  vu_attrs_at(run->env->tree->attrs, n->attr), ret);
-	if (r) {
-		int e = give_back(run, pool, key, *fd);
+	int e = r ? give_back(run, pool, key, *fd) : 0;
 
+	vu_ledger_leave(ledger, entry);
+	if (r)
 		return e ? e : as_result(r, ret_err);
-	}
 	*fd = -EBADF;
 	return 0;
 }
@@ -161,7 +171,7 @@ int vu_adopt_undo(struct vu_linkrun *run, struct vu_object *o, uint32_t inode)
 	if (!r)
 		r = vu_pool_object_unlink(o->pool, &o->key);
 	if (!r) {
-		vu_moment_end_private(o);
+		vu_moment_end_private(&run->moment, o);
 		return 0;
 	}
 	int e = vu_moment_end(&run->moment, o, -EBADF);

@@ -36,5 +36,9 @@ int vu_adopt_existing(struct vu_linkrun *run, const struct vu_pool *pool, uint32
 /* Brings the record of an object up to date: links and times as they are now. */
 void vu_adopt_record(struct vu_linkrun *run, const struct vu_linkslot *slot);
 
-/* Gives an open file the name of an object: the next free generation of *key. Any thread. 0 or errno. */
-int vu_adopt_name(const struct vu_pool *pool, struct vu_key *key, int fd);
+/*
+ * Gives an open file (of that inode) the name of an object: the next free generation of *key. Until it
+ * has its flag, ret_entry stands in the ledger (or NULL). Any thread. Returns 0 or a negative errno.
+ */
+int vu_adopt_name(struct vu_ledger *ledger, const struct vu_pool *pool, struct vu_key *key, int fd,
+		  uint64_t ino, unsigned *ret_entry);

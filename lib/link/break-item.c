@@ -510,7 +510,7 @@ int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
 
 		return e ? e : r;
 	}
-	vu_moment_end_private(w->object);
+	vu_moment_end_private(&b->moment, w->object);
 	for (uint32_t k = 0; k < w->it->n_paths; k++) {
 		touch_parent(b, w, k);
 		tell_moved(b, w, k);
@@ -559,7 +559,7 @@ int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w)
 	w->object = vu_object_unref(&b->moment, w->object);
 	if (!unused)
 		return 0;
-	int r = vu_pool_object_remove(pool_of(b), &w->it->key);
+	int r = vu_moment_remove_unused(&b->moment, pool_of(b), &w->it->key);
 
 	if (!r)
 		b->stats->objects_removed++;

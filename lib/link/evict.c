@@ -311,7 +311,7 @@ static int rescue(struct evicting *v, char **ret_path)
 	else if (!r)
 		r = vu_pool_object_rescue(pool_of(v), &v->e->key, ret_path);
 	if (!r)
-		vu_moment_end_private(v->old);
+		vu_moment_end_private(&v->b.moment, v->old);
 	else
 		vu_moment_end(&v->b.moment, v->old, -EBADF);
 	return r;
@@ -501,7 +501,7 @@ int vu_evict_run(const struct vu_breaker_env *env, struct vu_evict *e, struct vu
 	v.into = vu_object_unref(&v.b.moment, v.into);
 	/* nobody but the keeper had it: refused with -EBUSY otherwise */
 	if (unused)
-		(void)vu_pool_object_remove(pool_of(&v), &key);
+		(void)vu_moment_remove_unused(&v.b.moment, pool_of(&v), &key);
 	s = v.b.open ? vu_breaking_settled(&v.b) : 0;
 	if (!r && !s)
 		r = vu_slip_forget(pool_of(&v), &e->key);

@@ -207,8 +207,14 @@ static void interrupt(pid_t tgid)
 		by_signal(tgid);
 }
 
-/* The inode of a lease's own line, 0 for what is none. */
-static uint64_t lease_ino(const char *line)
+/* Which leases are asked for: those on an inode, or, with ino 0, those that a process holds. */
+struct asked {
+	uint64_t ino;
+	pid_t holder;
+};
+
+/* Is it the own line of a lease that is asked for? */
+static bool is_asked(const char *line, const struct asked *a)
 {
 	unsigned major, minor;
 	uint64_t ino;
@@ -216,8 +222,8 @@ static uint64_t lease_ino(const char *line)
 
 	if (sscanf(line, "%*[0-9]: LEASE %*s %*s %d %x:%x:%" SCNu64, &pid, &major, &minor, &ino) !=
 	    4)
-		return 0;
-	return ino;
+		return false;
+	return a->ino ? ino == a->ino : pid == a->holder;
 }
 
 static void remember(struct vu_waiters *seen, pid_t pid)
@@ -229,13 +235,13 @@ static void remember(struct vu_waiters *seen, pid_t pid)
 		seen->v[seen->n++] = pid;
 }
 
-int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
+static int interrupt_asked(const struct asked *a, struct vu_waiters *seen)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/locks", "re");
 	_cleanup_free_ char *line = NULL;
 	_cleanup_free_ pid_t *pids = NULL;
 	size_t size = 0, n = 0, cap = 0;
-	uint64_t of = 0;
+	bool of = false;
 
 	if (!f)
 		return -errno;
@@ -244,10 +250,10 @@ int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
 		int pid;
 
 		if (!strstr(line, "->")) {
-			of = lease_ino(line);
+			of = is_asked(line, a);
 			continue;
 		}
-		if (!b || of != ino || sscanf(b, "BREAKER %*s %d", &pid) != 1 || pid <= 0)
+		if (!b || !of || sscanf(b, "BREAKER %*s %d", &pid) != 1 || pid <= 0)
 			continue;
 		if (n == cap) {
 			cap = cap ? 2 * cap : 16;
@@ -265,4 +271,14 @@ int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
 		interrupt(pids[i]);
 	}
 	return (int)n;
+}
+
+int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
+{
+	return interrupt_asked(&(struct asked){.ino = ino}, seen);
+}
+
+int vu_interrupt_waiters_of(pid_t holder)
+{
+	return interrupt_asked(&(struct asked){.holder = holder}, NULL);
 }

@@ -22,3 +22,9 @@ struct vu_waiters {
  * cannot be read.
  */
 int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen);
+
+/*
+ * The same for all leases that a process took, which may have ended (but not been reaped: the kernel
+ * knows them by its number), while its descriptors live on elsewhere.
+ */
+int vu_interrupt_waiters_of(pid_t holder);

@@ -30,9 +30,10 @@
  * A lease in step 5 is never left in the state of being broken: after lease-break-time (45 s) the
  * kernel would take it away.
  *
- * Killed between 2 and 4: the flag is off, the lease is gone, and guests can write. Recovery finds
- * objects without a flag and compares them with their key (link/recover.c). Power lost: the same, or
- * the flag never was off.
+ * Killed between 2 and 4: the guardian, which has the same descriptors and so the lease still, does
+ * what is left of 4 to 6 (link/ledger.c, link/guardian.c). Killed together with it: the flag is off, the
+ * lease is gone, and guests can write. Recovery finds objects without a flag and compares them with
+ * their key (link/recover.c). Power lost: the same, or the flag never was off.
  */
 #include "link/moment.h"
 
@@ -47,6 +48,7 @@
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "link/interrupt.h"
+#include "link/ledger.h"
 #include "link/parking.h"
 
 #define REPAIRS_MAX 16 /* moments spent on putting metadata right, before it is told as damage */
@@ -68,6 +70,11 @@ void vu_moment_env_init(struct vu_moment_env *env, const struct vu_sink *sink,
 void vu_moment_env_done(struct vu_moment_env *env)
 {
 	pthread_mutex_destroy(&env->sink_lock);
+}
+
+struct vu_ledger *vu_moment_ledger(const struct vu_moment_env *env)
+{
+	return env->watch ? env->watch->ledger : NULL;
 }
 
 void vu_moment_emit(struct vu_moment_env *env, const struct vu_event *e)
@@ -273,6 +280,13 @@ void vu_moment_look(struct vu_moment_env *env, struct vu_object *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
+static void unlock(struct vu_moment_env *env, struct vu_object *o)
+{
+	vu_ledger_leave(vu_moment_ledger(env), o->entry);
+	o->entry = 0;
+	pthread_mutex_unlock(&o->lock);
+}
+
 int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o)
 {
 	pthread_mutex_lock(&o->lock);
@@ -285,10 +299,13 @@ int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o)
 	if (o->lost && !was_lost)
 		r = -ESTALE;
 	o->rearmed = false;
-	if (!r)
+	if (!r) {
+		o->entry = vu_ledger_enter(vu_moment_ledger(env), VU_LEDGER_MOMENT, o,
+					   env->max_xattr_bytes);
 		r = vu_iattr_set_immutable(o->fd, false);
+	}
 	if (r) {
-		pthread_mutex_unlock(&o->lock);
+		unlock(env, o);
 		return r;
 	}
 	count(&env->stats.moments);
@@ -374,14 +391,26 @@ int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin)
 	if (!r && !is_given_up(o))
 		r = put_right(env, o, twin);
 	o->ended_ns = vu_moment_now();
-	pthread_mutex_unlock(&o->lock);
+	unlock(env, o);
 	return r;
 }
 
-void vu_moment_end_private(struct vu_object *o)
+void vu_moment_end_private(struct vu_moment_env *env, struct vu_object *o)
 {
 	o->ended_ns = 0;
-	pthread_mutex_unlock(&o->lock);
+	unlock(env, o);
+}
+
+int vu_moment_remove_unused(struct vu_moment_env *env, const struct vu_pool *pool,
+			    const struct vu_key *key)
+{
+	struct vu_object as = {.pool = pool, .key = *key, .fd = -EBADF};
+	struct vu_ledger *ledger = vu_moment_ledger(env);
+	unsigned entry = vu_ledger_enter(ledger, VU_LEDGER_UNUSED, &as, env->max_xattr_bytes);
+	int r = vu_pool_object_remove(pool, key);
+
+	vu_ledger_leave(ledger, entry);
+	return r;
 }
 
 void vu_moment_calm(struct vu_object *o)

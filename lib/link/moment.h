@@ -44,6 +44,9 @@ void vu_moment_env_init(struct vu_moment_env *env, const struct vu_sink *sink,
 			size_t max_xattr_bytes);
 void vu_moment_env_done(struct vu_moment_env *env);
 
+/* Where open moments are written down (link/ledger.h), or NULL. */
+struct vu_ledger *vu_moment_ledger(const struct vu_moment_env *env);
+
 /* Sends an event under the sink's lock. */
 void vu_moment_emit(struct vu_moment_env *env, const struct vu_event *e);
 
@@ -78,7 +81,14 @@ int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin);
  * Ends a moment after which the inode is no object any more: its flag stays off, and whoever waits
  * is let in. Only the caller may have a reference that matters.
  */
-void vu_moment_end_private(struct vu_object *o);
+void vu_moment_end_private(struct vu_moment_env *env, struct vu_object *o);
+
+/*
+ * vu_pool_object_remove, guarded: its object has no flag for an instant, and is in no guest. Returns what
+ * that does.
+ */
+int vu_moment_remove_unused(struct vu_moment_env *env, const struct vu_pool *pool,
+			    const struct vu_key *key);
 
 /*
  * Between moments: has somebody come to wait who was on his way since the last one? He is interrupted.

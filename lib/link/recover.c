@@ -178,7 +178,7 @@ static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int f
 
 static int remove_unused(struct vu_recover *c, const struct vu_key *key)
 {
-	int r = c->env->dry_run ? 0 : vu_pool_object_remove(c->pool, key);
+	int r = c->env->dry_run ? 0 : vu_moment_remove_unused(&c->moment, c->pool, key);
 
 	if (r)
 		return r == -EBUSY ? 0 : r;

@@ -16,6 +16,7 @@
 #include "link/object.h"
 #include "link/pool.h"
 
+struct vu_ledger;
 struct vu_parking;
 
 /* What was seen of one guest. */
@@ -37,6 +38,8 @@ struct vu_slip_watch {
 	int (*who)(void *arg, uint64_t dev, uint64_t ino, const struct vu_waiters *waited,
 		   struct vu_slip_seen *ret, size_t cap);
 	void *arg;
+	struct vu_ledger
+		*ledger; /* borrowed; or NULL: nobody closes what this process leaves open */
 	struct vu_parking *parking; /* borrowed; or NULL: leases are given back at once */
 };
 

@@ -10,6 +10,7 @@
 #include "fs/lease.h"
 #include "fs/stat.h"
 #include "link/adopt.h"
+#include "link/ledger.h"
 
 struct wanted {
 	uint64_t ino;
@@ -125,15 +126,22 @@ static int find_content(struct making *m)
 /* The copy gets the name of an object; durable before any guest's name leads to it; then the flag. */
 static int make_object(const struct making *m, int copy, struct vu_object **ret)
 {
+	struct vu_ledger *ledger = vu_moment_ledger(m->env);
 	struct vu_key key = *m->key;
-	int r = vu_adopt_name(m->pool, &key, copy);
+	unsigned entry = 0;
+	struct vu_stat st;
+	int r = vu_stat_fd(copy, &st);
 
 	if (!r)
-		r = vu_pool_sync(m->pool);
+		r = vu_adopt_name(ledger, m->pool, &key, copy, st.version.ino, &entry);
+	if (r)
+		return r;
+	r = vu_pool_sync(m->pool);
 	if (!r)
 		r = vu_object_open(m->pool, &key, true, m->env->max_xattr_bytes, ret, NULL);
 	if (!r)
 		r = vu_iattr_set_immutable((*ret)->fd, true);
+	vu_ledger_leave(ledger, entry);
 	return r > 0 ? -EBUSY : r;
 }
 

@@ -12,6 +12,8 @@
 #include "model/guest.h"
 #include "model/progress.h"
 
+struct vu_ledger;
+
 /* Why an operation cannot go on. All strings are owned, any may be NULL. */
 struct vu_problem {
 	char *what; /* what failed: "cannot scan" */
@@ -32,6 +34,8 @@ struct vu_ops {
 	 */
 	void (*guests_known)(void *arg, const struct vu_guests *guests);
 	void *guests_known_arg;
+	struct vu_ledger
+		*ledger; /* borrowed; open moments, for the guardian (or NULL: there is none) */
 };
 
 /* Positive results of every vu_ops_* function; negative errno besides. All fill ops->problem. */

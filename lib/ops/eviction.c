@@ -80,7 +80,12 @@ int vu_eviction_open(struct vu_eviction *e, struct vu_session *s)
 		add_guest(e, &domains, &s->guests.v[i]);
 	for (size_t i = 0; i < e->known.n; i++)
 		add_guest(e, &domains, &e->known.v[i]);
-	e->watch = (struct vu_slip_watch){.domains = e->domains, .who = who, .arg = e};
+	e->watch = (struct vu_slip_watch){
+		.domains = e->domains,
+		.who = who,
+		.arg = e,
+		.ledger = s->ops->ledger,
+	};
 	return vu_parking_new(&e->watch.parking);
 }
 

@@ -269,7 +269,12 @@ hold() {
 	) &
 	HOLD_TRACER=$!
 	wait_until has_stopped || die "vunify $* was not stopped by $call $n: $(<"$STATE/held")" || return
-	eq "$(sed -n 's/^PPid:\t//p' "/proc/$HELD/status")" "$HOLD_TRACER" "parent of $HELD"
+	# The worker, its guardian, and the front that strace has started.
+	eq "$(parent_of "$(parent_of "$(parent_of "$HELD")")")" "$HOLD_TRACER" "ancestor of $HELD"
+}
+
+parent_of() {
+	sed -n 's/^PPid:\t//p' "/proc/$1/status"
 }
 
 # Every now and then strace misses that its program goes on again.
@@ -291,6 +296,10 @@ go_on() {
 # Kills what hold has started, and waits for it. A process whose tracer is killed would run on.
 let_go() {
 	[[ -n ${HOLD_TRACER:-} ]] || return 0
+	local front
+	front=$(pgrep -P "$HOLD_TRACER" | paste -sd,)
+	[[ -z $front ]] || pkill -KILL -P "$(pgrep -P "$front" | paste -sd,)" || :
+	[[ -z $front ]] || pkill -KILL -P "$front" || :
 	pkill -KILL -P "$HOLD_TRACER" || :
 	wait "$HOLD_TRACER" 2>/dev/null || :
 	HOLD_TRACER='' HELD=''

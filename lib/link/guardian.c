@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Kernel behaviour relied on (Linux 5.6 and later; measured on 6.18):
+ *
+ *  - clone3(2) with CLONE_FILES and without CLONE_VM: a fork whose table of descriptors is shared. What
+ *    one opens or closes is open or closed in all, and a lease goes with the last descriptor of its
+ *    open file, so not before the last of the three has ended.
+ *  - /proc/locks shows a lease with the number of the process that took it. Where that process is not
+ *    of the first PID namespace, the line is shown only while the number is in use: so the worker is
+ *    reaped after everything has been closed.
+ *  - The death of a parent is told by a signal (PR_SET_PDEATHSIG), here SIGTERM: the worker's handler
+ *    asks for a stop, and the guardian passes it on. Orphans go to the nearest subreaper: the front.
+ *
+ * glibc keeps a thread's number in memory, which its own fork(2) brings up to date. This is done by the
+ * kernel here, at the address that glibc once told it (PR_GET_TID_ADDRESS; without it, the number of
+ * the parent stays there, which only matters to who compares owners of recursive mutexes).
+ *
+ * The front and the guardian take signals from a descriptor, so that they do nothing but wait in one
+ * place. SIGTSTP stops the front, for the shell to see, and the worker, but never the guardian.
+ */
+#include "link/guardian.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/stop.h"
+
+/* What the three share, besides the ledger. */
+struct shared {
+	_Atomic pid_t worker; /* 0: not yet, or reaped */
+	_Atomic bool reaped;
+};
+
+struct guardian {
+	struct shared *shared;
+	struct vu_ledger *ledger;
+	sigset_t old; /* signals as they were */
+	int signals;  /* owned: signalfd */
+};
+
+static void signals_of(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGQUIT);
+}
+
+/* A fork with the same table of descriptors. As fork(2); or a negative errno. */
+static pid_t fork_sharing(void)
+{
+	struct clone_args a = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
+	uint64_t tid = 0;
+
+	if (!prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) && tid) {
+		a.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+		a.child_tid = tid;
+	}
+	long r = syscall(SYS_clone3, &a, sizeof(a));
+
+	return r < 0 ? -errno : (pid_t)r;
+}
+
+/* ---- the front and the guardian ---- */
+
+/* The first wins; more than one of the three may hear of it. */
+static void pass_on(const struct guardian *g)
+{
+	struct signalfd_siginfo s;
+	pid_t worker = atomic_load(&g->shared->worker);
+
+	while (read(g->signals, &s, sizeof(s)) == sizeof(s))
+		if (worker > 0)
+			kill(worker, (int)s.ssi_signo);
+}
+
+/* Waits until the child has ended; it is not reaped yet. Passes signals on meanwhile. */
+static int wait_for(const struct guardian *g, pid_t child)
+{
+	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+	struct pollfd p[] = {{.fd = pidfd, .events = POLLIN}, {.fd = g->signals, .events = POLLIN}};
+
+	if (pidfd < 0)
+		return -errno;
+	while (!p[0].revents) {
+		if (poll(p, VU_ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents)
+			pass_on(g);
+	}
+	return 0;
+}
+
+static int reap(pid_t child, int *ret_status)
+{
+	pid_t r;
+
+	do
+		r = waitpid(child, ret_status, 0);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+static void ended(struct vu_guardian_end *end, int status)
+{
+	end->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	end->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* The worker is a child of this process. */
+static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
+{
+	pid_t worker = atomic_load(&g->shared->worker);
+	siginfo_t info = {0};
+	int status = 0;
+
+	(void)wait_for(g, worker);
+	while (waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT) && errno == EINTR)
+		;
+	if (info.si_code != CLD_EXITED || vu_ledger_is_open(g->ledger)) {
+		end->closing = true;
+		vu_ledger_close(g->ledger, worker, &end->closed);
+	}
+	atomic_store(&g->shared->worker, 0);
+	atomic_store(&g->shared->reaped, true);
+	end->exit_code = 1;
+	if (!reap(worker, &status))
+		ended(end, status);
+}
+
+/* The guardian is a child of this process; the worker becomes one if the guardian is killed. */
+static void watch_guardian(const struct guardian *g, pid_t guardian, struct vu_guardian_end *end)
+{
+	int status = 0;
+
+	(void)wait_for(g, guardian);
+	if (atomic_load(&g->shared->worker) == guardian) { /* it could not be split once more */
+		watch_worker(g, end);
+		return;
+	}
+	end->exit_code = 1;
+	if (!reap(guardian, &status))
+		ended(end, status);
+	if (!end->signal || atomic_load(&g->shared->reaped))
+		return;
+	if (atomic_load(&g->shared->worker))
+		watch_worker(g, end);
+}
+
+/* ---- the split ---- */
+
+static int become_worker(struct guardian *g, pid_t parent, struct vu_ledger **ret_ledger)
+{
+	atomic_store(&g->shared->worker, getpid());
+	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	sigprocmask(SIG_SETMASK, &g->old, NULL);
+	if (getppid() != parent)
+		vu_stop_request(SIGTERM);
+	*ret_ledger = g->ledger;
+	return 0;
+}
+
+static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **ret_ledger,
+			   struct vu_guardian_end *ret_end)
+{
+	pid_t self = getpid(), child = fork_sharing();
+	sigset_t stops;
+
+	if (!child)
+		return become_worker(g, self, ret_ledger);
+	if (child < 0) /* the front watches it instead */
+		return become_worker(g, parent, ret_ledger);
+	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTSTP);
+	sigaddset(&stops, SIGTTIN);
+	sigaddset(&stops, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &stops, NULL);
+	atomic_store(&g->shared->worker, child);
+	if (getppid() != parent)
+		kill(child, SIGTERM);
+	watch_worker(g, ret_end);
+	return VU_GUARDIAN_ENDED;
+}
+
+static int open_all(struct guardian *g)
+{
+	struct sigaction child = {.sa_handler = SIG_DFL};
+	sigset_t set;
+
+	g->shared = mmap(NULL, sizeof(*g->shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (g->shared == MAP_FAILED)
+		return g->shared = NULL, -ENOMEM;
+	g->ledger = vu_ledger_new();
+	if (!g->ledger)
+		return -ENOMEM;
+	signals_of(&set);
+	g->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (g->signals < 0)
+		return -errno;
+	/* whoever started this may have it ignored, and then nobody can be waited for */
+	sigaction(SIGCHLD, &child, NULL);
+	return sigprocmask(SIG_BLOCK, &set, &g->old) ? -errno : 0;
+}
+
+static void close_all(struct guardian *g)
+{
+	vu_close_p(&g->signals);
+	g->ledger = vu_ledger_free(g->ledger);
+	if (g->shared)
+		munmap(g->shared, sizeof(*g->shared));
+}
+
+int vu_guardian_split(struct vu_ledger **ret_ledger, struct vu_guardian_end *ret_end)
+{
+	struct guardian g = {.signals = -EBADF};
+	pid_t self = getpid(), child = -1;
+	int r = open_all(&g);
+
+	*ret_end = (struct vu_guardian_end){0};
+	if (!r) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+		child = fork_sharing();
+		r = child < 0 ? (int)child : 0;
+	}
+	if (r) {
+		if (g.signals >= 0)
+			sigprocmask(SIG_SETMASK, &g.old, NULL);
+		close_all(&g);
+		return r;
+	}
+	if (!child)
+		return become_guardian(&g, self, ret_ledger, ret_end);
+	watch_guardian(&g, child, ret_end);
+	return VU_GUARDIAN_ENDED;
+}
