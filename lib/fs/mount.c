@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/hex.h"
+#include "fs/mountinfo.h"
 #include "fs/stat.h"
 
 /* FS_IOC_GETFSUUID of Linux 6.9; Debian 12's headers do not know it. */
@@ -35,45 +36,10 @@ struct xfs_geometry {
 void vu_mount_done(struct vu_mount *m)
 {
 	free(m->point);
+	free(m->root);
 	free(m->type);
 	free(m->fs_id);
 	*m = (struct vu_mount){0};
-}
-
-/* mountinfo writes space, tab, newline and backslash as \ooo (proc(5)). */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = 0;
-}
-
-/* Splits a line of mountinfo in place; finds its 5th field and, behind " - ", the type. */
-static bool parse_line(char *line, uint64_t id, char **ret_point, char **ret_type, bool *ret_ro)
-{
-	uint64_t this_id;
-	char *field = line, *save = NULL, *tail = strstr(line, " - ");
-
-	if (sscanf(line, "%" SCNu64, &this_id) != 1 || this_id != id || !tail)
-		return false;
-	*tail = 0;
-	field = strtok_r(line, " ", &save);
-	for (int i = 1; field && i < 5; i++)
-		field = strtok_r(NULL, " ", &save);
-	*ret_point = field;
-	char *options = strtok_r(NULL, " ", &save);
-
-	*ret_ro = options && (!strncmp(options, "ro,", 3) || !strcmp(options, "ro"));
-	*ret_type = strtok_r(tail + 3, " ", &save);
-	return *ret_point && *ret_type;
 }
 
 static int find_mount(uint64_t id, struct vu_mount *m)
@@ -85,14 +51,16 @@ static int find_mount(uint64_t id, struct vu_mount *m)
 	if (!f)
 		return -errno;
 	while (getline(&line, &size, f) > 0) {
-		char *point, *type;
+		struct vu_mountinfo info;
 
-		if (!parse_line(line, id, &point, &type, &m->read_only))
+		if (!vu_mountinfo_parse(line, &info) || info.id != id)
 			continue;
-		unescape(point);
-		m->point = strdup(point);
-		m->type = strdup(type);
-		return m->point && m->type ? 0 : -ENOMEM;
+		m->point = strdup(info.point);
+		m->root = strdup(info.root);
+		m->type = strdup(info.type);
+		m->super_dev = info.dev;
+		m->read_only = vu_mountinfo_has_option(&info, "ro");
+		return m->point && m->root && m->type ? 0 : -ENOMEM;
 	}
 	return -ENOENT;
 }

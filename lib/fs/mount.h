@@ -10,10 +10,12 @@
 
 struct vu_mount {
 	char *point;  /* owned; the mount point as this process sees it */
+	char *root;   /* owned; the directory of the file system that is mounted there */
 	char *type;   /* owned; "ext4", "xfs", "btrfs", ... */
 	char *fs_id;  /* owned; stable over reboots: the fs's UUID (and subvolume), else its fsid */
 	uint64_t dev; /* st_dev */
-	uint64_t id;  /* mount id */
+	uint64_t super_dev;   /* the superblock's, as mountinfo shows it; on btrfs it is another */
+	uint64_t id;	      /* mount id */
 	uint64_t block_bytes; /* the unit in which files occupy the disk */
 	bool read_only;
 };

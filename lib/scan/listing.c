@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "fs/mount.h"
+#include "fs/mountinfo.h"
 
 VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
 
@@ -49,38 +50,17 @@ int vu_listing_each(int dirfd, void *buf, const struct vu_listener *l, int *ret_
 	return r;
 }
 
-/* mountinfo writes blanks and backslashes as \ooo (proc(5)). */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		unsigned c;
-
-		if (*s == '\\' && sscanf(s + 1, "%3o", &c) == 1) {
-			*to++ = (char)c;
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = 0;
-}
-
-/* Is the mount of this line (its fifth field) below path? */
+/* Is the mount of this line below path? */
 static bool line_is_below(char *line, const char *path)
 {
-	char *save = NULL, *f = strtok_r(line, " ", &save);
+	struct vu_mountinfo m;
 	size_t n = strlen(path);
 
-	for (int i = 1; f && i < 5; i++)
-		f = strtok_r(NULL, " ", &save);
-	if (!f)
+	if (!vu_mountinfo_parse(line, &m))
 		return false;
-	unescape(f);
 	if (!strcmp(path, "/"))
-		return f[0] == '/' && f[1];
-	return !strncmp(f, path, n) && f[n] == '/';
+		return m.point[0] == '/' && m.point[1];
+	return !strncmp(m.point, path, n) && m.point[n] == '/';
 }
 
 static bool mounted_below(int root)
