@@ -48,12 +48,12 @@ struct scan {
 	struct vu_procs_found *found; /* borrowed; NULL: fn is called instead */
 	int (*fn)(void *arg, size_t root, pid_t pid, int task_fd);
 	void *fn_arg;
+	bool all_tasks;	     /* fn is called for each thread */
 	bool told;	     /* fn was called for this process */
 	struct known *known; /* owned */
 	size_t n_known;
 	struct stat our_ns;
-	char *status; /* owned; buffer */
-	size_t status_cap;
+	struct vu_procs_text status; /* owned */
 };
 
 /* DONT_SYNC: the root may lie on a file system that a guest serves, or that has gone away. */
@@ -130,8 +130,7 @@ static int root_of(struct scan *s, int fd, size_t *ret_root)
 	return 0;
 }
 
-/* Reads the file to its end into s->status, NUL-terminated. Returns 0 or a negative errno. */
-static int read_status(struct scan *s, int task_fd)
+int vu_procs_status(int task_fd, struct vu_procs_text *text)
 {
 	_cleanup_fd_ int fd = openat(task_fd, "status", O_RDONLY | O_CLOEXEC);
 	size_t n = 0;
@@ -140,29 +139,35 @@ static int read_status(struct scan *s, int task_fd)
 	if (fd < 0)
 		return -errno;
 	while (got) {
-		if (n + 4096 > s->status_cap) {
-			char *more = realloc(s->status, s->status_cap * 2 + 8192);
+		if (n + 4096 > text->cap) {
+			char *more = realloc(text->s, text->cap * 2 + 8192);
 
 			if (!more)
 				return -ENOMEM;
-			s->status = more;
-			s->status_cap = s->status_cap * 2 + 8192;
+			text->s = more;
+			text->cap = text->cap * 2 + 8192;
 		}
-		got = read(fd, s->status + n, s->status_cap - n - 1);
+		got = read(fd, text->s + n, text->cap - n - 1);
 		if (got < 0 && errno != EINTR)
 			return -errno;
 		n += got > 0 ? (size_t)got : 0;
 	}
-	s->status[n] = 0;
+	text->s[n] = 0;
 	return 0;
 }
 
-/* Is the capability in the set that this line shows? A line that is not there counts as yes. */
-static bool in_set(const char *status, const char *line)
+/* A line that is not there counts as yes. */
+static bool in_set(const char *status, const char *line, unsigned cap)
 {
 	const char *p = strstr(status, line);
 
-	return !p || strtoull(p + strlen(line), NULL, 16) >> CAP_LINUX_IMMUTABLE & 1;
+	return !p || strtoull(p + strlen(line), NULL, 16) >> cap & 1;
+}
+
+bool vu_procs_can_have(const char *status, unsigned cap)
+{
+	return in_set(status, "\nCapPrm:\t", cap) || in_set(status, "\nCapEff:\t", cap) ||
+	       in_set(status, "\nCapBnd:\t", cap);
 }
 
 /* Could the task lift immutable flags? 1, 0, or a negative errno: -ENOMEM, or it has ended. */
@@ -174,15 +179,14 @@ static int is_capable(struct scan *s, int task_fd)
 		return errno == ENOENT || errno == ESRCH ? -ESRCH : 1;
 	if (ns.st_dev != s->our_ns.st_dev || ns.st_ino != s->our_ns.st_ino)
 		return 0;
-	int r = read_status(s, task_fd);
+	int r = vu_procs_status(task_fd, &s->status);
 
 	if (r == -ENOMEM || r == -ESRCH || r == -ENOENT)
 		return r == -ENOENT ? -ESRCH : r;
-	return r || in_set(s->status, "\nCapPrm:\t") || in_set(s->status, "\nCapEff:\t") ||
-	       in_set(s->status, "\nCapBnd:\t");
+	return r || vu_procs_can_have(s->status.s, CAP_LINUX_IMMUTABLE);
 }
 
-static void read_name(int task_fd, char name[VU_PROCS_NAME_MAX])
+void vu_procs_name(int task_fd, char name[VU_PROCS_NAME_MAX])
 {
 	_cleanup_fd_ int fd = openat(task_fd, "comm", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, name, VU_PROCS_NAME_MAX - 1);
@@ -201,7 +205,7 @@ static int judge(struct scan *s, struct vu_procs_found *found, int task_fd, pid_
 
 	if (r == 1) {
 		found->capable_pid = pid;
-		read_name(task_fd, found->capable_name);
+		vu_procs_name(task_fd, found->capable_name);
 	}
 	return r == -ENOMEM ? r : 0;
 }
@@ -222,7 +226,7 @@ static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid
 		return r;
 	if (s->found)
 		return judge(s, &s->found[*ret_root], task_fd, pid);
-	s->told = true;
+	s->told = !s->all_tasks;
 	return s->fn(s->fn_arg, *ret_root, pid, task_fd);
 }
 
@@ -281,7 +285,7 @@ static int look_at_all(struct scan *s)
 		if (is_number(d->d_name))
 			r = look_at_process(s, dirfd(proc), d->d_name);
 	free(s->known);
-	free(s->status);
+	free(s->status.s);
 	return r;
 }
 
@@ -303,6 +307,14 @@ int vu_procs_each(const struct vu_procs_root *roots, size_t n,
 		  int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg)
 {
 	struct scan s = {.roots = roots, .n = n, .fn = fn, .fn_arg = arg};
+
+	return look_at_all(&s);
+}
+
+int vu_procs_each_task(const struct vu_procs_root *roots, size_t n,
+		       int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg)
+{
+	struct scan s = {.roots = roots, .n = n, .fn = fn, .fn_arg = arg, .all_tasks = true};
 
 	return look_at_all(&s);
 }

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,3 +49,24 @@ int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_f
  */
 int vu_procs_each(const struct vu_procs_root *roots, size_t n,
 		  int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg);
+
+/* The same once for each thread: root directory, mounts and capabilities are a thread's own. */
+int vu_procs_each_task(const struct vu_procs_root *roots, size_t n,
+		       int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg);
+
+/* ---- of one thread, by its directory in /proc ---- */
+
+/* A buffer that grows; zeroed at first, its s to be freed in the end. */
+struct vu_procs_text {
+	char *s;
+	size_t cap; /* bytes */
+};
+
+/* Reads its status file to the end. Returns 0 or a negative errno (-ESRCH, -ENOENT: it has ended). */
+int vu_procs_status(int task_fd, struct vu_procs_text *text);
+
+/* By that text: does it hold the capability, or could a program that it runs? */
+bool vu_procs_can_have(const char *status, unsigned cap);
+
+/* Its name, as it chose it; empty if it cannot be read. */
+void vu_procs_name(int task_fd, char name[VU_PROCS_NAME_MAX]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The part of a session that refuses what is unsafe, and opens the pools of what is not. */
+/* The part of a session that opens the pools. */
 #include <errno.h>
 #include <linux/stat.h>
 #include <stdio.h>
@@ -9,59 +9,7 @@
 
 #include "base/cleanup.h"
 #include "fs/stat.h"
-#include "guest/procs.h"
 #include "ops/session.h"
-
-/* ---- trust ---- */
-
-static bool domain_trusted(const struct vu_config *c, const char *domain)
-{
-	for (char **d = c->trust_domains; d && *d; d++)
-		if (!strcmp(*d, domain))
-			return true;
-	return false;
-}
-
-int vu_session_check_trust(struct vu_session *s, bool trust_guests)
-{
-	_cleanup_free_ struct vu_procs_root *roots = calloc(s->guests.n + 1, sizeof(*roots));
-	_cleanup_free_ struct vu_procs_found *found = calloc(s->guests.n + 1, sizeof(*found));
-
-	if (!roots || !found)
-		return -ENOMEM;
-	if (trust_guests)
-		return 0;
-	for (size_t i = 0; i < s->guests.n; i++)
-		roots[i] = (struct vu_procs_root){.dev = s->guests.v[i].dev,
-						  .ino = s->guests.v[i].ino};
-	int r = vu_procs_scan(roots, s->guests.n, found);
-
-	if (r)
-		return vu_fail(s->ops, r, "cannot look at the processes of the guests", "/proc",
-			       NULL, NULL);
-	for (size_t i = 0; i < s->guests.n; i++) {
-		const struct vu_guest *g = &s->guests.v[i];
-		_cleanup_free_ char *why = NULL;
-
-		if (!found[i].capable_pid || !strcmp(g->path, "/") || g->trust ||
-		    domain_trusted(s->ops->config, g->domain))
-			continue;
-		if (asprintf(
-			    &why,
-			    "process %d (%s) in it could lift the immutable flag from files of other "
-			    "guests: it holds CAP_LINUX_IMMUTABLE in the host's user namespace",
-			    (int)found[i].capable_pid, found[i].capable_name) < 0)
-			return -ENOMEM;
-		return vu_fail(
-			s->ops, VU_OPS_REFUSED, "refused for the guest", g->name, why,
-			"drop the capability from the guest (lxc.cap.drop = linux_immutable, "
-			"systemd-nspawn --drop-capability=CAP_LINUX_IMMUTABLE), stop the guest, or "
-			"say --trust-guests if one admin owns all of them");
-	}
-	return 0;
-}
-
-/* ---- pools ---- */
 
 static int refuse_fs(struct vu_session *s, const struct vu_session_fs *fs, const char *why,
 		     const char *todo)

@@ -113,7 +113,10 @@ int vu_session_open_beside(struct vu_session *s, struct vu_session *of);
 /* Takes the locks of the pools that are there, to change them. Returns like vu_session_open. */
 int vu_session_lock_pools(struct vu_session *s);
 
-/* Refuses guests in which a process could lift the immutable flag (see guest/procs.h). */
+/*
+ * Refuses guests in which a process could lift the immutable flag (guest/procs.h), or reach a pool or
+ * the catalog (guest/reach.h).
+ */
 int vu_session_check_trust(struct vu_session *s, bool trust_guests);
 
 /* Closes and frees everything. Accepts a zeroed struct; may be called twice. */
