@@ -6,13 +6,18 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* Space, tab, newline and backslash are written as \ooo. */
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+/* Space, tab, newline and backslash are written as \ooo; anything else is no escape. */
 static void unescape(char *s)
 {
 	char *to = s;
 
 	while (*s) {
-		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+		if (s[0] == '\\' && is_octal(s[1]) && is_octal(s[2]) && is_octal(s[3])) {
 			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
 			s += 4;
 		} else {

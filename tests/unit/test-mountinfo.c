@@ -38,6 +38,28 @@ static void what_a_line_says(void **state)
 	assert_false(vu_mountinfo_has_option(&m, "noatim"));
 }
 
+static void what_is_no_escape(void **state)
+{
+	static const char *const pairs[][2] = {
+		{"/a\\040b\\011c", "/a b\tc"},
+		{"/\\377\\101", "/\377A"},
+		{"/a\\", "/a\\"},
+		{"/a\\04", "/a\\04"},
+		{"/a\\089", "/a\\089"},
+		{"/\\\\040", "/\\ "},
+		{"/\\+40\\0x4\\\377", "/\\+40\\0x4\\\377"},
+	};
+	struct vu_mountinfo m;
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		snprintf(text, sizeof(text), "1 1 0:5 / %s rw - ext4 x y", pairs[i][0]);
+		assert_true(parse(text, &m));
+		assert_string_equal(m.point, pairs[i][1]);
+	}
+}
+
 static void words_of_the_file_system_are_not_the_mounts(void **state)
 {
 	struct vu_mountinfo m;
@@ -74,6 +96,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_line_says),
+		cmocka_unit_test(what_is_no_escape),
 		cmocka_unit_test(words_of_the_file_system_are_not_the_mounts),
 		cmocka_unit_test(what_is_no_line),
 	};
