@@ -436,6 +436,8 @@ static int save(struct scan *s, int result)
 
 	if (!r)
 		r = vu_rules_remember(ss);
+	if (!r && !result)
+		r = vu_rules_company_remember(ss);
 	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
 }
 
@@ -450,7 +452,7 @@ static int walk_and_decide(struct scan *s)
 	if (r)
 		return r; /* the walk is not complete: the catalog stays as it was */
 	s->walked = true;
-	if (full || has_work(s->farm.tree))
+	if (full || vu_rules_company_changed(&s->session) || has_work(s->farm.tree))
 		r = decide(s);
 	return save(s, r);
 }

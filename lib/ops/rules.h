@@ -16,5 +16,14 @@ bool vu_rules_changed(struct vu_session *s);
 /* Remembers those of this run. Returns as the functions of the catalog do. */
 int vu_rules_remember(struct vu_session *s);
 
+/*
+ * Was one of the guests compared with others in its last run than in this one? Then what was "unique"
+ * has to be asked again, though nothing changed. Also true where the catalog does not know.
+ */
+bool vu_rules_company_changed(struct vu_session *s);
+
+/* Remembers that of a run that was decided to its end. Returns as the functions of the catalog do. */
+int vu_rules_company_remember(struct vu_session *s);
+
 /* What is wrong with a rule ("exclude PATTERN"): a static text, or NULL when nothing is. */
 const char *vu_rules_wrong(const char *rule);

@@ -428,3 +428,19 @@ stopped_by() {
 	eq "$rc" 130 "exit code"
 	has "$(<"$STATE/out")" '^pending .*stopped'
 }
+
+@test "guests that were scanned apart are unified when they are scanned together" {
+	vx 0 scan "$G/g1"
+	vx 0 scan "$G/g2"
+	# Directories that changed within the last seconds are looked at anew in any case.
+	find "$G" -type d -exec touch -d @1600000000 {} +
+	sleep 3
+	vx 0 scan "$G/g1"
+	vx 0 scan "$G/g2"
+	differ "$G/g1/usr/share/vu/big" "$G/g2/usr/share/vu/big"
+	vx 0 scan --json "$G/g1" "$G/g2"
+	same "$G/g1/usr/share/vu/big" "$G/g2/usr/share/vu/big"
+	# And who is asked the same again reads nothing.
+	vx 0 scan --json "$G/g2" "$G/g1"
+	eq "$(sum_of read_bytes)" 0 read_bytes
+}
