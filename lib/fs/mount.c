@@ -122,7 +122,7 @@ static int identify(int fd, struct vu_mount *m)
 
 VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
 
-int vu_mount_of(int dirfd, struct vu_mount *ret)
+int vu_mount_where(int dirfd, struct vu_mount *ret)
 {
 	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
 	struct vu_stat st;
@@ -135,6 +135,18 @@ int vu_mount_of(int dirfd, struct vu_mount *ret)
 	m.dev = st.version.dev;
 	m.id = st.mount;
 	r = find_mount(st.mount, &m);
+	if (r)
+		return r;
+	*ret = m;
+	m = (struct vu_mount){0};
+	return 0;
+}
+
+int vu_mount_of(int dirfd, struct vu_mount *ret)
+{
+	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
+	int r = vu_mount_where(dirfd, &m);
+
 	if (!r)
 		r = identify(dirfd, &m);
 	if (r)

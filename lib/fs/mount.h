@@ -25,6 +25,9 @@ void vu_mount_done(struct vu_mount *m);
 /* Finds out about the mount of an open directory. Returns 0 or a negative errno. */
 int vu_mount_of(int dirfd, struct vu_mount *ret);
 
+/* The same without fs_id and block_bytes, for which the directory would have to be opened. */
+int vu_mount_where(int dirfd, struct vu_mount *ret);
+
 /* Is a type known to hold immutable flags, leases and renameat2(RENAME_EXCHANGE): ext4, xfs, btrfs? */
 bool vu_mount_can_link(const struct vu_mount *m);
 

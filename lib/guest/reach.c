@@ -76,7 +76,7 @@ int vu_reach_place_of(int dirfd, struct vu_reach_place *ret)
 {
 	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
 	char link[sizeof("/proc/self/fd/") + 11];
-	int r = vu_mount_of(dirfd, &m);
+	int r = vu_mount_where(dirfd, &m);
 
 	if (r)
 		return r;
