@@ -32,8 +32,8 @@ int vu_catalog_find_inode(struct vu_catalog *cat, uint32_t guest, uint64_t ino,
 		return rc == SQLITE_DONE ? -ENOENT
 					 : vu_catalog_fail(cat, vu_sql_result(cat->db, rc), NULL);
 	f.size = vu_sql_column(s, 0, INT64_MAX, &ok);
-	f.mtime_ns = (uint64_t)sqlite3_column_int64(s, 1);
-	f.ctime_ns = (uint64_t)sqlite3_column_int64(s, 2);
+	f.mtime_ns = vu_sql_bits(s, 1, &ok);
+	f.ctime_ns = vu_sql_bits(s, 2, &ok);
 	f.n_links = (uint32_t)vu_sql_column(s, 3, UINT32_MAX, &ok);
 	f.skip = (uint8_t)vu_sql_column(s, 4, VU_SKIP_N - 1, &ok);
 	f.has_digest = sqlite3_column_bytes(s, 5) == VU_DIGEST_BYTES;
@@ -175,13 +175,14 @@ int vu_catalog_find_objects(struct vu_catalog *cat, const struct vu_digest *dige
 		_cleanup_free_ char *fs_id = vu_sql_string(s, 0, &ok);
 		struct vu_key key = {.generation = (uint32_t)vu_sql_column(s, 3, UINT32_MAX, &ok)};
 		uint32_t n_links = (uint32_t)vu_sql_column(s, 4, UINT32_MAX, &ok);
+		uint64_t ino = vu_sql_bits(s, 1, &ok);
 
 		if (!ok)
 			return vu_catalog_bad_row(cat, "object");
 		if (!fs_id)
 			return -ENOMEM;
 		memcpy(&key.hash, sqlite3_column_blob(s, 2), sizeof(key.hash));
-		r = fn(arg, fs_id, (uint64_t)sqlite3_column_int64(s, 1), &key, n_links);
+		r = fn(arg, fs_id, ino, &key, n_links);
 	}
 	return r ? r : vu_catalog_fail(cat, vu_sql_result(cat->db, rc), NULL);
 }

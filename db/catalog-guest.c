@@ -126,7 +126,7 @@ int vu_catalog_guest_read(struct vu_catalog *cat, sqlite3_stmt *s, struct vu_gue
 	g->name = vu_sql_string(s, 1, &ok);
 	g->path = vu_sql_string(s, 2, &ok);
 	g->fs_id = vu_sql_string(s, 3, &ok);
-	g->ino = (uint64_t)sqlite3_column_int64(s, 4);
+	g->ino = vu_sql_bits(s, 4, &ok);
 	g->domain = vu_sql_string(s, 5, &ok);
 	g->trust = vu_sql_column(s, 7, 1, &ok);
 	if (ok && (!rules || !g->name || !g->path || !g->fs_id || !g->domain))

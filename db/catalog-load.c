@@ -211,9 +211,9 @@ static int load_dir(struct load *l, sqlite3_stmt *s)
 	struct vu_dir *d = vu_tree_dir(l->t, i);
 
 	d->row = row;
-	d->ino = (uint64_t)sqlite3_column_int64(s, 3);
-	d->mtime_ns = (uint64_t)sqlite3_column_int64(s, 4);
-	d->ctime_ns = (uint64_t)sqlite3_column_int64(s, 5);
+	d->ino = vu_sql_bits(s, 3, &ok);
+	d->mtime_ns = vu_sql_bits(s, 4, &ok);
+	d->ctime_ns = vu_sql_bits(s, 5, &ok);
 	d->flags = (uint8_t)vu_sql_column(s, 6, UINT8_MAX, &ok);
 	d->n_unified = (uint32_t)vu_sql_column(s, 7, UINT32_MAX, &ok);
 	d->n_other = (uint32_t)vu_sql_column(s, 8, UINT32_MAX, &ok);
@@ -224,8 +224,9 @@ static int load_dir(struct load *l, sqlite3_stmt *s)
 
 static int load_inode(struct load *l, sqlite3_stmt *s)
 {
-	uint64_t ino = (uint64_t)sqlite3_column_int64(s, 0);
 	bool ok = true;
+	uint64_t ino = vu_sql_bits(s, 0, &ok), attr = vu_sql_bits(s, 4, &ok),
+		 content = vu_sql_bits(s, 5, &ok);
 	uint32_t i;
 	int r = vu_tree_inode_add(l->t, &i);
 
@@ -235,14 +236,14 @@ static int load_inode(struct load *l, sqlite3_stmt *s)
 
 	n->ino = ino;
 	n->size = vu_sql_column(s, 1, INT64_MAX, &ok);
-	n->mtime_ns = (uint64_t)sqlite3_column_int64(s, 2);
-	n->ctime_ns = (uint64_t)sqlite3_column_int64(s, 3);
+	n->mtime_ns = vu_sql_bits(s, 2, &ok);
+	n->ctime_ns = vu_sql_bits(s, 3, &ok);
 	n->n_links = vu_tree_links((uint32_t)vu_sql_column(s, 6, UINT32_MAX, &ok));
 	n->skip = (uint8_t)vu_sql_column(s, 7, VU_SKIP_N - 1, &ok);
 	n->guest = l->guest;
 	l->inode_end = i + 1;
-	if (!ok || !ino || !attr_of(l->cat, (uint64_t)sqlite3_column_int64(s, 4), &n->attr) ||
-	    !content_of(l->cat, l->t, (uint64_t)sqlite3_column_int64(s, 5), &n->content))
+	if (!ok || !ino || !attr_of(l->cat, attr, &n->attr) ||
+	    !content_of(l->cat, l->t, content, &n->content))
 		return vu_catalog_bad_row(l->cat, "inode");
 	return 0;
 }
@@ -273,15 +274,17 @@ static bool inode_of(struct load *l, int64_t ino, uint32_t *ret_inode)
 /* *dir moves on with the rows. Names of no directory can only be leftovers of damage. */
 static int load_name(struct load *l, sqlite3_stmt *s, uint32_t *dir)
 {
-	int64_t row = sqlite3_column_int64(s, 0);
+	bool ok = true;
+	uint64_t row = vu_sql_column(s, 0, UINT32_MAX, &ok), ino = vu_sql_bits(s, 2, &ok);
 	char name[NAME_MAX + 1];
 	uint32_t inode, n;
 
 	while (*dir < l->dir_end && vu_tree_dir(l->t, *dir)->row < row)
 		++*dir;
-	if (*dir == l->dir_end || vu_tree_dir(l->t, *dir)->row != row || !column_name(s, 1, name))
+	if (!ok || *dir == l->dir_end || vu_tree_dir(l->t, *dir)->row != row ||
+	    !column_name(s, 1, name))
 		return vu_catalog_bad_row(l->cat, "name");
-	if (!inode_of(l, sqlite3_column_int64(s, 2), &inode)) {
+	if (!inode_of(l, (int64_t)ino, &inode)) {
 		vu_tree_dir(l->t, *dir)->flags |= VU_DIR_FAILED;
 		return 0;
 	}
@@ -379,6 +382,7 @@ static int load_object(struct vu_catalog *cat, sqlite3_stmt *s, uint16_t fs, str
 		       struct vu_inomap *map)
 {
 	bool ok = true;
+	uint64_t attr = vu_sql_bits(s, 6, &ok), content = vu_sql_bits(s, 7, &ok);
 	uint32_t i, key;
 	int r = vu_tree_inode_add(t, &i);
 
@@ -389,19 +393,18 @@ static int load_object(struct vu_catalog *cat, sqlite3_stmt *s, uint16_t fs, str
 	struct vu_inode *n = vu_tree_inode(t, i);
 	struct vu_key *k = vu_tree_key(t, key);
 
-	n->ino = (uint64_t)sqlite3_column_int64(s, 0);
+	n->ino = vu_sql_bits(s, 0, &ok);
 	k->generation = (uint32_t)vu_sql_column(s, 2, UINT32_MAX, &ok);
 	n->size = vu_sql_column(s, 3, INT64_MAX, &ok);
-	n->mtime_ns = (uint64_t)sqlite3_column_int64(s, 4);
-	n->ctime_ns = (uint64_t)sqlite3_column_int64(s, 5);
+	n->mtime_ns = vu_sql_bits(s, 4, &ok);
+	n->ctime_ns = vu_sql_bits(s, 5, &ok);
 	n->n_links = vu_tree_links((uint32_t)vu_sql_column(s, 8, UINT32_MAX, &ok));
 	n->key = key;
 	n->guest = fs;
 	n->fs = (uint8_t)fs;
 	n->flags = VU_INODE_OBJECT;
-	if (!ok || !n->ino || !column_digest(s, 1, &k->hash) ||
-	    !attr_of(cat, (uint64_t)sqlite3_column_int64(s, 6), &n->attr) ||
-	    !content_of(cat, t, (uint64_t)sqlite3_column_int64(s, 7), &n->content))
+	if (!ok || !n->ino || !column_digest(s, 1, &k->hash) || !attr_of(cat, attr, &n->attr) ||
+	    !content_of(cat, t, content, &n->content))
 		return vu_catalog_bad_row(cat, "object");
 	return vu_inomap_set(map, n->ino, i);
 }
@@ -448,8 +451,8 @@ int vu_catalog_load_unified(struct vu_catalog *cat, const struct vu_guests *gues
 		if (r)
 			break;
 		while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-			uint64_t ino = (uint64_t)sqlite3_column_int64(s, 0);
 			bool ok = true;
+			uint64_t ino = vu_sql_bits(s, 0, &ok);
 			uint32_t dir = (uint32_t)vu_sql_column(s, 1, UINT32_MAX, &ok);
 
 			if (!ino || !ok)

@@ -217,8 +217,16 @@ uint64_t vu_sql_column(sqlite3_stmt *s, int col, uint64_t max, bool *ok)
 {
 	int64_t v = sqlite3_column_int64(s, col);
 
-	if (v >= 0 && (uint64_t)v <= max)
+	if (sqlite3_column_type(s, col) == SQLITE_INTEGER && v >= 0 && (uint64_t)v <= max)
 		return (uint64_t)v;
+	*ok = false;
+	return 0;
+}
+
+uint64_t vu_sql_bits(sqlite3_stmt *s, int col, bool *ok)
+{
+	if (sqlite3_column_type(s, col) == SQLITE_INTEGER)
+		return (uint64_t)sqlite3_column_int64(s, col);
 	*ok = false;
 	return 0;
 }

@@ -57,6 +57,9 @@ int vu_sql_number(sqlite3 *db, int64_t absent, int64_t *ret_v, const char *sql, 
 /* A column as a number of at most max; clears *ok and yields 0 for anything else. */
 uint64_t vu_sql_column(sqlite3_stmt *s, int col, uint64_t max, bool *ok);
 
+/* The same for an unsigned value of 64 bits, stored as the signed one of equal bits: any integer. */
+uint64_t vu_sql_bits(sqlite3_stmt *s, int col, bool *ok);
+
 /* A column as an owned string without NUL bytes in it; clears *ok where it is not one; NULL then,
  * and without memory (*ok stays set). */
 char *vu_sql_string(sqlite3_stmt *s, int col, bool *ok);

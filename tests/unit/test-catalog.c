@@ -389,6 +389,41 @@ static void test_damage(void **state)
 	assert_int_not_equal(access(copy, F_OK), 0);
 }
 
+/* SQLite holds any value in any column: what is no whole number is damage, never rounded to one. */
+static void test_types(void **state)
+{
+	static const char *const wrong[] = {
+		"UPDATE inode SET ino = ino + 0.5 WHERE ino > 0",
+		"UPDATE inode SET mtime_ns = 1.5",
+		"UPDATE inode SET attr = 'x'",
+		"UPDATE inode SET content = NULL",
+		"UPDATE dir SET ctime_ns = 'now'",
+		"UPDATE dir SET n_dirs = 0.5",
+		"UPDATE name SET ino = ino || 'x'",
+		"UPDATE guest SET ino = ino || 'x'",
+	};
+	struct vu_guests gs;
+	struct vu_catalog *cat;
+	char cmd[SCRATCH_PATH_MAX + 128];
+	(void)state;
+
+	if (system("command -v sqlite3 >/dev/null")) {
+		print_message("# skip: needs sqlite3\n");
+		skip();
+	}
+	for (size_t i = 0; i < VU_ARRAY_SIZE(wrong); i++) {
+		cat = fresh(&gs, 2);
+		populate(cat, &gs);
+		assert_int_equal(vu_catalog_close(cat), 0);
+		vu_guests_done(&gs);
+		assert_int_equal(read_all(path, VU_CATALOG_READ), 0);
+		snprintf(cmd, sizeof(cmd), "sqlite3 '%s' \"%s\"", path, wrong[i]);
+		assert_int_equal(system(cmd), 0);
+		if (read_all(path, VU_CATALOG_READ) != VU_CATALOG_DAMAGED)
+			fail_msg("taken: %s", wrong[i]);
+	}
+}
+
 /* Runs end, and stats come back. */
 static void test_run(void **state)
 {
@@ -465,7 +500,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fates),
 		cmocka_unit_test(test_run),	   cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_types),	   cmocka_unit_test(test_size),
 	};
 
 	if (!scratch_dir(dir, "test-catalog"))
