@@ -10,6 +10,13 @@
 #include "cmd/cmd.h"
 #include "cmd/escape.h"
 
+/* What is out of memory has to say so all the same. */
+static void plain_part(const char *s)
+{
+	for (; *s; s++)
+		fputc(*s >= ' ' && *s <= '~' ? *s : '?', stderr);
+}
+
 static void part(const char *before, const char *s)
 {
 	_cleanup_free_ char *text = NULL;
@@ -17,7 +24,11 @@ static void part(const char *before, const char *s)
 	if (!s || !*s)
 		return;
 	text = vu_escape(s, vu_escape_locale_utf8());
-	fprintf(stderr, "%s%s", before, text ? text : "?");
+	fputs(before, stderr);
+	if (text)
+		fputs(text, stderr);
+	else
+		plain_part(s);
 }
 
 void vu_message(struct vu_ctx *ctx, const char *what, const char *on, const char *why,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "db/catalog-run.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "db/catalog-int.h"
@@ -66,7 +67,8 @@ int vu_catalog_run_end(struct vu_catalog *cat, const struct vu_run *run,
 	return r ? vu_catalog_fail(cat, r, NULL) : vu_catalog_commit(cat, &txn);
 }
 
-static bool read_run(sqlite3_stmt *s, struct vu_run *run)
+/* Returns 0, VU_CATALOG_DAMAGED or -ENOMEM. */
+static int read_run(sqlite3_stmt *s, struct vu_run *run)
 {
 	uint64_t *const counters[] = {
 		&run->guests,	   &run->files,	       &run->names,    &run->read_files,
@@ -76,8 +78,10 @@ static bool read_run(sqlite3_stmt *s, struct vu_run *run)
 	bool ok = true;
 	_cleanup_free_ char *verb = vu_sql_string(s, 1, &ok);
 
-	if (!verb || strlen(verb) > VU_RUN_VERB_MAX)
-		return false;
+	if (ok && !verb)
+		return -ENOMEM;
+	if (!ok || strlen(verb) > VU_RUN_VERB_MAX)
+		return VU_CATALOG_DAMAGED;
 	strcpy(run->verb, verb);
 	run->id = sqlite3_column_int64(s, 0);
 	run->dry_run = vu_sql_column(s, 2, 1, &ok);
@@ -86,7 +90,7 @@ static bool read_run(sqlite3_stmt *s, struct vu_run *run)
 	run->outcome = (int)vu_sql_column(s, 5, 255, &ok);
 	for (size_t i = 0; i < VU_ARRAY_SIZE(counters); i++)
 		*counters[i] = vu_sql_column(s, 6 + (int)i, INT64_MAX, &ok);
-	return ok;
+	return ok ? 0 : VU_CATALOG_DAMAGED;
 }
 
 int vu_catalog_runs(struct vu_catalog *cat, uint32_t limit,
@@ -103,7 +107,11 @@ int vu_catalog_runs(struct vu_catalog *cat, uint32_t limit,
 	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW) {
 		struct vu_run run = {0};
 
-		r = read_run(s, &run) ? fn(arg, &run) : vu_catalog_bad_row(cat, "run");
+		r = read_run(s, &run);
+		if (!r)
+			r = fn(arg, &run);
+		else if (r == VU_CATALOG_DAMAGED)
+			r = vu_catalog_bad_row(cat, "run");
 	}
 	return r ? r : vu_catalog_fail(cat, vu_sql_result(cat->db, rc), NULL);
 }

@@ -236,6 +236,8 @@ char *vu_sql_string(sqlite3_stmt *s, int col, bool *ok)
 	const char *text = (const char *)sqlite3_column_text(s, col);
 	int n = sqlite3_column_bytes(s, col);
 
+	if (!text && sqlite3_errcode(sqlite3_db_handle(s)) == SQLITE_NOMEM)
+		return NULL;
 	if (!text || memchr(text, 0, (size_t)n)) {
 		*ok = false;
 		return NULL;

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@ struct vu_hash {
 
 struct vu_hash *vu_hash_new(void)
 {
+	/* OpenSSL 3.0 crashes where it had no memory to set itself up */
+	if (!OSSL_LIB_CTX_get0_global_default())
+		return NULL;
 	struct vu_hash *h = calloc(1, sizeof(*h));
 
 	if (!h)

@@ -389,7 +389,9 @@ static int on_key(void *user, const char *section, const char *name, const char 
 			return set(p, &keys[i], value);
 	_cleanup_free_ char *all = known(section);
 
-	if (!all || !*all)
+	if (!all)
+		return fatal(p, -ENOMEM);
+	if (!*all)
 		return fail_section(p, section);
 	return fail(p, name, "no such key in [%s]: allowed are %s", section, all);
 }
@@ -432,7 +434,9 @@ static bool check_section(struct parse *p, const char *s)
 	if (!name)
 		return fatal(p, -ENOMEM);
 	all = known(name);
-	return all && *all ? true : fail_section(p, name);
+	if (!all)
+		return fatal(p, -ENOMEM);
+	return *all ? true : fail_section(p, name);
 }
 
 /* ini_reader: the next line, or NULL at the end and after an error. */
@@ -493,6 +497,10 @@ static void parse_file(struct parse *p, const char *file, bool may_be_absent)
 	p->line = 0;
 	if (!f && errno == ENOENT && may_be_absent)
 		return;
+	if (!f && errno == ENOMEM) {
+		fatal(p, -ENOMEM);
+		return;
+	}
 	if (!f) {
 		fail(p, NULL, "cannot be opened: %s", strerror(errno));
 		return;
@@ -527,7 +535,9 @@ static void parse_dropins(struct parse *p, const char *file)
 	}
 	int n = scandir(dir, &entries, is_dropin, by_name);
 
-	if (n < 0 && errno != ENOENT && errno != ENOTDIR) {
+	if (n < 0 && errno == ENOMEM)
+		fatal(p, -ENOMEM);
+	else if (n < 0 && errno != ENOENT && errno != ENOTDIR) {
 		p->file = dir;
 		p->line = 0;
 		fail(p, NULL, "cannot be read: %s", strerror(errno));
