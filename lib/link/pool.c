@@ -214,8 +214,11 @@ static int open_pool(int root_fd, bool is_guest, unsigned flags, struct vu_pool 
 		r = open_top(&p->mount, &root, is_guest, &top, ret_why);
 	if (!r)
 		r = open_parts(p, top, make, ret_why);
-	if (!r && make && !has_shards(p) && vu_probe_stage(p->stage, ret_why))
-		r = *ret_why ? VU_POOL_UNSUITABLE : -ENOMEM;
+	if (!r && make && !has_shards(p)) {
+		r = vu_probe_stage(p->stage, ret_why);
+		if (r > 0)
+			r = *ret_why ? VU_POOL_UNSUITABLE : -ENOMEM;
+	}
 	if (!r)
 		*ret = vu_take_ptr(p);
 	return r;

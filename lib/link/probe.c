@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +117,12 @@ static int try_all(struct probe *p)
 	return r ? r : try_flag(p);
 }
 
+/* Says nothing of what the file system can do. */
+static bool is_want(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
 int vu_probe_stage(int stage_fd, char **ret_why)
 {
 	struct probe p = {.dir = stage_fd, .fd = -EBADF};
@@ -133,8 +140,8 @@ int vu_probe_stage(int stage_fd, char **ret_why)
 	}
 	unlinkat(stage_fd, p.a, 0);
 	unlinkat(stage_fd, p.b, 0);
-	if (!r)
-		return 0;
+	if (!r || is_want(r))
+		return r;
 	if (asprintf(ret_why, "%s does not work here: %s", p.step, strerror(-r)) < 0)
 		*ret_why = NULL;
 	return 1;

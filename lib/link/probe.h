@@ -14,7 +14,7 @@ int vu_probe_capable(char **ret_why);
 
 /*
  * In the open directory stage_fd: a file, a name for its descriptor, an exchange, a lease, the
- * immutable flag on and off, and that the flag holds. Leaves nothing behind. Returns 0, or 1 with
- * ret_why.
+ * immutable flag on and off, and that the flag holds. Leaves nothing behind. Returns 0; 1 with ret_why;
+ * or a negative errno where it could not be tried: no space, memory or descriptors.
  */
 int vu_probe_stage(int stage_fd, char **ret_why);

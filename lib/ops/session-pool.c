@@ -39,12 +39,13 @@ static int open_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd
 		return vu_fail(s->ops, VU_OPS_LOCKED, "cannot work with the pool on",
 			       fs->mount.point, "another vunify works with it",
 			       "wait until it has ended");
+	case -ENOSPC:
+	case -EDQUOT:
+		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot make the pool on", fs->mount.point,
+			       strerror(-r), "free some space and run it again; nothing is lost");
 	default:
-		return vu_fail(s->ops,
-			       r > 0	      ? VU_OPS_REFUSED
-			       : r == -ENOSPC ? VU_OPS_NO_SPACE
-					      : r,
-			       "cannot open the pool on", fs->mount.point,
+		return vu_fail(s->ops, r > 0 ? VU_OPS_REFUSED : r, "cannot open the pool on",
+			       fs->mount.point,
 			       why     ? why
 			       : r < 0 ? strerror(-r)
 				       : NULL,

@@ -117,7 +117,7 @@ def preload(source, to):
 
 
 class Farm:
-    def __init__(self, fs="ext4", mb=24, mkfs=(), mount="", guests=3):
+    def __init__(self, fs="ext4", mb=24, mkfs=(), mount="", guests=3, subvolume=False):
         if os.geteuid():
             skip_all("needs root")
         if not shutil.which("mkfs." + fs):
@@ -134,7 +134,12 @@ class Farm:
             f.truncate(mb << 20)
         options = {"ext4": ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"]}
         sh("mkfs." + fs, *options.get(fs, ["-q", "-f"]), *mkfs, self.img)
-        sh("mount", "-t", fs, "-o", "loop" + ("," + mount if mount else ""), self.img, self.mnt)
+        self.top = self.work + "/l-top" if subvolume else self.mnt
+        os.makedirs(self.top, exist_ok=True)
+        sh("mount", "-t", fs, "-o", "loop" + ("," + mount if mount else ""), self.img, self.top)
+        if subvolume:
+            sh("btrfs", "subvolume", "create", self.top + "/farm")
+            sh("mount", "--bind", self.top + "/farm", self.mnt)
         self.guests = self.mnt + "/guests"
         self.roots = ["%s/g%d" % (self.guests, i + 1) for i in range(guests)]
         self.conf, self.catalog = self.state + "/vunify.conf", self.state + "/catalog.db"
@@ -200,13 +205,18 @@ class Farm:
         return found
 
     def links(self):
-        """Which names are one inode, and which of those are immutable."""
+        """Which names are one inode, and which of those are immutable.
+
+        Which of two equal files of a guest goes with which of another's is the same to everybody.
+        """
         groups = {}
         for path in self.each():
             st = os.lstat(path)
             if stat.S_ISREG(st.st_mode):
                 groups.setdefault(st.st_ino, []).append(path[len(self.guests):])
-        return sorted((bool(iflags(self.guests + names[0]) & FS_IMMUTABLE_FL), sorted(names))
+        return sorted((bool(iflags(self.guests + names[0]) & FS_IMMUTABLE_FL),
+                       sorted(re.sub("/(twin|f3)$", "/twins", n) if "/b/" in n else n
+                              for n in names))
                       for names in groups.values())
 
     def pool(self):
@@ -333,6 +343,8 @@ class Farm:
             shutil.rmtree(self.mnt, ignore_errors=True)
             subprocess.run(["umount", self.mnt], stderr=subprocess.DEVNULL)
             subprocess.run(["umount", "-l", self.mnt], stderr=subprocess.DEVNULL)
+        if self.top != self.mnt:
+            subprocess.run(["umount", self.top], stderr=subprocess.DEVNULL)
         subprocess.run(["umount", self.ram], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.work, ignore_errors=True)
 
