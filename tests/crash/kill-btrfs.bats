@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-load kill
+load calls
 
-@test "btrfs: kill -9 at 200 points of scan and unmerge" { killed btrfs; }
+@test "I3 I4 I8 I9: btrfs: killed at every system call of scan, unmerge, recover and guests" {
+	every_call kill btrfs "kill -9 at system calls"
+}

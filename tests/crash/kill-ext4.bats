@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-load kill
+load calls
 
-@test "ext4: kill -9 at 200 points of scan and unmerge" { killed ext4; }
+@test "I3 I4 I8 I9: ext4: killed at every system call of scan, unmerge, recover and guests" {
+	every_call kill ext4 "kill -9 at system calls"
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cases.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "errnos.h"
+#include "fail.h"
+
+static void add_job(struct cases *p, struct job j)
+{
+	if (p->n_jobs == MAX_JOBS)
+		fail("more than %d cases", MAX_JOBS);
+	p->jobs[p->n_jobs++] = j;
+}
+
+static void add_place(struct cases *p, const struct point *at)
+{
+	struct job j = {.scenario = (uint16_t)p->n_scenarios, .at = *at};
+	const int *errs;
+
+	if (!p->errors) {
+		j.mode = INJECT_KILL;
+		add_job(p, j);
+		j.mode = INJECT_KILL_ALL;
+		if (call_changes(at->call))
+			add_job(p, j);
+		return;
+	}
+	errs = at->in_main ? errnos_of(at->call) : NULL;
+	for (; errs && *errs; errs++) {
+		j.err = *errs;
+		j.mode = INJECT_FAIL;
+		add_job(p, j);
+		j.mode = INJECT_FAIL_EVER;
+		add_job(p, j);
+	}
+}
+
+void cases_add(struct cases *p, const struct scenario *s, const struct point *v, size_t n)
+{
+	if (p->n_scenarios == MAX_SCENARIOS)
+		fail("more than %d scenarios", MAX_SCENARIOS);
+	p->scenarios[p->n_scenarios] = *s;
+	for (size_t i = 0; i < n; i++)
+		add_place(p, &v[i]);
+	p->n_scenarios++;
+}
+
+void cases_add_branches(struct cases *p)
+{
+	for (unsigned i = 0; i < p->n_branches; i++) {
+		const struct branch *b = &p->branches[i];
+		bool new = true;
+
+		for (unsigned k = 0; new &&k < i; k++)
+			new = p->branches[k].signature != b->signature;
+		if (new)
+			cases_add(p, &b->scenario, p->points + b->from, b->n);
+	}
+}
+
+/* ---- which ---- */
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 29;
+}
+
+static uint64_t mix_call(uint64_t h, struct call c)
+{
+	return mix(mix(h, (uint64_t)(unsigned)c.nr), c.kind);
+}
+
+/* A set of values; 0 is none of them. */
+struct seen {
+	uint64_t *v;
+	size_t mask;
+};
+
+static bool is_new(struct seen *s, uint64_t h)
+{
+	size_t i = h & s->mask;
+
+	h |= 1;
+	for (; s->v[i]; i = (i + 1) & s->mask)
+		if (s->v[i] == h)
+			return false;
+	s->v[i] = h;
+	return true;
+}
+
+/*
+ * At least once: each call behind each kind of change; each error of each call. In each command, and
+ * in recovery after each sort of command.
+ */
+static bool must(struct seen *s, const struct cases *p, const struct job *j)
+{
+	const struct scenario *sc = &p->scenarios[j->scenario];
+	const char *of = sc->cuts[0].command ? sc->cuts[0].command : sc->name;
+	uint64_t h = 1;
+
+	while (*of)
+		h = mix(h, (unsigned char)*of++);
+	h = mix_call(h, j->at.call);
+	if (p->errors)
+		return is_new(s, mix(mix(mix(h, 3), (uint64_t)j->err), j->mode)) ||
+		       is_new(s, mix_call(mix(h, 2), j->at.after));
+	return is_new(s, mix_call(mix(h, 2), j->at.after));
+}
+
+/* Every change; but of many of a kind in a row (as at the end, when directories go) some. */
+static bool wanted(const struct cases *p, const struct job *j)
+{
+	return !p->errors && j->mode == INJECT_KILL && call_changes(j->at.call) &&
+	       !p->scenarios[j->scenario].cuts[0].command &&
+	       (!call_equal(j->at.call, j->at.after) || j->at.n < 16 || j->at.n % 8 == 0);
+}
+
+static uint32_t choose(struct cases *p, uint32_t i)
+{
+	if (p->jobs[i].chosen)
+		return 0;
+	p->jobs[i].chosen = true;
+	return 1;
+}
+
+/* The cases in an order that has nothing to do with where they come from. */
+static uint32_t *shuffled(const struct cases *p)
+{
+	uint32_t *v = calloc(p->n_jobs + 1, sizeof(*v));
+	uint64_t h = p->seed + 1;
+
+	if (!v)
+		fail("no memory");
+	for (uint32_t i = 0; i < p->n_jobs; i++) {
+		uint32_t k;
+
+		h = mix(h, i + UINT64_C(1));
+		k = (uint32_t)(h % (i + 1));
+		v[i] = v[k];
+		v[k] = i;
+	}
+	return v;
+}
+
+static void put_in_order(struct cases *p)
+{
+	uint32_t n = 0;
+
+	for (unsigned s = 0; s < STATE_N; s++) {
+		p->next[s] = n;
+		for (uint32_t i = 0; i < p->n_jobs; i++)
+			if (p->jobs[i].chosen && p->scenarios[p->jobs[i].scenario].from == s)
+				p->order[n++] = i;
+		p->end[s] = n;
+	}
+	p->n_chosen = n;
+}
+
+void cases_choose(struct cases *p)
+{
+	uint32_t *v = shuffled(p), n = 0;
+	struct seen s = {.mask = (1 << 20) - 1};
+
+	s.v = calloc(s.mask + 1, sizeof(*s.v));
+	if (!s.v)
+		fail("no memory");
+	for (uint32_t i = 0; i < p->n_jobs; i++)
+		if (must(&s, p, &p->jobs[v[i]]) || wanted(p, &p->jobs[v[i]]))
+			n += choose(p, v[i]);
+	for (uint32_t i = 0; i < p->n_jobs && (!p->quota || n < p->quota); i++)
+		n += choose(p, v[i]);
+	free(s.v);
+	free(v);
+	put_in_order(p);
+}
+
+char *cases_job_text(const struct cases *p, const struct job *j)
+{
+	static const char *const modes[] = {[INJECT_KILL] = "kill",
+					    [INJECT_KILL_ALL] = "kill all",
+					    [INJECT_FAIL] = "fail once",
+					    [INJECT_FAIL_EVER] = "fail for ever"};
+	char *text = NULL, call[80];
+
+	snprintf(call, sizeof(call), "%s", call_name(j->at.call));
+	if (asprintf(&text, "%s: %s%s%s at %s %u of thread %u, after %s",
+		     p->scenarios[j->scenario].name, modes[j->mode], j->err ? " with " : "",
+		     j->err ? errnos_name(j->err) : "", call, j->at.n, j->at.thread,
+		     call_name(j->at.after)) < 0)
+		fail("no memory");
+	return text;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "judge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* By vunify(8). */
+static const int codes[] = {0, 1, 2, 3, 4, 10, 11, 12, 13};
+
+static bool documented(int code)
+{
+	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
+/* "vunify: what: on what: why; what to do" */
+static void check_messages(struct room *r, const struct inject *run)
+{
+	const char *line = run->err_text;
+
+	while (*line) {
+		const char *end = strchr(line, '\n');
+
+		if (strncmp(line, "vunify: ", 8) != 0)
+			room_wrong(r, "a message of another form: %.200s", line);
+		line = end ? end + 1 : "";
+	}
+}
+
+/* What failed is told, unless nothing came of it. */
+static void check_said(struct room *r, const struct job *j, const struct inject *run, bool reached)
+{
+	int code = WEXITSTATUS(run->status);
+	const char *why = strerror(j->err);
+
+	if (!WIFEXITED(run->status)) {
+		room_wrong(r, "ended by signal %d", WTERMSIG(run->status));
+		return;
+	}
+	if (!documented(code))
+		room_wrong(r, "exit status %d", code);
+	if (strstr(run->err_text, "Sanitizer") || strstr(run->err_text, "runtime error"))
+		room_wrong(r, "a sanitizer's report");
+	else
+		check_messages(r, run);
+	if (code && !*run->err_text && !(j->at.call.nr == SYS_write && j->at.call.kind))
+		room_wrong(r, "exit status %d, and nothing is told", code);
+	if (code && !strstr(run->err_text, why) && !strstr(run->out, why))
+		room_wrong(r, "exit status %d, and '%s' is not told", code, why);
+	if (!code && !reached && !strstr(run->out, "\"skip\"") && !strstr(run->out, why))
+		room_wrong(r, "exit status 0, but not all was done, and nothing is told");
+}
+
+/* The catalog's guests are those before it, or those after it. */
+static void check_guests(struct room *r, const struct inject *run, const char *before,
+			 const char *now)
+{
+	bool same = !strcmp(before, now);
+
+	if (!same && !strstr(now, "blue") && strstr(now, "g3"))
+		room_wrong(r, "the catalog's guests are neither the old nor the new ones:\n%s",
+			   now);
+	if (same && run->hit && WIFEXITED(run->status) && !run->status)
+		room_wrong(r, "exit status 0, but the catalog's guests are the old ones");
+}
+
+static bool reached(const struct cases *p, const struct job *j, struct room *r,
+		    const struct snapshot *s)
+{
+	char *structure = room_structure(r, s);
+	bool same = !strcmp(structure, p->structure[p->scenarios[j->scenario].to]);
+
+	free(structure);
+	return same;
+}
+
+void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
+		     const struct inject *run, const char *before)
+{
+	const struct scenario *sc = &p->scenarios[j->scenario];
+	struct snapshot s;
+	char *now;
+
+	if (run->hung)
+		room_wrong(r, "it hung");
+	snapshot_take(r, &s);
+	room_kept(r, &s, p->errors ? ROOM_LINKS | ROOM_DIR_TIMES : 0);
+	/* one worker, one moment */
+	room_wall(r, &s, 1);
+	now = room_catalog(r);
+	if (p->errors)
+		check_said(r, j, run, reached(p, j, r, &s));
+	else if (run->hit && !run->status && !reached(p, j, r, &s) && !sc->cuts[0].command)
+		/* a helper of it may be killed without harm */
+		room_wrong(r, "it was killed, but ended with exit status 0");
+	if (sc->guests)
+		check_guests(r, run, before, now);
+	free(now);
+	snapshot_done(&s);
+}
+
+void judge_ended(const struct cases *p, struct room *r, const struct job *j,
+		 const struct inject *run)
+{
+	const char *want = p->structure[p->scenarios[j->scenario].to];
+	struct snapshot s;
+	char *structure, *now;
+
+	if (run->status)
+		room_wrong(r, "the run behind it: status %#x: %s", run->status, run->err_text);
+	snapshot_take(r, &s);
+	room_kept(r, &s, ROOM_LINKS | (p->errors ? ROOM_DIR_TIMES : 0));
+	room_wall(r, &s, 0);
+	room_pool(r);
+	structure = room_structure(r, &s);
+	if (strcmp(structure, want) != 0)
+		room_wrong(r, "it ends with\n%sinstead of\n%s", structure, want);
+	now = room_catalog(r);
+	if (!*now && p->scenarios[j->scenario].to == STATE_UNIFIED)
+		room_wrong(r, "there is no catalog afterwards");
+	free(now);
+	free(structure);
+	snapshot_done(&s);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What has to hold after a disturbed run, and after the one behind it. */
+#pragma once
+
+#include "cases.h"
+#include "room.h"
+
+/* before: the catalog's guests before it. */
+void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
+		     const struct inject *run, const char *before);
+
+/* The run that ended the work. */
+void judge_ended(const struct cases *p, struct room *r, const struct job *j,
+		 const struct inject *run);
