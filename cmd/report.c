@@ -179,6 +179,14 @@ static struct vu_json *summary_json(const struct vu_ctx *ctx)
 	return j;
 }
 
+/* How often guests were frozen, and for how long at most (rounded up). */
+static void frozen_json(struct vu_json *j, const struct vu_freezer_stats *f)
+{
+	vu_json_count(j, "frozen", f->times);
+	vu_json_count(j, "frozen_ms_max", (f->max_ns + 999999) / 1000000);
+	vu_json_count(j, "frozen_too_long", f->lifted);
+}
+
 static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 {
 	vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
@@ -194,6 +202,7 @@ static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 	vu_json_count(j, "hashed_bytes", r->hashed_bytes);
 	vu_json_bool(j, "disk_only", r->disk_only);
 	vu_json_count(j, "objects_evicted", r->objects_evicted);
+	frozen_json(j, &r->frozen);
 	vu_json_count(j, "warnings", r->warnings);
 	vu_json_count(j, "damages", r->damages);
 	vu_json_seconds(j, "seconds", r->seconds);
@@ -345,6 +354,7 @@ int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)
 		vu_json_count(j, "copied_bytes", r->copied_bytes);
 		vu_json_count(j, "objects_removed", r->objects_removed);
 		vu_json_count(j, "objects_evicted", r->objects_evicted);
+		frozen_json(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);
@@ -373,6 +383,7 @@ int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 		vu_json_count(j, "names_removed", r->names_removed);
 		vu_json_count(j, "names_restored", r->names_restored);
 		vu_json_count(j, "objects_evicted", r->objects_evicted);
+		frozen_json(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);

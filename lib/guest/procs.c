@@ -318,3 +318,19 @@ int vu_procs_each_task(const struct vu_procs_root *roots, size_t n,
 
 	return look_at_all(&s);
 }
+
+int vu_procs_one(const struct vu_procs_root *roots, size_t n, pid_t pid,
+		 int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg)
+{
+	struct scan s = {.roots = roots, .n = n, .fn = fn, .fn_arg = arg};
+	_cleanup_fd_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[16];
+
+	if (proc < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "%d", (int)pid);
+	int r = look_at_process(&s, proc, name);
+
+	free(s.known);
+	return r;
+}

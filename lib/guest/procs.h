@@ -50,6 +50,10 @@ int vu_procs_scan(const struct vu_procs_root *roots, size_t n, struct vu_procs_f
 int vu_procs_each(const struct vu_procs_root *roots, size_t n,
 		  int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg);
 
+/* The same for one process, if it belongs to one of the roots. */
+int vu_procs_one(const struct vu_procs_root *roots, size_t n, pid_t pid,
+		 int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg);
+
 /* The same once for each thread: root directory, mounts and capabilities are a thread's own. */
 int vu_procs_each_task(const struct vu_procs_root *roots, size_t n,
 		       int (*fn)(void *arg, size_t root, pid_t pid, int task_fd), void *arg);

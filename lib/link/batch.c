@@ -9,10 +9,12 @@
 #include "base/cleanup.h"
 #include "base/stop.h"
 #include "link/adopt.h"
+#include "link/freezer.h"
 #include "link/parking.h"
 
 #define LOOK_NS UINT64_C(1000000000)
 #define MOMENT_NAMES 48 /* names moved in one moment, if not one inode has more */
+#define TOGETHER 64	/* moments for which guests are frozen together, at most */
 
 static bool must_stop(const struct vu_batch *b)
 {
@@ -206,8 +208,8 @@ struct chunk {
 	unsigned n_names;
 };
 
-/* Opens targets until a moment's worth of names is together. */
-static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
+/* Opens targets until a moment's worth of names is together; so many others are held already. */
+static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c, unsigned held)
 {
 	const struct vu_tree *t = b->run->env->tree;
 	unsigned most = VU_MIN(MOMENT_NAMES, b->max_names);
@@ -224,7 +226,7 @@ static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
 		if (n > b->max_names)
 			r = VU_SKIP_LIMIT;
 		else
-			vu_reaper_room(&b->reaper, n, c->n_names);
+			vu_reaper_room(&b->reaper, n, held + c->n_names);
 		/* one with a skip was tried before, for the generation before */
 		if (!r && !vu_tree_inode(t, inode)->skip)
 			r = vu_target_open(b->run, &b->dirs, s, b->stage, inode, s->tmp, &target,
@@ -290,12 +292,13 @@ static void drop_chunk(struct vu_batch *b, struct chunk *c, enum vu_skip why)
 	c->n_names = 0;
 }
 
+/* In the freezer. */
 static int moment_for(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c)
 {
 	struct chunk moved = {.tail = &moved.head};
 	struct vu_target *t;
 	int twin = -EBADF, e;
-	int r = s->object->lost ? -ESTALE : vu_moment_begin(&b->run->moment, s->object);
+	int r = s->object->lost ? -ESTALE : vu_moment_begin_inside(&b->run->moment, s->object);
 
 	if (r)
 		return r;
@@ -389,25 +392,113 @@ static void look_at_objects(struct vu_batch *b)
 	b->looked_ns = now;
 }
 
-static int link_slot(struct vu_batch *b, struct vu_linkslot *s)
+/* What is opened for one moment, and what came of it. */
+struct turn {
+	struct vu_linkslot *slot;
+	struct chunk c;
+	int r;
+};
+
+/*
+ * Opens what the next moment needs; where guests are frozen, what some moments need: opening takes
+ * longer than moving. *next: the first slot that has targets left, of n. Returns how many turns.
+ */
+static unsigned gather(struct vu_batch *b, struct turn *turns, uint32_t *next, uint32_t n,
+		       int *ret_r)
 {
+	bool freezes = vu_freezer_is_used(vu_moment_freezer(&b->run->moment));
+	unsigned most = freezes ? TOGETHER : 1, held = 0, k = 0;
+
+	*ret_r = 0;
+	while (!*ret_r && k < most && *next < n && !must_stop(b) &&
+	       (!k || held + MOMENT_NAMES <= b->max_names / 2)) {
+		struct turn *t = &turns[k];
+		struct vu_linkslot *s = &b->slots[*next];
+
+		if (!s->object || s->next == s->end) {
+			++*next;
+			continue;
+		}
+		*t = (struct turn){.slot = s};
+		t->c.tail = &t->c.head;
+		*ret_r = fill(b, s, &t->c, held);
+		held += t->c.n_names;
+		k++;
+		if (s->next < s->end) /* the rest of it has another turn */
+			break;
+	}
+	return k;
+}
+
+static void do_moments(struct vu_batch *b, struct turn *turns, unsigned n)
+{
+	struct vu_freezer *f = vu_moment_freezer(&b->run->moment);
+	int in = vu_freezer_enter(f), r = 0;
+
+	for (unsigned i = 0; i < n && (!r || r == -EMLINK || r == -ESTALE || r == -EAGAIN); i++) {
+		if (!in && !vu_freezer_has_time(f)) {
+			vu_freezer_leave(f);
+			in = vu_freezer_enter(f);
+		}
+		if (turns[i].c.head)
+			turns[i].r = r = in ? in : moment_for(b, turns[i].slot, &turns[i].c);
+	}
+	if (!in)
+		vu_freezer_leave(f);
+}
+
+static void tell_not_frozen(struct vu_batch *b)
+{
+	if (!atomic_exchange(&b->run->told_frozen, true))
+		vu_moment_emit(
+			&b->run->moment,
+			&(struct vu_event){
+				.kind = VU_EVENT_WARN,
+				.skip = VU_SKIP_OPEN_FOR_WRITE,
+				.text = "files were left private because a guest that runs could "
+					"not be frozen (moment = freeze): see `vunify why`"});
+}
+
+static int settle(struct vu_batch *b, struct turn *t)
+{
+	struct vu_linkslot *s = t->slot;
+	int r = t->r;
+
+	if (r == -EMLINK)
+		r = next_generation(b, s, &t->c);
+	if (r == -ESTALE || r == -EAGAIN) { /* the object is lost, and has been told as such */
+		enum vu_skip why = r == -ESTALE ? VU_SKIP_CHANGED : VU_SKIP_OPEN_FOR_WRITE;
+
+		if (r == -EAGAIN)
+			tell_not_frozen(b);
+		drop_chunk(b, &t->c, why);
+		skip_rest(b, s, why, 0);
+		r = 0;
+	}
+	drop_chunk(b, &t->c, 0);
+	return r;
+}
+
+static int link_slots(struct vu_batch *b, uint32_t n)
+{
+	struct turn turns[TOGETHER];
+	uint32_t next = 0;
 	int r = 0;
 
-	while (!r && s->object && s->next < s->end && !must_stop(b)) {
-		struct chunk c = {.tail = &c.head};
-
+	while (!r && next < n && !must_stop(b)) {
 		look_at_objects(b);
-		r = fill(b, s, &c);
-		if (!r && c.head)
-			r = moment_for(b, s, &c);
-		if (r == -EMLINK)
-			r = next_generation(b, s, &c);
-		if (r == -ESTALE) { /* the object is lost, and has been told as such */
-			drop_chunk(b, &c, VU_SKIP_CHANGED);
-			skip_rest(b, s, VU_SKIP_CHANGED, 0);
-			r = 0;
+		unsigned k = gather(b, turns, &next, n, &r);
+
+		if (!r)
+			do_moments(b, turns, k);
+		for (unsigned i = 0; i < k; i++) {
+			int e = settle(b, &turns[i]);
+
+			r = r ? r : e;
+			/* a next generation has its targets before it again */
+			if (turns[i].slot->next < turns[i].slot->end)
+				next = VU_MIN(next, (uint32_t)(turns[i].slot - b->slots));
 		}
-		drop_chunk(b, &c, 0);
 	}
 	return r;
 }
@@ -425,8 +516,8 @@ int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 	b->opened = opened;
 	if (!r)
 		r = write_intents(b, opened);
-	for (uint32_t i = 0; !r && i < opened && !must_stop(b); i++)
-		r = link_slot(b, &b->slots[i]);
+	if (!r)
+		r = link_slots(b, opened);
 	vu_reaper_drain(&b->reaper);
 	for (uint32_t i = 0; i < opened; i++) {
 		e = close_slot(b, &b->slots[i]);

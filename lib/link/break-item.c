@@ -366,11 +366,11 @@ static int twin_of(const struct vu_breaking *b, const struct vu_breaking_item *w
 /* Both flags off: the object's, and that of the one that takes its place. */
 static int begin(struct vu_breaking *b, struct vu_breaking_item *w)
 {
-	int r = vu_moment_begin(&b->moment, w->object), e;
+	int r = vu_moment_begin_strict(&b->moment, w->object), e;
 
 	if (r || !w->into)
 		return r;
-	r = vu_moment_begin(&b->moment, w->into);
+	r = vu_moment_begin_inside(&b->moment, w->into);
 	if (!r)
 		return 0;
 	e = vu_moment_end(&b->moment, w->object, -EBADF);
@@ -465,7 +465,7 @@ static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	b->stats->inodes += n && !w->into;
 	b->stats->copied_bytes += n && !w->into ? w->size : 0;
 	if (r && !b->unsettled)
-		return fail(b, w, VU_SKIP_UNREADABLE, r);
+		return fail(b, w, r == -EAGAIN ? VU_SKIP_OPEN_FOR_WRITE : VU_SKIP_UNREADABLE, r);
 	if (!r && !w->into && is_slipped(b, w->object))
 		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	w->it->done = !r;

@@ -15,6 +15,8 @@
  * kernel here, at the address that glibc once told it (PR_GET_TID_ADDRESS; without it, the number of
  * the parent stays there, which only matters to who compares owners of recursive mutexes).
  *
+ * The guardian also thaws whom the worker holds frozen for too long (link/freezer.h), whatever keeps it.
+ *
  * The front and the guardian take signals from a descriptor, so that they do nothing but wait in one
  * place. SIGTSTP stops the front, for the shell to see, and the worker, but never the guardian.
  */
@@ -26,7 +28,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -87,21 +89,43 @@ static void pass_on(const struct guardian *g)
 			kill(worker, (int)s.ssi_signo);
 }
 
-/* Waits until the child has ended; it is not reaped yet. Passes signals on meanwhile. */
-static int wait_for(const struct guardian *g, pid_t child)
+/* Sleeps until something is to be done; whoever is frozen is not left so for too long. */
+static int wait_once(const struct guardian *g, struct pollfd *p, nfds_t n)
+{
+	struct vu_frost *frost = vu_ledger_frost(g->ledger);
+	uint64_t left = n > 2 ? vu_frost_left_ns(frost) : UINT64_MAX, count;
+	struct timespec t = {.tv_nsec = (long)(left % UINT64_C(1000000000))};
+
+	if (!left) {
+		vu_frost_lift(frost);
+		return 0;
+	}
+	if (ppoll(p, n, left == UINT64_MAX ? NULL : &t, NULL) < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (p[1].revents)
+		pass_on(g);
+	if (n > 2 && p[2].revents)
+		(void)!read(frost->wake, &count, sizeof(count));
+	return 0;
+}
+
+/*
+ * Waits until the child has ended; it is not reaped yet. Passes signals on meanwhile. worker: it is the
+ * one that freezes.
+ */
+static int wait_for(const struct guardian *g, pid_t child, bool worker)
 {
 	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
-	struct pollfd p[] = {{.fd = pidfd, .events = POLLIN}, {.fd = g->signals, .events = POLLIN}};
+	struct pollfd p[] = {
+		{.fd = pidfd, .events = POLLIN},
+		{.fd = g->signals, .events = POLLIN},
+		{.fd = vu_ledger_frost(g->ledger)->wake, .events = POLLIN},
+	};
+	int r = pidfd < 0 ? -errno : 0;
 
-	if (pidfd < 0)
-		return -errno;
-	while (!p[0].revents) {
-		if (poll(p, VU_ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
-			return -errno;
-		if (p[1].revents)
-			pass_on(g);
-	}
-	return 0;
+	while (!r && !p[0].revents)
+		r = wait_once(g, p, worker ? 3 : 2);
+	return r;
 }
 
 static int reap(pid_t child, int *ret_status)
@@ -127,7 +151,7 @@ static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
 	siginfo_t info = {0};
 	int status = 0;
 
-	(void)wait_for(g, worker);
+	(void)wait_for(g, worker, true);
 	while (waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT) && errno == EINTR)
 		;
 	if (info.si_code != CLD_EXITED || vu_ledger_is_open(g->ledger)) {
@@ -146,7 +170,7 @@ static void watch_guardian(const struct guardian *g, pid_t guardian, struct vu_g
 {
 	int status = 0;
 
-	(void)wait_for(g, guardian);
+	(void)wait_for(g, guardian, false);
 	if (atomic_load(&g->shared->worker) == guardian) { /* it could not be split once more */
 		watch_worker(g, end);
 		return;
@@ -208,6 +232,9 @@ static int open_all(struct guardian *g)
 	g->ledger = vu_ledger_new();
 	if (!g->ledger)
 		return -ENOMEM;
+	vu_ledger_frost(g->ledger)->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vu_ledger_frost(g->ledger)->wake < 0)
+		return -errno;
 	signals_of(&set);
 	g->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (g->signals < 0)
@@ -220,6 +247,8 @@ static int open_all(struct guardian *g)
 static void close_all(struct guardian *g)
 {
 	vu_close_p(&g->signals);
+	if (g->ledger)
+		vu_close_p(&vu_ledger_frost(g->ledger)->wake);
 	g->ledger = vu_ledger_free(g->ledger);
 	if (g->shared)
 		munmap(g->shared, sizeof(*g->shared));

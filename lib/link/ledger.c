@@ -50,6 +50,7 @@ struct entry {
 struct vu_ledger {
 	pthread_mutex_t lock; /* the worker's threads', while points grow */
 	_Atomic unsigned n_points;
+	struct vu_frost frost;
 	struct entry entries[ENTRIES];
 	char points[POOLS][POINT_MAX];
 };
@@ -62,7 +63,13 @@ struct vu_ledger *vu_ledger_new(void)
 	if (l == MAP_FAILED)
 		return NULL;
 	pthread_mutex_init(&l->lock, NULL);
+	l->frost.wake = l->frost.record = -EBADF;
 	return l;
+}
+
+struct vu_frost *vu_ledger_frost(struct vu_ledger *l)
+{
+	return l ? &l->frost : NULL;
 }
 
 struct vu_ledger *vu_ledger_free(struct vu_ledger *l)
@@ -247,22 +254,19 @@ bool vu_ledger_is_open(const struct vu_ledger *l)
 	return false;
 }
 
-void vu_ledger_flag(struct vu_ledger *l)
+/* First of all the flags, without looking at what happened; whoever is frozen meets them. */
+static void set_flags(struct closing *c)
 {
-	struct closing c = {.l = l};
-
-	for (unsigned i = 0; l && i < ENTRIES; i++) {
-		const struct entry *e = &l->entries[i];
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		const struct entry *e = &c->l->entries[i];
 
 		if (atomic_load(&e->state) != VU_LEDGER_MOMENT)
 			continue;
-		const struct vu_pool *pool = pool_of(&c, e);
+		const struct vu_pool *pool = pool_of(c, e);
 
 		if (pool && is_member(pool, e) > 0)
 			(void)vu_iattr_set_immutable(e->fd, true);
 	}
-	for (unsigned i = 0; i < POOLS; i++)
-		vu_pool_close(c.pools[i]);
 }
 
 /*
@@ -284,8 +288,9 @@ void vu_ledger_close(struct vu_ledger *l, pid_t worker, struct vu_ledger_closed 
 	struct closing c = {.l = l, .ret = ret};
 
 	*ret = (struct vu_ledger_closed){0};
-	vu_ledger_flag(l);
-	for (unsigned i = 0; l && i < ENTRIES; i++) {
+	set_flags(&c);
+	ret->thawed = vu_frost_end(&l->frost);
+	for (unsigned i = 0; i < ENTRIES; i++) {
 		struct entry *e = &l->entries[i];
 		int kind = atomic_load(&e->state);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ledger: which moments are open right now, in memory that outlives the process that opened them.
+ * The ledger: which moments are open right now and who is frozen, in memory that outlives the process that opened them.
  * It is made before the guardian and the worker part (link/guardian.h); the worker writes, and whoever
  * is left when the worker dies closes what it says. Descriptors in it mean the same in all of them, for
  * they share one table. Owns its memory and nothing that it names. Every function takes NULL for the
@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "link/freezer.h"
 #include "link/object.h"
 
 struct vu_ledger;
@@ -28,12 +29,16 @@ struct vu_ledger_closed {
 	unsigned moments;   /* that were open */
 	unsigned slips;	    /* of them: somebody had got in, which is noted (link/slip.h) */
 	unsigned put_right; /* of them: metadata had been changed */
+	bool thawed;	    /* guests were frozen */
 	unsigned failed;    /* could not be closed: for recovery */
 };
 
 /* Returns NULL without memory. Before there are threads. */
 struct vu_ledger *vu_ledger_new(void);
 struct vu_ledger *vu_ledger_free(struct vu_ledger *l);
+
+/* What the worker has frozen. NULL for NULL. */
+struct vu_frost *vu_ledger_frost(struct vu_ledger *l);
 
 /*
  * Before the first step of what kind says: to be closed from now on. o needs pool, key, fd, ino, and for
@@ -48,11 +53,8 @@ void vu_ledger_leave(struct vu_ledger *l, unsigned entry);
 /* Is there an entry? */
 bool vu_ledger_is_open(const struct vu_ledger *l);
 
-/* Sets the flag of all whose moment is open, without looking at what happened in it. Quick. */
-void vu_ledger_flag(struct vu_ledger *l);
-
 /*
  * In another process than the one that wrote it, which is dead (worker: its number, not reaped yet):
- * closes all, as the worker would have done, and interrupts whoever waits for one of its leases.
+ * closes all, as the worker would have done, thaws, and interrupts who waits for one of its leases.
  */
 void vu_ledger_close(struct vu_ledger *l, pid_t worker, struct vu_ledger_closed *ret);

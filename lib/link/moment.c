@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * Whoever can be frozen is frozen for the time of a moment (link/freezer.h): then nobody is inside of a
+ * system call, and 5 and 6 find nothing to do. All of it is done all the same, for those that cannot.
+ *
  * A moment, step by step (kernel behaviour measured on Linux 6.18, ext4, XFS and btrfs):
  *
  *  1. A read lease on the object is held before, during and after. It was given, so nobody has the
@@ -47,6 +50,7 @@
 #include "base/cleanup.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
+#include "link/freezer.h"
 #include "link/interrupt.h"
 #include "link/ledger.h"
 #include "link/parking.h"
@@ -70,6 +74,11 @@ void vu_moment_env_init(struct vu_moment_env *env, const struct vu_sink *sink,
 void vu_moment_env_done(struct vu_moment_env *env)
 {
 	pthread_mutex_destroy(&env->sink_lock);
+}
+
+struct vu_freezer *vu_moment_freezer(const struct vu_moment_env *env)
+{
+	return env->watch ? env->watch->freezer : NULL;
 }
 
 struct vu_ledger *vu_moment_ledger(const struct vu_moment_env *env)
@@ -197,6 +206,15 @@ static bool park(struct vu_moment_env *env, struct vu_object *o, int twin)
 	return true;
 }
 
+/* A lease that is being broken is given back, and taken anew. */
+static void renew(struct vu_moment_env *env, struct vu_object *o, int twin)
+{
+	vu_lease_drop(o->fd);
+	o->rearmed = true;
+	if (vu_lease_take(o->fd))
+		slipped(env, o, twin);
+}
+
 /*
  * The lease is being broken and the flag is on: nobody may be let in. Afterwards it is held anew, or
  * the object is lost.
@@ -207,14 +225,15 @@ static void rearm(struct vu_moment_env *env, struct vu_object *o, int twin)
 
 	count(&env->stats.interrupted);
 	o->waited.n = 0;
+	/* who is frozen was taken out of open(), and starts anew when the flag is on */
+	if (vu_freezer_holds(vu_moment_freezer(env)) && !vu_interrupt_waiters(o->ino, &o->waited)) {
+		renew(env, o, twin);
+		return;
+	}
 	/* who cannot be interrupted (a worker of io_uring) waits for eviction, which is to be soon */
 	cool_down(o, may_park ? VU_GRACE_NS : VU_SLIP_NS);
-	if (may_park && park(env, o, twin))
-		return;
-	vu_lease_drop(o->fd);
-	o->rearmed = true;
-	if (vu_lease_take(o->fd))
-		slipped(env, o, twin);
+	if (!may_park || !park(env, o, twin))
+		renew(env, o, twin);
 }
 
 /*
@@ -282,12 +301,41 @@ void vu_moment_look(struct vu_moment_env *env, struct vu_object *o)
 
 static void unlock(struct vu_moment_env *env, struct vu_object *o)
 {
+	bool froze = o->froze;
+
 	vu_ledger_leave(vu_moment_ledger(env), o->entry);
 	o->entry = 0;
+	o->froze = false;
 	pthread_mutex_unlock(&o->lock);
+	if (froze)
+		vu_freezer_leave(vu_moment_freezer(env));
+}
+
+/* The freezer before the lock: who waits for the lock must not be waited for by who is frozen. */
+static int begin(struct vu_moment_env *env, struct vu_object *o, bool frozen)
+{
+	int r = vu_moment_begin_inside(env, o);
+
+	if (!r)
+		o->froze = frozen;
+	else if (frozen)
+		vu_freezer_leave(vu_moment_freezer(env));
+	return r;
 }
 
 int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o)
+{
+	return begin(env, o, !vu_freezer_enter(vu_moment_freezer(env)));
+}
+
+int vu_moment_begin_strict(struct vu_moment_env *env, struct vu_object *o)
+{
+	int r = vu_freezer_enter(vu_moment_freezer(env));
+
+	return r ? r : begin(env, o, true);
+}
+
+int vu_moment_begin_inside(struct vu_moment_env *env, struct vu_object *o)
 {
 	pthread_mutex_lock(&o->lock);
 	bool was_lost = o->lost;

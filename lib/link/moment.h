@@ -44,6 +44,9 @@ void vu_moment_env_init(struct vu_moment_env *env, const struct vu_sink *sink,
 			size_t max_xattr_bytes);
 void vu_moment_env_done(struct vu_moment_env *env);
 
+/* Whom to freeze for a moment, or NULL: for callers that begin several of them together. */
+struct vu_freezer *vu_moment_freezer(const struct vu_moment_env *env);
+
 /* Where open moments are written down (link/ledger.h), or NULL. */
 struct vu_ledger *vu_moment_ledger(const struct vu_moment_env *env);
 
@@ -63,11 +66,17 @@ uint64_t vu_moment_now(void);
 struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o);
 
 /*
- * Begins a moment: locks the object, sees to it that nobody waits for the lease, takes the flag off.
- * Returns 0; -ESTALE when the object is found lost just now (once; whoever must, may ask again); or a
- * negative errno; then with the object unlocked and unchanged.
+ * Begins a moment: freezes who can be frozen, locks the object, sees to it that nobody waits for the lease,
+ * takes the flag off. Returns 0; -ESTALE when the object is found lost just now (once; whoever must, may
+ * ask again); or a negative errno; then with the object unlocked and unchanged.
  */
 int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o);
+
+/* The same for what need not be done: -EAGAIN where somebody is to be frozen and cannot be. */
+int vu_moment_begin_strict(struct vu_moment_env *env, struct vu_object *o);
+
+/* The same for a caller that is in the freezer already (vu_freezer_enter), and leaves it afterwards. */
+int vu_moment_begin_inside(struct vu_moment_env *env, struct vu_object *o);
 
 /*
  * Ends it: flag on, whoever waits is interrupted, and the object is put right if its metadata were

@@ -31,6 +31,7 @@ struct vu_object {
 	_Atomic unsigned refs;
 	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
 	unsigned entry;	   /* of the moment in the ledger (link/ledger.h) */
+	bool froze;	   /* the moment at hand has entered the freezer */
 	bool rearmed;	   /* its lease was given up for an instant since metadata were compared */
 	struct vu_waiters waited; /* who waited for it when it was given up the last time */
 	_Atomic bool lost;    /* a writer slipped in and did not go: nothing may be linked to it */

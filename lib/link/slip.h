@@ -16,6 +16,7 @@
 #include "link/object.h"
 #include "link/pool.h"
 
+struct vu_freezer;
 struct vu_ledger;
 struct vu_parking;
 
@@ -40,6 +41,7 @@ struct vu_slip_watch {
 	void *arg;
 	struct vu_ledger
 		*ledger; /* borrowed; or NULL: nobody closes what this process leaves open */
+	struct vu_freezer *freezer; /* borrowed; or NULL: nobody is frozen for a moment */
 	struct vu_parking *parking; /* borrowed; or NULL: leases are given back at once */
 };
 

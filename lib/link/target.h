@@ -24,8 +24,9 @@ struct vu_linkrun {
 	struct vu_linker_stats *stats; /* advanced atomically */
 	uint64_t prefix;	       /* random; of all temporary names of this run */
 	_Atomic uint64_t next_tmp;
-	_Atomic int error;	/* the first that ends the run, or 0 */
-	_Atomic bool unsettled; /* something could not be put back: the journals must stay */
+	_Atomic int error;	  /* the first that ends the run, or 0 */
+	_Atomic bool unsettled;	  /* something could not be put back: the journals must stay */
+	_Atomic bool told_frozen; /* that a guest could not be frozen */
 	pthread_mutex_t told_lock;
 	uint8_t *told_cross; /* owned; per guest: EXDEV was explained */
 };

@@ -66,7 +66,7 @@ struct key {
 	size_t bytes;  /* of the field */
 	uint64_t min;
 	uint64_t max;
-	const char *choice[2]; /* the words for 0 and 1 */
+	const char *choice[3]; /* the words for 0, 1 and 2 */
 };
 
 #define FIELD(f) offsetof(struct vu_config, f), sizeof(((struct vu_config *)0)->f)
@@ -77,6 +77,7 @@ static const struct key keys[] = {
 	{"policy", "mtime", KIND_CHOICE, FIELD(mtime_exact), 0, 1, {"ignore", "exact"}},
 	{"policy", "unify_setid", KIND_CHOICE, FIELD(unify_setid), 0, 1, {"no", "yes"}},
 	{"policy", "mode", KIND_CHOICE, FIELD(mode), 0, 1, {"link", "reflink"}},
+	{"policy", "moment", KIND_CHOICE, FIELD(moment), 0, 2, {"auto", "freeze", "lease"}},
 	{"policy", "exclude", KIND_RULE, FIELD(exclude), 0, 0, {0}},
 	{"policy", "include", KIND_RULE, FIELD(exclude), 0, 0, {0}},
 	{"policy", "trust_domain", KIND_DOMAIN, FIELD(trust_domains), 0, 0, {0}},
@@ -289,12 +290,13 @@ static bool set_number(struct parse *p, const struct key *k, const char *value)
 static bool set_choice(struct parse *p, const struct key *k, const char *value)
 {
 	for (unsigned i = 0; i < VU_ARRAY_SIZE(k->choice); i++)
-		if (!strcmp(value, k->choice[i])) {
+		if (k->choice[i] && !strcmp(value, k->choice[i])) {
 			put_number(p->c, k, i);
 			return true;
 		}
-	return fail(p, k->name, "'%s' is not known: allowed are %s and %s", value, k->choice[0],
-		    k->choice[1]);
+	return fail(p, k->name, "'%s' is not known: allowed are %s%s%s and %s", value, k->choice[0],
+		    k->choice[2] ? ", " : "", k->choice[2] ? k->choice[1] : "",
+		    k->choice[k->choice[2] ? 2 : 1]);
 }
 
 static bool set_path(struct parse *p, const struct key *k, const char *value)

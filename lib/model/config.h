@@ -15,13 +15,21 @@ enum vu_mode {
 	VU_MODE_REFLINK, /* shared extents: disk only */
 };
 
+/* How guests are kept out of an object while it has no flag. */
+enum vu_moment_way {
+	VU_MOMENT_AUTO,	  /* frozen where all that run can be, else by the lease alone */
+	VU_MOMENT_FREEZE, /* frozen, or refused */
+	VU_MOMENT_LEASE,  /* nobody is ever frozen */
+};
+
 struct vu_config {
 	/* [policy] */
-	uint64_t min_size; /* bytes; smaller files stay private */
-	uint64_t max_size; /* bytes; larger files stay private */
-	bool mtime_exact;  /* mtime = exact | ignore */
-	bool unify_setid;  /* also set-id, sticky and file capabilities */
-	enum vu_mode mode; /* mode = link | reflink */
+	uint64_t min_size;	   /* bytes; smaller files stay private */
+	uint64_t max_size;	   /* bytes; larger files stay private */
+	bool mtime_exact;	   /* mtime = exact | ignore */
+	bool unify_setid;	   /* also set-id, sticky and file capabilities */
+	enum vu_mode mode;	   /* mode = link | reflink */
+	enum vu_moment_way moment; /* moment = auto | freeze | lease */
 	char **exclude; /* owned, NULL-terminated: rules in order, each "exclude P" or "include P" */
 	char **trust_domains; /* owned, NULL-terminated: domains with trust = yes */
 	/* [scan] */

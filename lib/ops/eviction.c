@@ -86,11 +86,15 @@ int vu_eviction_open(struct vu_eviction *e, struct vu_session *s)
 		.arg = e,
 		.ledger = s->ops->ledger,
 	};
-	return vu_parking_new(&e->watch.parking);
+	int f = vu_freezing_open(&e->freezing, s, e->roots, e->n, e->paths);
+
+	e->watch.freezer = e->freezing.freezer;
+	return f ? f : vu_parking_new(&e->watch.parking);
 }
 
 void vu_eviction_close(struct vu_eviction *e)
 {
+	vu_freezing_close(&e->freezing);
 	vu_parking_free(e->watch.parking);
 	vu_guests_done(&e->known);
 	free(e->roots);

@@ -13,6 +13,7 @@
 #include "guest/procs.h"
 #include "link/evict.h"
 #include "link/slip.h"
+#include "ops/freezing.h"
 #include "ops/session.h"
 
 struct vu_eviction {
@@ -22,6 +23,7 @@ struct vu_eviction {
 	const char **paths;	     /* owned, the strings borrowed */
 	size_t n;		     /* of both */
 	const char **domains;	     /* owned, the strings borrowed; NULL-terminated */
+	struct vu_freezing freezing;
 	struct vu_slip_watch watch;  /* for linker, breaker and recovery */
 	struct vu_evict_stats stats; /* of all calls of vu_eviction_run */
 };

@@ -14,8 +14,8 @@
 
 VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
 
-/* "lock-" and the first half of the digest of the catalog's absolute path. */
-static int lock_name(const char *catalog, char *name, size_t size)
+/* HASH is the first half of the digest of the catalog's absolute path. */
+int vu_lock_name(const char *what, const char *catalog, char *name, size_t size)
 {
 	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = vu_hash_new();
 	_cleanup_free_ char *real = realpath(catalog, NULL), *dir = strdup(catalog);
@@ -42,7 +42,7 @@ static int lock_name(const char *catalog, char *name, size_t size)
 	int r = vu_hash_end(hash, digest);
 
 	vu_hex_encode(digest, sizeof(digest) / 2, hex);
-	snprintf(name, size, "lock-%s", hex);
+	snprintf(name, size, "%s-%s", what, hex);
 	return r;
 }
 
@@ -59,7 +59,7 @@ static pid_t holder(int fd)
 int vu_lock_take(const char *dir, const char *catalog, int *ret_fd, pid_t *ret_pid)
 {
 	char name[64], text[32];
-	int r = lock_name(catalog, name, sizeof(name));
+	int r = vu_lock_name("lock", catalog, name, sizeof(name));
 
 	if (r)
 		return r;

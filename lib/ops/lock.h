@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <sys/types.h>
 
 /* Positive result: somebody else holds it. */
@@ -19,3 +20,6 @@ enum vu_lock_e {
  * errno.
  */
 int vu_lock_take(const char *dir, const char *catalog, int *ret_fd, pid_t *ret_pid);
+
+/* The name of a file in the lock directory that belongs to a catalog: WHAT-HASH. 0 or errno. */
+int vu_lock_name(const char *what, const char *catalog, char *name, size_t size);

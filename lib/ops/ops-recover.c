@@ -47,6 +47,8 @@ int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
 		r = vu_eviction_open(&eviction, &s);
 	if (!r)
 		r = vu_recovery_run(&eviction, o->dry_run, &stats);
+	if (r && !o->dry_run && s.lock_fd >= 0)
+		vu_freezing_lift(&s); /* whatever else could not be done */
 	if (r == -ECANCELED)
 		r = vu_fail(ops, VU_OPS_CANCELLED, "stopped", NULL,
 			    "the rest can be recovered later", NULL);
@@ -57,6 +59,7 @@ int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
 		.names_removed = stats.names_removed,
 		.names_restored = stats.names_restored,
 		.objects_evicted = eviction.stats.evicted,
+		.frozen = vu_freezer_stats(eviction.freezing.freezer),
 		.warnings = s.warnings,
 		.damages = s.damages,
 		.seconds = run.started_ns ? (double)(vu_run_now_ns() - run.started_ns) / 1e9 : 0,

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "link/freezer.h"
 #include "ops/context.h"
 
 struct vu_recover_options {
@@ -25,6 +26,7 @@ struct vu_recover_report {
 	uint64_t names_removed;	  /* temporary names removed */
 	uint64_t names_restored;  /* temporary names put back: they were the newer file */
 	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
+	struct vu_freezer_stats frozen;
 	uint64_t warnings;
 	uint64_t damages;
 	double seconds;

@@ -467,6 +467,7 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	rep->read_bytes = s->content.bytes;
 	rep->hashed_bytes = s->content.bytes_hashed;
 	rep->objects_evicted = s->eviction.stats.evicted;
+	rep->frozen = vu_freezer_stats(s->eviction.freezing.freezer);
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
 	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;

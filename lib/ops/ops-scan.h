@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "link/freezer.h"
 #include "model/skip.h"
 #include "ops/context.h"
 
@@ -53,8 +54,9 @@ struct vu_scan_report {
 	uint64_t saved_bytes;	  /* disk freed by this run */
 	bool disk_only;		  /* mode = reflink: extents are shared, pages in memory are not */
 	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
-	uint64_t warnings;	  /* VU_EVENT_WARN sent */
-	uint64_t damages;	  /* VU_EVENT_DAMAGE sent */
+	struct vu_freezer_stats frozen;
+	uint64_t warnings; /* VU_EVENT_WARN sent */
+	uint64_t damages;  /* VU_EVENT_DAMAGE sent */
 	double seconds;
 };
 

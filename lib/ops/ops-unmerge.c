@@ -478,6 +478,7 @@ static void report(struct unmerge *u, struct vu_unmerge_report *rep)
 		.copied_bytes = u->stats.copied_bytes,
 		.objects_removed = u->stats.objects_removed + u->stats.given,
 		.objects_evicted = u->eviction.stats.evicted,
+		.frozen = vu_freezer_stats(u->eviction.freezing.freezer),
 		.warnings = u->session.warnings,
 		.damages = u->session.damages,
 		.seconds =

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "link/freezer.h"
 #include "ops/context.h"
 
 struct vu_unmerge_options {
@@ -24,6 +25,7 @@ struct vu_unmerge_report {
 	uint64_t copied_bytes;	  /* apparent size of these */
 	uint64_t objects_removed; /* objects without a name in a guest, removed from the pool */
 	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
+	struct vu_freezer_stats frozen;
 	uint64_t warnings;
 	uint64_t damages;
 	double seconds;

@@ -61,7 +61,8 @@ static int recover_fs(struct vu_eviction *v, struct vu_session_fs *fs, bool dry_
 }
 
 /* needed: only those pools whose journal or stage says so. */
-static int recover(struct vu_eviction *v, bool dry_run, bool needed, struct vu_recover_stats *stats)
+static int recover_pools(struct vu_eviction *v, bool dry_run, bool needed,
+			 struct vu_recover_stats *stats)
 {
 	struct vu_session *s = v->session;
 	int r = 0;
@@ -89,6 +90,24 @@ static int recover(struct vu_eviction *v, bool dry_run, bool needed, struct vu_r
 		else
 			r = recover_fs(v, fs, dry_run, stats);
 	}
+	return r;
+}
+
+/*
+ * Guests that a run has left frozen stay so until every object has its flag again: they would be in the
+ * middle of its moment.
+ */
+static int recover(struct vu_eviction *v, bool dry_run, bool needed, struct vu_recover_stats *stats)
+{
+	struct vu_freezer *freezer = v->watch.freezer;
+
+	if (vu_freezing_is_left(v->session))
+		v->watch.freezer = NULL; /* it has a record of its own, in the same place */
+	int r = recover_pools(v, dry_run, needed, stats);
+
+	if (!dry_run)
+		vu_freezing_lift(v->session);
+	v->watch.freezer = freezer;
 	if (!r && !(needed && dry_run))
 		r = vu_eviction_run(v, dry_run);
 	return r;
