@@ -11,6 +11,12 @@
 #include "base/hash.h"
 #include "model/attr.h"
 
+/*
+ * More bytes than a list of names or a value has on Linux: the limit for who has to handle a file
+ * whatever it holds, because it is unified already.
+ */
+#define VU_XATTR_ANY ((size_t)1 << 17)
+
 /* Positive result: names and values together are larger than the limit. */
 enum vu_xattr_e {
 	VU_XATTR_TOO_LARGE = 1

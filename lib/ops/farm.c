@@ -160,7 +160,6 @@ VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
 
 static int know_object(struct vu_farm *f, struct vu_hash *hash, struct vu_inode *o)
 {
-	const struct vu_config *c = f->session->ops->config;
 	struct vu_stat st;
 	_cleanup_fd_ int fd =
 		vu_pool_object_open(f->session->fs[o->fs].pool, vu_tree_key(f->tree, o->key));
@@ -173,7 +172,7 @@ static int know_object(struct vu_farm *f, struct vu_hash *hash, struct vu_inode 
 		return r;
 	struct vu_attr attr = vu_stat_attr(&st);
 
-	r = vu_xattr_complete(fd, hash, c->max_xattr_bytes, &attr);
+	r = vu_xattr_complete(fd, hash, VU_XATTR_ANY, &attr);
 	if (r > 0)
 		return -E2BIG;
 	if (!r)

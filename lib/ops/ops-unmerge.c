@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "db/catalog-tree.h"
+#include "fs/xattr.h"
 #include "link/breaker.h"
 #include "ops/eviction.h"
 #include "ops/farm.h"
@@ -314,7 +315,7 @@ static int break_items(struct unmerge *u)
 		.root_fds = u->session.root_fds,
 		.pools = pools,
 		.n_pools = u->session.n_fs,
-		.max_xattr_bytes = u->ops->config->max_xattr_bytes,
+		.max_xattr_bytes = VU_XATTR_ANY,
 		.sink = &u->session.counting,
 		.progress = u->ops->progress,
 		.watch = &u->eviction.watch,

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "fs/stat.h"
+#include "fs/xattr.h"
 
 struct roots {
 	struct vu_session *s;
@@ -46,7 +47,7 @@ static int recover_fs(struct vu_eviction *v, struct vu_session_fs *fs, bool dry_
 		.root_arg = &roots,
 		.domains = v->domains,
 		.watch = &v->watch,
-		.max_xattr_bytes = s->ops->config->max_xattr_bytes,
+		.max_xattr_bytes = VU_XATTR_ANY,
 		.sink = &s->counting,
 		.dry_run = dry_run,
 	};

@@ -265,3 +265,16 @@ all_private() {
 	has "$ERR" 'symbolic link'
 	is_object "$G/g1/$BIG"
 }
+
+@test "I13: a limit that is lower now than at the scan keeps nothing unified" {
+	for g in g1 g2; do
+		setfattr -n user.large -v "$(printf '%0500d' 0)" "$G/$g/usr/share/vu/f7"
+		touch -d @1600000000.123456789 "$G/$g/usr/share/vu/f7"
+	done
+	vx 0 scan "$G/g1" "$G/g2"
+	is_object "$G/g1/usr/share/vu/f7"
+	conf <<<$'[policy]\nmin_size = 1\n[limits]\nmax_xattr_bytes = 100'
+	vx 0 unmerge
+	is_private "$G/g1/usr/share/vu/f7"
+	eq "$(n_objects)" 0 objects
+}
