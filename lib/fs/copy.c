@@ -132,21 +132,10 @@ static int copy_flags(int from, int to)
 	return ioctl(to, FS_IOC_SETFLAGS, &flags) ? -errno : 0;
 }
 
-static struct timespec time_of(uint64_t ns)
-{
-	int64_t s = (int64_t)ns;
-	struct timespec t = {.tv_sec = s / 1000000000, .tv_nsec = s % 1000000000};
-
-	if (t.tv_nsec < 0) {
-		t.tv_nsec += 1000000000;
-		t.tv_sec--;
-	}
-	return t;
-}
-
 int vu_copy_metadata(int from, const struct vu_stat *st, int to, size_t max_xattr_bytes)
 {
-	struct timespec times[2] = {time_of(st->atime_ns), time_of(st->version.mtime_ns)};
+	struct timespec times[2] = {vu_stat_timespec(st->atime_ns),
+				    vu_stat_timespec(st->version.mtime_ns)};
 	int r;
 
 	/* the owner first: changing it clears set-id bits and file capabilities */

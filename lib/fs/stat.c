@@ -7,8 +7,14 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#define EARLIEST (-INT64_C(2147483648)) /* seconds */
+#define LATEST INT64_C(16299260424)
+
+/* Times before 1970 wrap, and are above all that come after. */
 static uint64_t ns(const struct statx_timestamp *t)
 {
+	if (t->tv_sec < EARLIEST || t->tv_sec > LATEST)
+		return VU_TIME_BEYOND;
 	return (uint64_t)t->tv_sec * UINT64_C(1000000000) + t->tv_nsec;
 }
 
@@ -38,6 +44,22 @@ static int get(int fd, const char *name, int flags, struct vu_stat *ret)
 		.mount = sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0,
 	};
 	return 0;
+}
+
+struct timespec vu_stat_timespec(uint64_t ns)
+{
+	const uint64_t second = UINT64_C(1000000000);
+
+	if (ns < VU_TIME_BEYOND)
+		return (struct timespec){.tv_sec = (time_t)(ns / second),
+					 .tv_nsec = (long)(ns % second)};
+	if (ns == VU_TIME_BEYOND)
+		return (struct timespec){.tv_nsec = UTIME_OMIT};
+	/* what is missing to 1970, rounded up to seconds */
+	uint64_t before = (~ns + second) / second;
+
+	return (struct timespec){.tv_sec = -(time_t)before,
+				 .tv_nsec = (long)(ns + before * second)};
 }
 
 int vu_stat_fd(int fd, struct vu_stat *ret)

@@ -3,9 +3,16 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include "model/attr.h"
 #include "model/version.h"
+
+/*
+ * A time that is no number of nanoseconds here, whatever it is: before 1901-12-13 or after 2486-07-02, what
+ * ext4 and XFS can hold. btrfs holds more. Nothing may be taken for equal, or put back, by such a one.
+ */
+#define VU_TIME_BEYOND (UINT64_C(16299260425) * UINT64_C(1000000000))
 
 struct vu_stat {
 	struct vu_version version;
@@ -25,6 +32,9 @@ int vu_stat_fd(int fd, struct vu_stat *ret);
 
 /* Of name in dirfd, not following a link. Returns 0 or a negative errno. */
 int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret);
+
+/* A time for utimensat(2). Of VU_TIME_BEYOND: UTIME_OMIT. */
+struct timespec vu_stat_timespec(uint64_t ns);
 
 /* The bare attribute value (mode and owner) of it. */
 struct vu_attr vu_stat_attr(const struct vu_stat *st);

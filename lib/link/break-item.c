@@ -276,13 +276,8 @@ static int open_parent(const struct vu_breaking *b, const struct vu_breaking_ite
 
 static void restore_time(int dir, uint64_t mtime_ns)
 {
-	int64_t v = (int64_t)mtime_ns, s = v / 1000000000, rest = v % 1000000000;
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = s, .tv_nsec = rest}};
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, vu_stat_timespec(mtime_ns)};
 
-	if (rest < 0) {
-		times[1].tv_sec--;
-		times[1].tv_nsec += 1000000000;
-	}
 	futimens(dir, times);
 }
 

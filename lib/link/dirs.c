@@ -211,11 +211,8 @@ void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
 	if (t->n)
 		qsort(t->v, t->n, sizeof(*t->v), by_dir);
 	for (size_t i = 0; i < t->n; i++) {
-		int64_t ns = (int64_t)t->v[i].mtime_ns;
-		struct timespec times[2] = {
-			{.tv_nsec = UTIME_OMIT},
-			{.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000},
-		};
+		struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+					    vu_stat_timespec(t->v[i].mtime_ns)};
 		struct vu_stat st;
 
 		if (t->v[i].foreign)
@@ -223,10 +220,6 @@ void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
 		_cleanup_fd_ int fd =
 			open_dir(&c, t->v[i].dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 
-		if (times[1].tv_nsec < 0) {
-			times[1].tv_nsec += 1000000000;
-			times[1].tv_sec--;
-		}
 		if (fd >= 0 && !vu_stat_fd(fd, &st) && st.version.mtime_ns == t->v[i].left_ns)
 			futimens(fd, times);
 	}

@@ -126,17 +126,6 @@ static int drop_xattr(void *arg, const char *name, const void *value, size_t len
 	return fremovexattr(*(int *)arg, name) && errno != ENODATA ? -errno : 0;
 }
 
-static struct timespec time_of(uint64_t ns)
-{
-	int64_t v = (int64_t)ns, s = v / 1000000000, rest = v % 1000000000;
-
-	if (rest < 0) {
-		rest += 1000000000;
-		s--;
-	}
-	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
-}
-
 static int restore_xattrs(const struct vu_object *o, int twin, size_t max_xattr_bytes)
 {
 	struct vu_attr now = {0};
@@ -171,7 +160,7 @@ static int restore_flags(const struct vu_object *o)
 
 int vu_object_restore(const struct vu_object *o, int twin, size_t max_xattr_bytes)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time_of(o->mtime_ns)};
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, vu_stat_timespec(o->mtime_ns)};
 	struct vu_stat st;
 	int r = vu_stat_fd(o->fd, &st);
 
