@@ -34,6 +34,16 @@ int vu_iattr_set_immutable(int fd, bool on)
 	return ioctl(fd, FS_IOC_SETFLAGS, &wanted) ? -errno : 0;
 }
 
+int vu_iattr_project(int fd, uint32_t *ret_project)
+{
+	struct fsxattr x = {0};
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) && errno != ENOTTY && errno != EOPNOTSUPP)
+		return -errno;
+	*ret_project = x.fsx_projid;
+	return 0;
+}
+
 uint32_t vu_iattr_key_flags(uint32_t flags)
 {
 	return flags & CHOSEN;

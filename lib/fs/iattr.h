@@ -14,5 +14,11 @@ int vu_iattr_get(int fd, uint32_t *ret_flags);
 /* Sets or clears the immutable flag, leaving the others as they are. Returns 0 or a negative errno. */
 int vu_iattr_set_immutable(int fd, bool on);
 
+/*
+ * The number of the project to which the file's space is accounted (project quota); 0 where there are no
+ * projects. Returns 0 or a negative errno.
+ */
+int vu_iattr_project(int fd, uint32_t *ret_project);
+
 /* Of flags, those that are part of the key: not the immutable flag, nor what the fs keeps for itself. */
 uint32_t vu_iattr_key_flags(uint32_t flags);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "base/stop.h"
 #include "db/catalog-find.h"
 #include "fs/beneath.h"
+#include "fs/iattr.h"
 #include "fs/lease.h"
 #include "fs/pagecache.h"
 #include "fs/reopen.h"
@@ -140,6 +142,22 @@ static int ask_entry(struct asking *a)
 	return skip ? say(a, skip, *value ? value : NULL) : 0;
 }
 
+/* What its directory says of all files in it. */
+static int ask_directory(struct asking *a)
+{
+	_cleanup_free_ char *dir = strdup(a->rel);
+	struct vu_stat st;
+
+	if (!dir)
+		return -ENOMEM;
+	dir[base_name(dir) > dir ? base_name(dir) - dir - 1 : 0] = 0;
+	_cleanup_fd_ int fd =
+		vu_beneath_open(a->s.root_fds[a->guest], dir, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	enum vu_skip skip = fd < 0 || vu_stat_fd(fd, &st) ? VU_SKIP_NONE : vu_entry_dir_skip(&st);
+
+	return skip ? say(a, skip, "its directory") : 0;
+}
+
 static const char *type_of(uint32_t mode)
 {
 	switch (mode & S_IFMT) {
@@ -170,6 +188,8 @@ static int ask_facts(struct asking *a)
 	r = ask_rules(a);
 	if (!r && !a->w->skip)
 		r = ask_entry(a);
+	if (!r && !a->w->skip)
+		r = ask_directory(a);
 	if (!r && !a->w->skip)
 		r = ask_package(a);
 	if (!r && !a->w->skip && vu_exclude_lock_file(base_name(a->rel)))
@@ -462,6 +482,7 @@ static int ask_pool(struct asking *a, bool *ret_unified)
 
 static int ask(struct asking *a)
 {
+	char value[32];
 	bool unified;
 	_cleanup_fd_ int pin =
 		vu_beneath_open(a->s.root_fds[a->guest], a->rel, O_PATH | O_NOFOLLOW);
@@ -484,6 +505,13 @@ static int ask(struct asking *a)
 	if (fd < 0) {
 		a->w->err = fd;
 		return say(a, VU_SKIP_UNREADABLE, NULL);
+	}
+	uint32_t project = 0;
+
+	r = vu_iattr_project(fd, &project);
+	if (r || project) {
+		snprintf(value, sizeof(value), "project %" PRIu32, project);
+		return r ? r : say(a, VU_SKIP_CROSS_DEVICE, value);
 	}
 	return ask_open_file(a, fd);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/iattr.h"
 #include "fs/lease.h"
 #include "fs/stat.h"
 #include "fs/xattr.h"
@@ -155,6 +156,7 @@ static int examine(struct vu_content_reader *c, struct vu_inode *n, int fd,
 {
 	struct vu_attr a = vu_stat_attr(st);
 	bool object = n->flags & VU_INODE_OBJECT;
+	uint32_t project = 0;
 	int r = vu_xattr_complete(fd, c->hash, c->env->max_xattr_bytes, &a);
 
 	if (r == VU_XATTR_TOO_LARGE)
@@ -167,6 +169,11 @@ static int examine(struct vu_content_reader *c, struct vu_inode *n, int fd,
 		return skip(c, n, VU_SKIP_CAPABILITY);
 	if (object)
 		return 0;
+	r = vu_iattr_project(fd, &project);
+	if (r)
+		return skip_errno(c, n, r);
+	if (project)
+		return skip(c, n, VU_SKIP_CROSS_DEVICE);
 	r = vu_lease_take(fd);
 	if (r == VU_LEASE_BUSY)
 		return skip(c, n, VU_SKIP_OPEN_FOR_WRITE);

@@ -19,3 +19,9 @@ struct vu_entry_limits {
 
 /* The first reason, or VU_SKIP_NONE. */
 enum vu_skip vu_entry_skip(const struct vu_stat *st, const struct vu_entry_limits *l);
+
+/*
+ * What the directory says against all files in it: no name in it may be replaced, or its time could not
+ * be put back. Or VU_SKIP_NONE.
+ */
+enum vu_skip vu_entry_dir_skip(const struct vu_stat *dir);

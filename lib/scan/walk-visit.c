@@ -31,9 +31,10 @@ struct vu_visitor {
 	void *buf;	     /* owned; VU_LISTING_BYTES */
 	struct vu_attr attr; /* the last one interned */
 	uint32_t attr_n;
-	char *path;	   /* owned; of path_dir */
-	uint32_t path_dir; /* VU_NONE: none */
-	bool conffiles;	   /* the directory has some */
+	char *path;	       /* owned; of path_dir */
+	uint32_t path_dir;     /* VU_NONE: none */
+	bool conffiles;	       /* the directory has some */
+	enum vu_skip dir_skip; /* what the directory says of all files in it */
 	struct vu_visit *p;
 	struct vu_dir *d;
 	struct vu_visit_root *root;
@@ -261,6 +262,8 @@ static enum vu_skip decide(struct vu_visitor *v, const char *name, const struct 
 
 	if (skip != VU_SKIP_NONE)
 		return skip;
+	if (v->dir_skip != VU_SKIP_NONE)
+		return v->dir_skip;
 	if (conffile(v, name))
 		return VU_SKIP_CONFFILE;
 	return vu_exclude_lock_file(name) ? VU_SKIP_LOCK_FILE : VU_SKIP_NONE;
@@ -374,6 +377,7 @@ static void listing_begin(struct vu_visitor *v, const struct vu_stat *st)
 {
 	struct vu_dir *d = v->d;
 
+	v->dir_skip = vu_entry_dir_skip(st);
 	d->flags = VU_DIR_LISTED;
 	if (is_fresh(v, st, now_ns()))
 		d->flags |= VU_DIR_FRESH;
@@ -487,6 +491,7 @@ static int clean_look(struct vu_visitor *v)
 	if (r || !S_ISDIR(st.mode) || !same_mount(v, &st) || st.version.ino != d->ino ||
 	    st.version.mtime_ns != d->mtime_ns || st.version.ctime_ns != d->ctime_ns)
 		return DIRTY;
+	v->dir_skip = vu_entry_dir_skip(&st);
 	return 0;
 }
 
