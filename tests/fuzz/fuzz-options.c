@@ -61,6 +61,12 @@ static size_t take_args(struct input *in, char **argv)
 	return n;
 }
 
+/* Whatever the options before it are, this is none, and no option's value. */
+static bool is_operand(char *const *all, size_t i)
+{
+	return (all[i][0] != '-' || !all[i][1]) && (!i || is_operand(all, i - 1));
+}
+
 /* Options have been parsed away: nothing of them is left. */
 static void check_rest(char *const *argv, char *const *all, size_t n)
 {
@@ -70,11 +76,13 @@ static void check_rest(char *const *argv, char *const *all, size_t n)
 	size_t at = 0, m = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		while (all[at] && all[at] != argv[i])
-			at++;
+		for (; all[at] && all[at] != argv[i]; at++)
+			CHECK(!is_operand(all, at));
 		CHECK(all[at++]);
 		again[i + 1] = argv[i];
 	}
+	for (; all[at]; at++)
+		CHECK(!is_operand(all, at));
 	CHECK(!argv[n]);
 	CHECK(!vu_options_parse(again, false, &none, 1, &m, &e) && m == n);
 	for (size_t i = 0; i < n; i++)

@@ -41,6 +41,17 @@ static void check_name(char *name)
 	CHECK(!unlinkat(scratch_fd(), name, 0));
 }
 
+/* A key's name with anything behind it. */
+static void check_suffix(const char *suffix)
+{
+	static const struct vu_key key = {.generation = 3};
+	char name[300];
+
+	vu_key_name(&key, name);
+	snprintf(name + strlen(name), sizeof(name) - strlen(name), "%.100s", suffix);
+	check_name(name);
+}
+
 static void check_note(const struct input *in)
 {
 	static const struct vu_key key;
@@ -103,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_free_ char *name = take_until(&in, 0);
 
 	check_name(name);
+	check_suffix(name);
 	check_note(&in);
 	check_round_trip(in);
 	return 0;
