@@ -64,6 +64,8 @@ static void set_signals(void)
 	sigaction(SIGHUP, &stop, NULL);
 	/* A reader of stdout that goes away must not end a run in the middle. */
 	sigaction(SIGPIPE, &ignore, NULL);
+	/* Nor a limit on the size of files: the write fails, and that is told. */
+	sigaction(SIGXFSZ, &ignore, NULL);
 	/* Sent for every lease that is being broken. */
 	sigaction(SIGIO, &ignore, NULL);
 }

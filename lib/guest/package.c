@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/beneath.h"
 #include "fs/stat.h"
 
@@ -79,7 +80,7 @@ static int broken(struct load *l, const char *why)
 /* What an open or read that failed means: the guest's doing, or ours. */
 static int broken_by(struct load *l, int err)
 {
-	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+	if (vu_is_want(err))
 		return err;
 	if (err == -ESTALE)
 		return broken(l, "not a regular file");

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 
 #define CLIMB_MAX (1 << 20) /* directories; a guest chooses how deep it sits */
 #define NO_ROOT SIZE_MAX
@@ -219,7 +220,7 @@ static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid
 
 	*ret_root = NO_ROOT;
 	if (root_fd < 0)
-		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+		return vu_is_want(-errno) ? -errno : 0;
 	int r = root_of(s, root_fd, ret_root);
 
 	if (r || *ret_root == NO_ROOT)
@@ -258,7 +259,7 @@ static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 	_cleanup_closedir_ DIR *tasks = open_dir(proc_fd, path);
 
 	if (!tasks)
-		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+		return vu_is_want(-errno) ? -errno : 0;
 	s->told = false;
 	while (!r && !s->told && (d = readdir(tasks))) {
 		if (!is_number(d->d_name))

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/beneath.h"
 #include "fs/copy.h"
 #include "fs/exchange.h"
@@ -37,7 +38,7 @@ static const char *guest_of(const struct vu_breaking *b, const struct vu_breakin
 /* Does this errno concern the one item only? */
 static bool is_fatal(int err)
 {
-	return err == -ENOSPC || err == -EDQUOT || err == -ENOMEM || err == -EROFS;
+	return err == -ENOSPC || err == -EDQUOT || err == -EROFS || vu_is_want(err);
 }
 
 /* The item stays as it is, and that is told. */

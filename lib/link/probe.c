@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/exchange.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
@@ -120,7 +121,7 @@ static int try_all(struct probe *p)
 /* Says nothing of what the file system can do. */
 static bool is_want(int r)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+	return r == -ENOSPC || r == -EDQUOT || vu_is_want(r);
 }
 
 int vu_probe_stage(int stage_fd, char **ret_why)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "fs/stat.h"
@@ -117,7 +118,7 @@ static int find_content(struct making *m)
 {
 	int r = vu_slip_secure(m->env->watch, m->key, m->old, m->env->max_xattr_bytes);
 
-	if (!r || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM)
+	if (!r || r == -ENOSPC || r == -EDQUOT || vu_is_want(r))
 		return r;
 	r = vu_pool_list(m->pool, try_sibling, m);
 	return r > 0 ? 0 : r ? r : -ENODATA;

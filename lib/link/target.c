@@ -32,6 +32,8 @@ enum vu_skip vu_target_skip_of(int err)
 	case -ENOSPC:
 	case -EDQUOT:
 	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
 		return VU_SKIP_NONE;
 	case -ENOENT:
 	case -ENOTDIR:

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "db/catalog-tree.h"
 #include "fs/stat.h"
 
@@ -53,7 +54,7 @@ static int stat_object(const struct looking *l, const struct vu_key *key, struct
 	_cleanup_fd_ int fd = vu_pool_object_open(l->s->fs[l->fs].pool, key);
 
 	*ret_gone = fd == -ENOENT; /* a run has removed it since */
-	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+	if (vu_is_want(fd))
 		return fd;
 	return fd < 0 || vu_stat_fd(fd, ret_st);
 }

@@ -11,9 +11,29 @@
 #include "ops/lock.h"
 #include "ops/rebuild.h"
 
+/* What helps whatever failed. */
+static const char *usual_todo(int code)
+{
+	switch (code) {
+	case -ENOMEM:
+		return "nothing is lost: run it again when there is memory";
+	case -EMFILE:
+	case -ENFILE:
+		return "nothing is lost: run it again with more open files allowed (ulimit -n, "
+		       "LimitNOFILE=)";
+	case -EFBIG:
+		return "nothing is lost: run it again with larger files allowed (ulimit -f, "
+		       "LimitFSIZE=)";
+	default:
+		return NULL;
+	}
+}
+
 int vu_fail(const struct vu_ops *ops, int code, const char *what, const char *on, const char *why,
 	    const char *todo)
 {
+	if (!todo)
+		todo = usual_todo(code);
 	vu_problem_set(ops->problem, what, on, why || code >= 0 ? why : strerror(-code), todo);
 	return code;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "fs/stat.h"
@@ -73,9 +74,9 @@ static int skip(struct vu_content_reader *c, struct vu_inode *n, enum vu_skip wh
 /* Turns the errno of one file into its skip. */
 static int skip_errno(struct vu_content_reader *c, struct vu_inode *n, int err)
 {
-	switch (err) {
-	case -ENOMEM:
+	if (vu_is_want(err))
 		return err;
+	switch (err) {
 	case -ENOENT:
 	case -ENOTDIR:
 	case -ELOOP:

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/crew.h"
 #include "base/stop.h"
+#include "base/want.h"
 #include "scan/listing.h"
 #include "scan/treeopen.h"
 #include "scan/walk-visit.h"
@@ -235,7 +236,7 @@ static int verify_dir(struct check *c, uint32_t dir)
 	_cleanup_fd_ int fd = vu_treeopen_dir(c->v->s.t, c->v->s.env->guests[d->guest].root, dir,
 					      O_RDONLY | O_NOATIME);
 
-	if (fd == -ENOMEM)
+	if (vu_is_want(fd))
 		return fd;
 	if (fd < 0) {
 		d->flags |= VU_DIR_FRESH;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/beneath.h"
 #include "scan/entry.h"
 #include "scan/listing.h"
@@ -178,7 +179,7 @@ static void set_flags(struct vu_visitor *v, uint8_t flags)
 
 static int fail(struct vu_visitor *v, int err)
 {
-	if (err == -ENOMEM)
+	if (vu_is_want(err))
 		return err;
 	set_flags(v, VU_DIR_FAILED);
 	tell(v, VU_EVENT_SKIP, VU_SKIP_UNREADABLE, err, NULL, NULL);
