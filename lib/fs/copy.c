@@ -97,12 +97,24 @@ static int copy_sparse(int from, int to, off_t size)
 	return r;
 }
 
+/* btrfs takes this flag only while a file is empty, and clones only between files that are equal in it. */
+static int copy_nocow(int from, int to)
+{
+	uint32_t have = 0, want = 0;
+
+	if (vu_iattr_get(from, &want) || vu_iattr_get(to, &have) || !((want ^ have) & FS_NOCOW_FL))
+		return 0;
+	int flags = (int)(have ^ FS_NOCOW_FL);
+
+	return ioctl(to, FS_IOC_SETFLAGS, &flags) ? -errno : 0;
+}
+
 int vu_copy_content(int from, int to, uint64_t size)
 {
 	struct vu_stat st;
-	int r = 0;
+	int r = copy_nocow(from, to);
 
-	if (ioctl(to, FICLONE, from))
+	if (!r && ioctl(to, FICLONE, from))
 		r = copy_sparse(from, to, (off_t)size);
 	if (!r)
 		r = vu_stat_fd(to, &st);
