@@ -21,6 +21,20 @@ int vu_iattr_get(int fd, uint32_t *ret_flags)
 	return 0;
 }
 
+/*
+ * Of a file with FS_COMPR_FL, FS_IOC_SETFLAGS makes the compression the file system's own, whatever the
+ * property btrfs.compression was (btrfs, Linux 6.18); this leaves it.
+ */
+static int set_compressed(int fd, bool on)
+{
+	struct fsxattr x;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &x))
+		return -errno;
+	x.fsx_xflags = on ? x.fsx_xflags | FS_XFLAG_IMMUTABLE : x.fsx_xflags & ~FS_XFLAG_IMMUTABLE;
+	return ioctl(fd, FS_IOC_FSSETXATTR, &x) ? -errno : 0;
+}
+
 int vu_iattr_set_immutable(int fd, bool on)
 {
 	int flags = 0;
@@ -31,6 +45,8 @@ int vu_iattr_set_immutable(int fd, bool on)
 
 	if (wanted == flags)
 		return 0;
+	if (flags & FS_COMPR_FL)
+		return set_compressed(fd, on);
 	return ioctl(fd, FS_IOC_SETFLAGS, &wanted) ? -errno : 0;
 }
 
