@@ -10,6 +10,9 @@
 #   vu_rm_tree DIR...        remove trees that may hold immutable files, never across mounts
 #   vu_tmp                   make a fresh directory below TMPDIR, removed by vu_fs_clean; sets VU_DIR
 #
+# With VU_FS_IMAGES=DIR the image is made there and has no name any more when it is mounted: for a DIR in
+# memory, where nothing must be left behind. VU_FS_MKFS: further options of mkfs.
+#
 # Everything lives in one directory, VU_WORK, named in the environment so that tests/run can clean
 # up after a test that was killed.
 
@@ -42,8 +45,10 @@ vu_fs_make() {
 	esac
 	vu_fs_init || return 1
 	n=$(mktemp -d "$VU_WORK/fs.XXXXXX") || return 1
-	truncate -s "${mb}M" "$n/img" || return 1
 	mkdir "$n/mnt" || return 1
+	VU_IMG=$n/img
+	[[ -z ${VU_FS_IMAGES:-} ]] || VU_IMG=$(mktemp -u "$VU_FS_IMAGES/vu-image.XXXXXXXX") || return 1
+	truncate -s "${mb}M" "$VU_IMG" || return 1
 	case $type in
 	ext4) set -- -q -F -E lazy_itable_init=1,nodiscard ;;
 	xfs) set -- -q -f ;;
@@ -53,16 +58,16 @@ vu_fs_make() {
 		return 1
 		;;
 	esac
-	if ! "mkfs.$type" "$@" "$n/img" >"$n/log" 2>&1; then
+	# shellcheck disable=SC2086 # words
+	if ! "mkfs.$type" "$@" ${VU_FS_MKFS:-} "$VU_IMG" >"$n/log" 2>&1; then
 		VU_FS_WHY="mkfs.$type failed: $(tail -n 1 "$n/log")"
-		return 1
-	fi
-	if ! mount -t "$type" -o "loop${opts:+,$opts}" "$n/img" "$n/mnt" 2>"$n/log"; then
+	elif ! mount -t "$type" -o "loop${opts:+,$opts}" "$VU_IMG" "$n/mnt" 2>"$n/log"; then
 		VU_FS_WHY="cannot mount a loop image with $type: $(tail -n 1 "$n/log")"
-		return 1
+	else
+		VU_MNT=$n/mnt
 	fi
-	VU_MNT=$n/mnt
-	VU_IMG=$n/img
+	[[ -z ${VU_FS_IMAGES:-} ]] || rm -f "$VU_IMG"
+	[[ -n $VU_MNT ]]
 }
 
 vu_fs_need() {
