@@ -157,6 +157,8 @@ static void check_tree(const struct vu_tree *t)
 		const struct vu_dir *d = vu_tree_dir(t, i);
 
 		CHECK(d->row && (d->parent == VU_NONE || d->parent < i));
+		/* one root a guest, and it stands first */
+		CHECK((d->parent == VU_NONE) == (!i || vu_tree_dir(t, i - 1)->guest != d->guest));
 		if (d->parent == VU_NONE)
 			CHECK(!*vu_tree_text(t, d->name));
 		else

@@ -17,7 +17,7 @@ setup_file() {
 			-Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false >&2
 	mapfile -t -O 1 targets < <(units)
 	ninja -C "$TSAN_BUILD" "${targets[@]/#test-/tests/unit/test-}" >&2 || return
-	farm_template 12 128
+	VUNIFY=$TSAN_BUILD/vunify farm_template 12 128
 }
 
 teardown_file() {
