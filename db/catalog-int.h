@@ -27,7 +27,7 @@ struct vu_catalog {
 	bool immutable; /* opened without locks: a writer may have come meanwhile */
 	bool written;	/* something was committed */
 	char *path;	/* owned */
-	struct stat st; /* immutable: of the file when it was opened */
+	struct stat st; /* of the file when it was opened */
 	char message[512];
 	struct vu_catalog_map map;
 };

@@ -374,7 +374,10 @@ int vu_catalog_load_tree(struct vu_catalog *cat, const struct vu_guests *guests,
 			r = load_guest(cat, &guests->v[i], (uint16_t)i, t);
 	if (r)
 		vu_catalog_fail(cat, r, cat->message[0] ? cat->message : NULL);
-	vu_sql_exec(cat->db, "COMMIT");
+	int e = vu_sql_exec(cat->db, "COMMIT");
+
+	if (!r && e)
+		return vu_catalog_fail(cat, e, NULL);
 	return r == VU_CATALOG_DAMAGED ? vu_catalog_fail(cat, r, cat->message) : r;
 }
 

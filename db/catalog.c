@@ -43,8 +43,9 @@ int vu_catalog_fail(struct vu_catalog *cat, int r, const char *text)
 
 	if (!r)
 		return 0;
+	/* SQLite's own words say more of damage and of locks, and less of what the kernel said */
 	if (!text)
-		text = r == -ENOMEM ? "out of memory" : sqlite3_errmsg(cat->db);
+		text = r < 0 && r != -EBUSY ? strerror(-r) : sqlite3_errmsg(cat->db);
 	if (text != cat->message)
 		snprintf(cat->message, sizeof(cat->message), "%s", text);
 	if (r != VU_CATALOG_DAMAGED || !cat->immutable)
@@ -64,6 +65,13 @@ int vu_catalog_bad_row(struct vu_catalog *cat, const char *table)
 	return vu_catalog_fail(cat, VU_CATALOG_DAMAGED, text);
 }
 
+bool vu_catalog_is_in_place(const struct vu_catalog *cat)
+{
+	struct stat st;
+
+	return !stat(cat->path, &st) && st.st_ino == cat->st.st_ino && st.st_dev == cat->st.st_dev;
+}
+
 const char *vu_catalog_message(const struct vu_catalog *cat)
 {
 	return cat->message;
@@ -80,12 +88,16 @@ int vu_catalog_commit(struct vu_catalog *cat, sqlite3 **txn)
 
 int vu_catalog_meta_get(struct vu_catalog *cat, const char *key, int64_t *ret_v)
 {
-	return vu_sql_number(cat->db, 0, ret_v, "SELECT value FROM meta WHERE key = ?", "t", key);
+	int r = vu_sql_number(cat->db, 0, ret_v, "SELECT value FROM meta WHERE key = ?", "t", key);
+
+	return vu_catalog_fail(cat, r, NULL);
 }
 
 int vu_catalog_meta_set(struct vu_catalog *cat, const char *key, int64_t v)
 {
-	return vu_sql_run(cat->db, "INSERT OR REPLACE INTO meta VALUES (?, ?)", "ti", key, v);
+	int r = vu_sql_run(cat->db, "INSERT OR REPLACE INTO meta VALUES (?, ?)", "ti", key, v);
+
+	return vu_catalog_fail(cat, r, NULL);
 }
 
 int vu_catalog_sync_dir_of(const char *path)
@@ -234,8 +246,13 @@ static int open_write(struct vu_catalog *cat)
 {
 	int r = make_file(cat->path);
 
+	/* SQLite would say of one that is read-only that it has no WAL */
+	if (!r && access(cat->path, W_OK))
+		r = -errno;
 	if (!r)
 		r = vu_sql_open(cat->path, VU_SQL_WRITE, &cat->db);
+	if (!r && stat(cat->path, &cat->st))
+		r = -errno;
 	cat->writable = true;
 	return r ? r : prepare_write(cat);
 }

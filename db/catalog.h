@@ -53,6 +53,9 @@ static inline void vu_catalog_close_p(struct vu_catalog **cat)
 }
 #define _cleanup_catalog_ vu_cleanup(vu_catalog_close_p)
 
+/* Is the file at the path still the one that was opened, so that what is written lasts? */
+bool vu_catalog_is_in_place(const struct vu_catalog *cat);
+
 /* What the last failure was about: one line, valid until the next call on cat. Never NULL. */
 const char *vu_catalog_message(const struct vu_catalog *cat);
 

@@ -247,6 +247,9 @@ char *vu_sql_string(sqlite3_stmt *s, int col, bool *ok)
 
 int vu_sql_begin(sqlite3 *db, sqlite3 **ret_txn)
 {
+	/* one that could not be ended for want of memory */
+	if (!sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 	int r = vu_sql_exec(db, "BEGIN IMMEDIATE");
 
 	if (!r)

@@ -12,7 +12,6 @@
 #include "db/catalog-tree.h"
 #include "fs/stat.h"
 #include "fs/xattr.h"
-#include "ops/rebuild.h"
 
 /* ---- rules and conffiles ---- */
 
@@ -151,6 +150,8 @@ static int load_objects(struct vu_farm *f, uint8_t fs, bool catalog)
 	if (catalog && f->session->catalog)
 		r = vu_catalog_load_objects(f->session->catalog, sfs->mount.fs_id, fs, f->tree,
 					    &f->objects[fs]);
+	if (r)
+		return vu_session_catalog_failed(f->session, r);
 	if (!r && sfs->pool)
 		r = vu_pool_list(sfs->pool, list_object, &l);
 	return r ? r : keep_listed(f, fs, before);
@@ -282,14 +283,13 @@ int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags)
 		if (!r && flags & VU_FARM_RULES)
 			r = open_packages(f, i);
 	}
-	if (!r && flags & VU_FARM_CATALOG && s->catalog)
+	if (!r && flags & VU_FARM_CATALOG && s->catalog) {
 		r = vu_catalog_load_tree(s->catalog, &s->guests, f->tree);
+		if (r)
+			return vu_session_catalog_failed(s, r);
+	}
 	for (size_t i = 0; !r && i < s->n_fs; i++)
 		r = load_objects(f, (uint8_t)i, flags & VU_FARM_CATALOG);
-	if (r == VU_CATALOG_DAMAGED)
-		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog",
-			       s->ops->config->catalog, vu_catalog_message(s->catalog),
-			       VU_REBUILD_TODO);
 	fill_env(f, flags);
 	return r;
 }

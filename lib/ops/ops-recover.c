@@ -65,6 +65,7 @@ int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
 		.seconds = run.started_ns ? (double)(vu_run_now_ns() - run.started_ns) / 1e9 : 0,
 	};
 	vu_run_end(&s, &run, NULL, 0, r);
+	ret_report->warnings = s.warnings;
 	vu_eviction_close(&eviction);
 	vu_session_close(&s);
 	return r;

@@ -22,6 +22,7 @@
 #include "match/choose.h"
 #include "ops/eviction.h"
 #include "ops/farm.h"
+#include "ops/owners.h"
 #include "ops/recovery.h"
 #include "ops/rules.h"
 #include "ops/run.h"
@@ -43,11 +44,10 @@ struct scan {
 	uint8_t *roles; /* owned; what the plan made of each inode, once it is done; or NULL */
 	struct vu_content_stats content;
 	struct vu_linker_stats link;
-	struct vu_inomap *guest_objects; /* one for each guest: inodes of objects it has names of */
-	struct vu_inomap outdated;	 /* directories of which the catalog is not believed */
-	struct vu_mapped *mapped;	 /* one for each file system; NULL until it is asked for */
-	struct vu_run run;		 /* its row in the history */
-	bool walked;			 /* the walk came to its end */
+	struct vu_owners owners;
+	struct vu_mapped *mapped; /* one for each file system; NULL until it is asked for */
+	struct vu_run run;	  /* its row in the history */
+	bool walked;		  /* the walk came to its end */
 };
 
 /* ---- before anything is read ---- */
@@ -180,76 +180,6 @@ static int read_content(struct scan *s)
 	return r;
 }
 
-static uint64_t dir_key(uint16_t guest, uint32_t row)
-{
-	return (uint64_t)guest << 32 | row;
-}
-
-static int note_object(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
-{
-	struct scan *s = arg;
-
-	if (vu_inomap_get(&s->outdated, dir_key(guest, dir), NULL))
-		return 0;
-	return vu_inomap_set(&s->guest_objects[guest], ino, 1);
-}
-
-/*
- * Is what the catalog holds of this directory's names outdated: was it read now, or is it gone? What was
- * not met below an excluded directory is there still.
- */
-static bool is_outdated(const struct vu_tree *t, const struct vu_dir *d)
-{
-	if (d->flags & VU_DIR_LISTED)
-		return true;
-	while (d->fate == VU_UNSEEN && d->parent != VU_NONE)
-		d = vu_tree_dir(t, d->parent);
-	return d->fate == VU_GONE;
-}
-
-static int know_outdated(struct scan *s)
-{
-	const struct vu_tree *t = s->farm.tree;
-	int r = 0;
-
-	for (uint32_t i = 0; !r && i < t->dirs.n; i++) {
-		const struct vu_dir *d = vu_tree_dir(t, i);
-
-		if (d->row && is_outdated(t, d))
-			r = vu_inomap_set(&s->outdated, dir_key(d->guest, d->row), 1);
-	}
-	return r;
-}
-
-static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
-{
-	struct scan *s = arg;
-
-	return vu_inomap_get(&s->guest_objects[guest], ino, NULL);
-}
-
-/* Which objects does a guest have names of: from directories read now, and from the catalog. */
-static int know_owners(struct scan *s)
-{
-	struct vu_tree *t = s->farm.tree;
-	int r = 0;
-
-	s->guest_objects = calloc(s->session.guests.n + 1, sizeof(*s->guest_objects));
-	if (!s->guest_objects)
-		return -ENOMEM;
-	if (s->session.catalog)
-		r = know_outdated(s);
-	if (!r && s->session.catalog)
-		r = vu_catalog_load_unified(s->session.catalog, &s->session.guests, note_object, s);
-	vu_inomap_done(&s->outdated);
-	for (uint32_t i = 0; !r && i < t->unified.n; i++) {
-		const struct vu_unified_name *u = vu_tree_unified(t, i);
-
-		r = note_object(s, vu_tree_dir(t, u->dir)->guest, 0, u->ino);
-	}
-	return r;
-}
-
 /* A hint only: where it cannot be had, nothing counts as mapped. */
 static struct vu_mapped *count_mapped(const struct vu_session *ss)
 {
@@ -280,6 +210,13 @@ static uint32_t in_use(void *arg, const struct vu_inode *inode)
 	return n;
 }
 
+static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
+{
+	struct scan *s = arg;
+
+	return vu_owners_has(&s->owners, guest, ino);
+}
+
 static int make_plan(struct scan *s)
 {
 	_cleanup_free_ uint8_t *guest_fs = calloc(s->session.guests.n + 1, sizeof(*guest_fs));
@@ -293,7 +230,7 @@ static int make_plan(struct scan *s)
 		.in_use = in_use,
 		.arg = s,
 	};
-	int r = guest_fs ? know_owners(s) : -ENOMEM;
+	int r = guest_fs ? vu_owners_know(&s->owners, &s->session, s->farm.tree) : -ENOMEM;
 
 	for (size_t i = 0; !r && i < s->session.guests.n; i++)
 		guest_fs[i] = s->farm.shares[s->session.guest_fs[i]];
@@ -399,7 +336,10 @@ static int link_and_look_again(struct scan *s)
 
 /* ---- the run ---- */
 
-static int decide(struct scan *s)
+/* The plan rests on rows that do not fit to what there is; none of the codes of ops. */
+#define NOT_BELIEVED 1000
+
+static int decide(struct scan *s, bool full)
 {
 	uint32_t n = s->farm.tree->inodes.n;
 	_cleanup_free_ uint8_t *was = reopen_questions(s->farm.tree);
@@ -410,6 +350,11 @@ static int decide(struct scan *s)
 
 	if (!r)
 		r = make_plan(s);
+	if (!r && s->session.catalog && !full) {
+		r = vu_owners_prove(&s->owners, &s->plan);
+		if (r == VU_OWNERS_UNKNOWN)
+			r = NOT_BELIEVED;
+	}
 	if (!r) {
 		s->roles = vu_scan_roles(s->farm.tree, &s->plan);
 		r = s->roles ? 0 : -ENOMEM;
@@ -441,19 +386,36 @@ static int save(struct scan *s, int result)
 	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
 }
 
-static int walk_and_decide(struct scan *s)
+static int walk(struct scan *s, bool full)
 {
-	bool full = s->o->full || vu_rules_changed(&s->session);
 	int r = vu_farm_open(&s->farm, &s->session,
 			     VU_FARM_RULES | VU_FARM_CATALOG | (full ? VU_FARM_FULL : 0));
 
 	if (!r)
 		r = vu_farm_walk(&s->farm);
+	if (!r)
+		s->walked = true;
+	return r;
+}
+
+static int walk_and_decide(struct scan *s)
+{
+	bool full = s->o->full || vu_rules_changed(&s->session);
+	int r = walk(s, full);
+
 	if (r)
 		return r; /* the walk is not complete: the catalog stays as it was */
-	s->walked = true;
 	if (full || vu_rules_company_changed(&s->session) || has_work(s->farm.tree))
-		r = decide(s);
+		r = decide(s, full);
+	if (r == NOT_BELIEVED) {
+		vu_owners_done(&s->owners);
+		vu_farm_close(&s->farm);
+		s->walked = false;
+		r = walk(s, true);
+		if (r)
+			return r;
+		r = decide(s, true);
+	}
 	return save(s, r);
 }
 
@@ -509,14 +471,13 @@ static int finish(struct scan *s, int r, struct vu_scan_report *rep)
 		known.n_guests = 0;
 	if (s->run.id)
 		vu_scan_record(&s->session, &s->run, &known, r);
+	rep->warnings = s->session.warnings;
 	return r;
 }
 
 static void close_all(struct scan *s)
 {
-	for (size_t i = 0; s->guest_objects && i < s->session.guests.n; i++)
-		vu_inomap_done(&s->guest_objects[i]);
-	free(s->guest_objects);
+	vu_owners_done(&s->owners);
 	for (size_t i = 0; s->mapped && i < s->session.n_fs; i++)
 		vu_inomap_done(&s->mapped[i].count);
 	free(s->mapped);

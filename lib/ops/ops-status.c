@@ -19,6 +19,9 @@ struct last_run {
 	uint64_t ended_ns;
 };
 
+/* Ends the search: none of the catalog's codes. */
+#define FOUND 1000
+
 static int match_run(void *arg, const struct vu_run *run)
 {
 	struct last_run *l = arg;
@@ -26,7 +29,7 @@ static int match_run(void *arg, const struct vu_run *run)
 	if (run->id != l->id)
 		return 0;
 	l->ended_ns = run->ended_ns ? run->ended_ns : run->started_ns;
-	return 1;
+	return FOUND;
 }
 
 /* When the run ended that found a guest as the catalog says it is. */
@@ -36,7 +39,7 @@ static int ended_at(struct vu_session *s, int64_t run, uint64_t *ret_ns)
 	int r = run ? vu_catalog_runs(s->catalog, UINT32_MAX, match_run, &l) : 0;
 
 	*ret_ns = l.ended_ns;
-	return r == 1 ? 0 : r;
+	return r == FOUND ? 0 : r;
 }
 
 static int fill(struct vu_session *s, const struct vu_guest *g, struct vu_status_guest *out)

@@ -525,6 +525,7 @@ int vu_ops_unmerge(struct vu_ops *ops, const struct vu_unmerge_options *o,
 	report(&u, ret_report);
 	u.run.broken = ret_report->names;
 	vu_scan_record(&u.session, &u.run, &u.now, r);
+	ret_report->warnings = u.session.warnings;
 	vu_scan_report_done(&u.now);
 	close_all(&u);
 	return r;

@@ -354,6 +354,8 @@ static int ask_others(struct asking *a, int fd)
 					    &sc);
 	if (!r && a->s.catalog)
 		r = vu_catalog_find_objects(a->s.catalog, &a->digest, ask_object, &sc);
+	if (r == VU_CATALOG_DAMAGED)
+		return vu_session_catalog_failed(&a->s, r);
 	if (r)
 		return r;
 	if (a->nearest == VU_SKIP_UNIQUE)
@@ -475,7 +477,7 @@ static int ask_pool(struct asking *a, bool *ret_unified)
 						    a->st.version.ino, UINT32_MAX, name_partner,
 						    &n);
 	}
-	return r;
+	return r == VU_CATALOG_DAMAGED ? vu_session_catalog_failed(&a->s, r) : r;
 }
 
 /* ---- the whole ---- */

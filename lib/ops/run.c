@@ -56,8 +56,16 @@ void vu_run_end(struct vu_session *s, struct vu_run *run, const struct vu_guest_
 	run->ended_ns = vu_run_now_ns();
 	run->outcome = outcome(s, r);
 	run->warnings = s->warnings;
-	if (!vu_catalog_run_end(s->catalog, run, stats, n_stats))
+	if (!vu_catalog_run_end(s->catalog, run, stats, n_stats)) {
+		if (vu_catalog_is_in_place(s->catalog))
+			return;
+		vu_emit(&s->counting,
+			&(struct vu_event){
+				.kind = VU_EVENT_WARN,
+				.text = "somebody removed or replaced the catalog meanwhile: what was "
+					"learned is lost, and learned again by the next scan"});
 		return;
+	}
 	if (asprintf(&text, "the history could not be written: %s",
 		     vu_catalog_message(s->catalog)) >= 0)
 		vu_emit(&s->counting, &(struct vu_event){.kind = VU_EVENT_WARN, .text = text});

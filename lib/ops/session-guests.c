@@ -206,10 +206,10 @@ static int remember(struct vu_session *s, struct vu_guests *known, struct vu_gue
 
 	if (!s->catalog || !(flags & VU_SESSION_REGISTER))
 		return 0;
-	if (!is_new)
-		return vu_catalog_guest_update(s->catalog, g);
-	int r = dup_guest(g, &copy);
+	int r = is_new ? dup_guest(g, &copy) : vu_catalog_guest_update(s->catalog, g);
 
+	if (!is_new)
+		return r ? vu_session_catalog_failed(s, r) : 0;
 	return r ? r : vu_guests_add_consume(known, &copy);
 }
 
@@ -220,7 +220,7 @@ int vu_session_register(struct vu_session *s)
 		int r = g->id ? 0 : vu_catalog_guest_add(s->catalog, g);
 
 		if (r)
-			return vu_fail(s->ops, r, "cannot register the guest", g->path, NULL, NULL);
+			return vu_session_catalog_failed(s, r);
 	}
 	return 0;
 }
@@ -334,7 +334,8 @@ static int take_path(struct vu_session *s, struct vu_guests *known, const char *
 		r = remember(s, known, &g, is_new, flags);
 	if (r) {
 		vu_guest_done(&g);
-		return vu_fail(s->ops, r, "cannot register the guest", path, NULL, NULL);
+		return r > 0 ? r
+			     : vu_fail(s->ops, r, "cannot register the guest", path, NULL, NULL);
 	}
 	return add_open(s, &g, vu_take_fd(fd));
 }

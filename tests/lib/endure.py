@@ -30,7 +30,7 @@ VUNIFY = os.environ.get("VUNIFY", TOP + "/build/vunify")
 NIGHTLY = os.environ.get("VU_NIGHTLY") == "1"
 FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
 OBJECT = re.compile(r"[0-9a-f]{64}-[0-9]+\Z")
-MESSAGE = re.compile(r"vunify: [a-z][^:;]{3,}")
+MESSAGE = re.compile(r"vunify: [a-z][^:;]+")
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -127,7 +127,7 @@ class Farm:
         self.state = self.ram + "/state"
         for d in self.ram, self.mnt:
             os.mkdir(d)
-        sh("mount", "-t", "tmpfs", "-o", "size=%dm" % (mb + 16), "tmpfs", self.ram)
+        sh("mount", "-t", "tmpfs", "-o", "size=%dm" % (2 * mb + 16), "tmpfs", self.ram)
         os.mkdir(self.state)
         self.img = self.ram + "/img"
         with open(self.img, "w") as f:
@@ -337,6 +337,19 @@ class Farm:
         self.check_kept(when + ", and once more")
         self.check_end(verb, when + ", and once more")
         return rc, out, err
+
+    # ---- the file system as it was ----
+
+    def keep_image(self):
+        """What put_back() goes back to, inode numbers and times included."""
+        sh("umount", self.mnt)
+        shutil.copyfile(self.img, self.img + ".kept")
+        sh("mount", "-o", "loop", self.img, self.mnt)
+
+    def put_back(self):
+        sh("umount", self.mnt)
+        shutil.copyfile(self.img + ".kept", self.img)
+        sh("mount", "-o", "loop", self.img, self.mnt)
 
     def close(self):
         if os.path.ismount(self.mnt):

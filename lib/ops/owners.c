@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The catalog holds the unified names of a directory that has not changed since. Rows may be missing
+ * all the same: of a damaged file, or one that met the WAL of another time. A missing row would let a
+ * guest's second file have the object that its first is a name of. So the links of an object are
+ * counted: the inode says how many there are, and who is in the catalog too few is looked for on disk.
+ */
+#include "ops/owners.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/want.h"
+#include "db/catalog-tree.h"
+#include "fs/stat.h"
+
+void vu_owners_done(struct vu_owners *o)
+{
+	for (size_t i = 0; o->objects && i < o->session->guests.n; i++)
+		vu_inomap_done(&o->objects[i]);
+	for (size_t i = 0; o->names && i < o->session->n_fs; i++)
+		vu_inomap_done(&o->names[i]);
+	vu_inomap_done(&o->outdated);
+	free(o->objects);
+	free(o->names);
+	*o = (struct vu_owners){0};
+}
+
+static uint64_t dir_key(uint16_t guest, uint32_t row)
+{
+	return (uint64_t)guest << 32 | row;
+}
+
+static int one_more(struct vu_inomap *names, uint64_t ino)
+{
+	uint32_t n = 0;
+
+	vu_inomap_get(names, ino, &n);
+	return vu_inomap_set(names, ino, n + 1);
+}
+
+static int note(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
+{
+	struct vu_owners *o = arg;
+
+	if (vu_inomap_get(&o->outdated, dir_key(guest, dir), NULL))
+		return 0;
+	int r = vu_inomap_set(&o->objects[guest], ino, 1);
+
+	return r ? r : one_more(&o->names[o->session->guest_fs[guest]], ino);
+}
+
+/*
+ * Is what the catalog holds of this directory's names outdated: was it read now, or is it gone? What was
+ * not met below an excluded directory is there still.
+ */
+static bool is_outdated(const struct vu_tree *t, const struct vu_dir *d)
+{
+	if (d->flags & VU_DIR_LISTED)
+		return true;
+	while (d->fate == VU_UNSEEN && d->parent != VU_NONE)
+		d = vu_tree_dir(t, d->parent);
+	return d->fate == VU_GONE;
+}
+
+static int know_outdated(struct vu_owners *o)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < o->tree->dirs.n; i++) {
+		const struct vu_dir *d = vu_tree_dir(o->tree, i);
+
+		if (d->row && is_outdated(o->tree, d))
+			r = vu_inomap_set(&o->outdated, dir_key(d->guest, d->row), 1);
+	}
+	return r;
+}
+
+static int from_catalog(struct vu_owners *o)
+{
+	struct vu_session *s = o->session;
+	int r = know_outdated(o);
+
+	if (!r)
+		r = vu_catalog_load_unified(s->catalog, &s->guests, note, o);
+	vu_inomap_done(&o->outdated);
+	return r == VU_CATALOG_DAMAGED ? vu_session_catalog_failed(s, r) : r;
+}
+
+int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t)
+{
+	int r = 0;
+
+	*o = (struct vu_owners){.session = s, .tree = t};
+	o->objects = calloc(s->guests.n + 1, sizeof(*o->objects));
+	o->names = calloc(s->n_fs + 1, sizeof(*o->names));
+	if (!o->objects || !o->names)
+		return -ENOMEM;
+	if (s->catalog)
+		r = from_catalog(o);
+	for (uint32_t i = 0; !r && i < t->unified.n; i++) {
+		const struct vu_unified_name *u = vu_tree_unified(t, i);
+
+		r = note(o, vu_tree_dir(t, u->dir)->guest, 0, u->ino);
+	}
+	return r;
+}
+
+bool vu_owners_has(const struct vu_owners *o, uint32_t guest, uint64_t ino)
+{
+	return vu_inomap_get(&o->objects[guest], ino, NULL);
+}
+
+/* ---- the proof ---- */
+
+/* Has the object another number of names in guests than is known? One that cannot be had gets none. */
+static int is_in_doubt(const struct vu_owners *o, const struct vu_inode *object, bool *ret)
+{
+	struct vu_stat st;
+	uint32_t known = 0;
+	_cleanup_fd_ int fd = vu_pool_object_open(o->session->fs[object->fs].pool,
+						  vu_tree_key(o->tree, object->key));
+	int r = fd < 0 ? fd : vu_stat_fd(fd, &st);
+
+	vu_inomap_get(&o->names[object->fs], object->ino, &known);
+	*ret = !r && st.n_links != known + 1;
+	return vu_is_want(r) ? r : 0;
+}
+
+/* Objects in doubt, by file system and inode. */
+static int find_doubts(const struct vu_owners *o, const struct vu_plan *plan,
+		       struct vu_inomap *doubts, size_t *ret_n)
+{
+	int r = 0;
+
+	*ret_n = 0;
+	for (uint32_t i = 0; !r && i < plan->n_objects; i++) {
+		const struct vu_plan_object *p = &plan->objects[i];
+		const struct vu_inode *object = vu_tree_inode(o->tree, p->keeper);
+		bool doubt = false;
+
+		if (p->keeper_is_object && p->n)
+			r = is_in_doubt(o, object, &doubt);
+		if (!r && doubt) {
+			r = vu_inomap_set(&doubts[object->fs], object->ino, 1);
+			++*ret_n;
+		}
+	}
+	return r;
+}
+
+struct counting {
+	struct vu_owners *o;
+	struct vu_inomap *doubts;
+	const struct vu_guests *others;
+};
+
+static int count_other(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
+{
+	struct counting *c = arg;
+	const struct vu_session *s = c->o->session;
+	int r = 0;
+
+	(void)dir;
+	for (size_t i = 0; !r && i < s->n_fs; i++)
+		if (vu_inomap_get(&c->doubts[i], ino, NULL) &&
+		    !strcmp(s->fs[i].mount.fs_id, c->others->v[guest].fs_id))
+			r = one_more(&c->o->names[i], ino);
+	return r;
+}
+
+static bool in_run(const struct vu_session *s, uint32_t id)
+{
+	for (size_t i = 0; i < s->guests.n; i++)
+		if (s->guests.v[i].id == id)
+			return true;
+	return false;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
+
+/* Registered guests that are no part of the run have names too. */
+static int count_others(struct vu_owners *o, struct vu_inomap *doubts)
+{
+	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
+	struct counting c = {.o = o, .doubts = doubts, .others = &known};
+	int r = vu_session_known_guests(o->session, &known);
+
+	for (size_t i = 0; !r && i < known.n;) {
+		if (!in_run(o->session, known.v[i].id)) {
+			i++;
+			continue;
+		}
+		vu_guest_done(&known.v[i]);
+		known.v[i] = known.v[--known.n];
+	}
+	if (!r && known.n)
+		r = vu_catalog_load_unified(o->session->catalog, &known, count_other, &c);
+	return r == VU_CATALOG_DAMAGED ? vu_session_catalog_failed(o->session, r) : r;
+}
+
+int vu_owners_prove(struct vu_owners *o, const struct vu_plan *plan)
+{
+	_cleanup_free_ struct vu_inomap *doubts = calloc(o->session->n_fs + 1, sizeof(*doubts));
+	size_t n = 0;
+	int r = doubts ? find_doubts(o, plan, doubts, &n) : -ENOMEM;
+
+	if (!r && n)
+		r = count_others(o, doubts);
+	if (!r && n)
+		r = find_doubts(o, plan, doubts, &n);
+	for (size_t i = 0; doubts && i < o->session->n_fs; i++)
+		vu_inomap_done(&doubts[i]);
+	return r ? r : n ? VU_OWNERS_UNKNOWN : 0;
+}
