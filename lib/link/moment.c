@@ -16,10 +16,12 @@
  *     would fail with EPERM, on XFS and btrfs it would land in the object. So he is interrupted with
  *     the lease still held: his system call starts anew and meets the flag. This goes on for the
  *     cool-down, for those who were between the permission check and the lease.
- *     On XFS and btrfs the lease stays as it is then (link/parking.c), the object is lost, its verified
- *     content is put aside (link/slip.c), and whoever called the linker evicts it (link/evict.c) before
- *     the lease is given back: who is let in at last has an inode of his own.
- *     Elsewhere, and where there is no room for that: a lease that is being
+ *     If somebody cannot be interrupted, on XFS and btrfs: the lease stays as it is (link/parking.c), the
+ *     object is lost, its verified content is put aside (link/slip.c), and whoever called the linker
+ *     evicts it (link/evict.c) before the lease is given back: who is let in at last has an inode of his
+ *     own. That is not done for everybody who was interrupted: under attack most runs would evict, and
+ *     while names move from the old inode its flag is off for long.
+ *     A lease that is being
  *     broken cannot be renewed in place: it is given back and taken anew. If it is refused now, a
  *     writer slipped in; if it is not, but the object was written to, one came and went in between
  *     (which shows in size or mtime: where these changed, the content is read). On ext4, which
@@ -140,19 +142,31 @@ void vu_moment_ignore_sigio(void)
 
 /* ---- the lease ---- */
 
-/* Interrupts whoever waits, until for a whole cool-down nobody new came, at most so long. */
-static void cool_down(struct vu_object *o, uint64_t most_ns)
+/*
+ * Interrupts whoever waits, until for a whole cool-down nobody new came, at most so long. The last look
+ * is made when that time is over, not before a nap in it: on a busy machine a nap takes many times as
+ * long as it should, and who came to wait meanwhile would be let in. False: somebody waits still.
+ *
+ * Who is on his way from the permission check to the lease may sleep there, behind a reader of
+ * /proc/locks (file_rwsem, Linux 6.18), and then has to get a processor. So where somebody came, others
+ * may be on their way for longer than in a quiet moment.
+ */
+static bool cool_down(struct vu_object *o, uint64_t most_ns)
 {
-	uint64_t begun = vu_moment_now(), end = begun + VU_COOL_DOWN_NS, now;
+	uint64_t begun = vu_moment_now(), end = begun + VU_COOL_DOWN_NS;
 
-	do {
+	for (;;) {
+		uint64_t now = vu_moment_now();
 		int n = vu_interrupt_waiters(o->ino, &o->waited);
 
+		if (n == 0 && now >= end)
+			return true;
+		if (n != 0 && now >= begun + most_ns)
+			return false;
+		if (n != 0)
+			end = vu_moment_now() + VU_LANDING_NS;
 		nap_ns(200000);
-		now = vu_moment_now();
-		if (n > 0)
-			end = now + VU_COOL_DOWN_NS;
-	} while (now < end && now < begun + most_ns);
+	}
 }
 
 /* On ext4: whoever has it open cannot write. Is he gone soon? */
@@ -230,9 +244,10 @@ static void rearm(struct vu_moment_env *env, struct vu_object *o, int twin)
 		renew(env, o, twin);
 		return;
 	}
-	/* who cannot be interrupted (a worker of io_uring) waits for eviction, which is to be soon */
-	cool_down(o, may_park ? VU_GRACE_NS : VU_SLIP_NS);
-	if (!may_park || !park(env, o, twin))
+	/* who cannot be interrupted waits for eviction, which is to be soon */
+	bool gone = cool_down(o, may_park ? 10 * VU_GRACE_NS : VU_SLIP_NS);
+
+	if (gone || !may_park || !park(env, o, twin))
 		renew(env, o, twin);
 }
 

@@ -19,6 +19,7 @@
 
 #define VU_GRACE_NS UINT64_C(20000000)	  /* a replaced file is kept that long before it is freed */
 #define VU_COOL_DOWN_NS UINT64_C(5000000) /* openers are interrupted for that long after a moment */
+#define VU_LANDING_NS UINT64_C(60000000)  /* the same after a moment in which somebody came */
 #define VU_SLIP_NS UINT64_C(2000000000)	  /* how long the end of a slip is waited for on ext4 */
 
 /* Counters of the moments; advanced atomically. */
