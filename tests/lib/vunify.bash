@@ -315,7 +315,8 @@ print("ready", flush=True)
 sys.stdin.readline()' "$1"
 }
 
+# cc_test SOURCE... PROGRAM
 cc_test() {
 	command -v "${CC:-cc}" >/dev/null || die "needs a C compiler" || return
-	"${CC:-cc}" -std=gnu17 -O1 -Wall -Wextra -D_GNU_SOURCE -pthread -o "$2" "$1"
+	"${CC:-cc}" -std=gnu17 -O1 -Wall -Wextra -D_GNU_SOURCE -pthread -o "${*: -1}" "${@:1:$#-1}"
 }

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest's processes that write while vunify works.
+ * Hostile guests, while vunify works: what was acknowledged to them is where it was made, and nowhere
+ * else.
  *
- * usage: race run DIR N SECONDS MODE...
+ * usage: race make BOARD KEY=VALUE...    makes guests and the record of them, BOARD
+ *        race run BOARD [KEY=VALUE...]   lets processes in the guests do what they do, for `seconds`
+ *                                        or until something is to be read from stdin
+ *        race check BOARD                compares all files with the record
+ *        race stat BOARD                 what was done and found so far
  *        race hold-open FILE | hold-mmap FILE | hold-append FILE
  *
- * run: DIR holds the files MODE-0 .. MODE-(N-1). One process for each mode changes them, one after
- * the other, until the time is over or something is to be read from stdin, and remembers what was acknowledged: a
- * system call that succeeded. In every fourth change it puts the original file back (content, mode
- * and mtime), so that it can be unified again. EPERM, ETXTBSY and EACCES are refusals: they change
- * nothing and are counted. Before each change and at the end, a file must be what was acknowledged
- * last, its mtime included (but for mmap, where the kernel updates it some time). Prints a line
- * per mode: "MODE OPERATIONS REFUSED UNDONE WRONG", and exits with 1 if anything is wrong. UNDONE is
- * how many changes of the mode were put right because they hit an object in its moment.
+ * make: top=DIR           where g1, g2 .. are made       guests=N quiet=N  the last ones do nothing
+ *       workers=N         processes of each guest, of which each does everything
+ *       attackers=N       processes of each guest that only attack
+ *       dirs=N files=N    of each process              contents=N  different ones in a guest
+ *       canary=DIR        an empty directory outside, which gets files that look like a guest's
+ *       modes=a,b,..      of mode_names in race-record.c; default: all
+ * run:  seconds=N         cgroup=DIR  each guest's processes go to DIR/gN (cgroup v2)
  *
- *   write     open for writing, write, close          truncate   to another length
- *   append    O_APPEND                                rename     a new file over it
- *   chmod     another mode                            mmap       map shared, write, unmap
- *   hold      as write, on a descriptor that stays open for some changes
+ * run prints a line "KEY VALUE" for each count; "mode NAME ACKED REFUSED" for each mode. It exits with
+ * 1 if anything was lost, has leaked or escaped. Times of open() are those of all that wait for leases;
+ * "net" is without the time in which the process could have run and did not get a processor.
  *
  * hold-*: opens FILE for writing (mmap: maps it shared-writable and closes it), prints "ready", waits
  * for a line, writes "later" to it, prints "written", waits for the end of stdin.
@@ -26,328 +29,74 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define FILE_MAX 8192
+#include "race-proc.h"
 
-struct state { /* what a file must be */
-	char bytes[FILE_MAX];
-	size_t size;
-	mode_t mode;
-	struct timespec mtime; /* tv_sec 0: not known */
-};
+/* ---- a worker ---- */
 
-struct racer {
-	const char *mode;
-	int dirfd;
-	long n;
-	struct state *want;	/* of each file */
-	struct state *original; /* of each file */
-	unsigned long ops, refused, undone, wrong;
-	unsigned seed;
-	unsigned long serial;
-	int held; /* mode hold: descriptor, or -1 */
-	long held_i;
-};
-
-static void die(const char *what)
+static bool is_on(const struct board *b, enum mode m)
 {
-	fprintf(stderr, "race: %s: %s\n", what, strerror(errno));
-	exit(3);
+	return b->modes >> m & 1;
 }
 
-static const char *name_of(const struct racer *r, long i)
+/* A file that can be reached. */
+static bool some_file(struct proc *p, struct at *a)
 {
-	static char name[64];
+	unsigned dir = dice(p, p->b->n_dirs);
 
-	snprintf(name, sizeof(name), "%s-%ld", r->mode, i);
-	return name;
-}
-
-static size_t slurp(int fd, char *to)
-{
-	ssize_t n = pread(fd, to, FILE_MAX, 0);
-
-	return n < 0 ? 0 : (size_t)n;
-}
-
-static bool refused(struct racer *r)
-{
-	if (errno != EPERM && errno != ETXTBSY && errno != EACCES)
-		die(r->mode);
-	r->refused++;
-	return true;
-}
-
-/* The next record, 16 bytes that occur nowhere else. */
-static const char *record(struct racer *r)
-{
-	static char text[17];
-
-	snprintf(text, sizeof(text), "%-5.5s%010lu\n", r->mode, ++r->serial);
-	return text;
-}
-
-static void wrote(struct state *w, size_t at, const char *text, size_t len)
-{
-	memcpy(w->bytes + at, text, len);
-	if (w->size < at + len)
-		w->size = at + len;
-}
-
-/* After a change: that is the mtime which stays. */
-static void changed(struct racer *r, long i, int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		die("fstat");
-	r->want[i].mtime = st.st_mtim;
-}
-
-static void op_write(struct racer *r, long i)
-{
-	int fd = openat(r->dirfd, name_of(r, i), O_RDWR | O_CLOEXEC);
-	const char *text = record(r);
-
-	if (fd < 0 && refused(r))
-		return;
-	if (pwrite(fd, text, 16, 0) == 16)
-		wrote(&r->want[i], 0, text, 16);
-	else
-		refused(r);
-	changed(r, i, fd);
-	close(fd);
-}
-
-static void op_append(struct racer *r, long i)
-{
-	int fd = openat(r->dirfd, name_of(r, i), O_WRONLY | O_APPEND | O_CLOEXEC);
-	const char *text = record(r);
-
-	if (fd < 0 && refused(r))
-		return;
-	if (r->want[i].size + 16 <= FILE_MAX) {
-		if (write(fd, text, 16) == 16)
-			wrote(&r->want[i], r->want[i].size, text, 16);
-		else
-			refused(r);
-		changed(r, i, fd);
-	}
-	close(fd);
-}
-
-static void op_truncate(struct racer *r, long i)
-{
-	struct state *w = &r->want[i];
-	size_t size = (size_t)(rand_r(&r->seed) % 4096);
-	struct stat st;
-	char path[128];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", r->dirfd, name_of(r, i));
-	if (truncate(path, (off_t)size) && refused(r))
-		return;
-	if (stat(path, &st))
-		die(path);
-	w->mtime = st.st_mtim;
-	if (size > w->size)
-		memset(w->bytes + w->size, 0, size - w->size);
-	w->size = size;
-}
-
-/* Puts a file with this content over it, and with its mtime, if that is known. */
-static void put(struct racer *r, long i, const struct state *s)
-{
-	struct stat st;
-	char tmp[64];
-	int fd;
-
-	snprintf(tmp, sizeof(tmp), ".%s-new", r->mode);
-	fd = openat(r->dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		die(tmp);
-	if (write(fd, s->bytes, s->size) != (ssize_t)s->size || fchmod(fd, s->mode))
-		die(tmp);
-	if (s->mtime.tv_sec && futimens(fd, (struct timespec[]){{0, UTIME_OMIT}, s->mtime}))
-		die(tmp);
-	if (fstat(fd, &st))
-		die(tmp);
-	close(fd);
-	if (renameat(r->dirfd, tmp, r->dirfd, name_of(r, i))) {
-		refused(r);
-		unlinkat(r->dirfd, tmp, 0);
-		return;
-	}
-	r->want[i] = *s;
-	r->want[i].mtime = st.st_mtim;
-}
-
-static void op_rename(struct racer *r, long i)
-{
-	struct state s = {.size = 16, .mode = 0640};
-
-	memcpy(s.bytes, record(r), 16);
-	put(r, i, &s);
-}
-
-static void op_chmod(struct racer *r, long i)
-{
-	mode_t mode = rand_r(&r->seed) % 2 ? 0600 : 0755;
-
-	if (fchmodat(r->dirfd, name_of(r, i), mode, 0) && refused(r))
-		return;
-	r->want[i].mode = mode;
-}
-
-static void op_mmap(struct racer *r, long i)
-{
-	int fd = openat(r->dirfd, name_of(r, i), O_RDWR | O_CLOEXEC);
-	const char *text = record(r);
-	char *map;
-
-	if (fd < 0 && refused(r))
-		return;
-	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (map == MAP_FAILED && refused(r))
-		return;
-	r->want[i].mtime.tv_sec = 0;
-	memcpy(map, text, 16);
-	wrote(&r->want[i], 0, text, 16);
-	usleep(200);
-	text = record(r);
-	memcpy(map + 16, text, 16);
-	wrote(&r->want[i], 16, text, 16);
-	munmap(map, 4096);
-}
-
-static void op_hold(struct racer *r, long i)
-{
-	const char *text = record(r);
-
-	if (r->held >= 0 && rand_r(&r->seed) % 8 == 0) {
-		close(r->held);
-		r->held = -1;
-	}
-	if (r->held < 0) {
-		r->held = openat(r->dirfd, name_of(r, i), O_RDWR | O_CLOEXEC);
-		r->held_i = i;
-		if (r->held < 0 && refused(r))
-			return;
-	}
-	if (pwrite(r->held, text, 16, 32) == 16)
-		wrote(&r->want[r->held_i], 32, text, 16);
-	else
-		refused(r);
-	changed(r, r->held_i, r->held);
-	usleep(200);
-}
-
-static const struct {
-	const char *name;
-	void (*fn)(struct racer *r, long i);
-} modes[] = {
-	{"write", op_write},   {"append", op_append}, {"truncate", op_truncate},
-	{"rename", op_rename}, {"chmod", op_chmod},   {"mmap", op_mmap},
-	{"hold", op_hold},
-};
-
-/* Is the file what was acknowledged last? Tells what is not so if asked to. */
-static bool is_right(const struct racer *r, long i, bool tell)
-{
-	static char now[FILE_MAX];
-	int fd = openat(r->dirfd, name_of(r, i), O_RDONLY | O_CLOEXEC);
-	const struct state *w = &r->want[i];
-	struct stat st;
-	size_t n;
-
-	if (fd < 0 || fstat(fd, &st))
-		die(name_of(r, i));
-	n = slurp(fd, now);
-	close(fd);
-	bool mtime_differs = w->mtime.tv_sec && (w->mtime.tv_sec != st.st_mtim.tv_sec ||
-						 w->mtime.tv_nsec != st.st_mtim.tv_nsec);
-
-	if ((size_t)st.st_size == w->size && n == w->size && !memcmp(now, w->bytes, n) &&
-	    (st.st_mode & 07777) == w->mode && !mtime_differs && !st.st_uid && !st.st_gid)
-		return true;
-	if (tell)
-		fprintf(stderr,
-			"race: %s is not what was acknowledged: size %lld, mode %o; wanted %zu, %o; begins '%.15s', wanted '%.15s'%s\n",
-			name_of(r, i), (long long)st.st_size, st.st_mode & 07777, w->size, w->mode,
-			now, w->bytes, mtime_differs ? "; another mtime" : "");
+	for (unsigned i = 0; i < p->b->n_dirs; i++, dir = (dir + 1) % p->b->n_dirs)
+		if (!p->b->dirs[p->guest][p->proc][dir].covered) {
+			at_file(p, dir, dice(p, p->b->n_files), a);
+			return true;
+		}
 	return false;
 }
 
-/*
- * A chmod that lands in the moment in which an object has no flag is put right afterwards: that is
- * documented, and told by vunify, so that the number can be compared.
- */
-static bool was_put_right(struct racer *r, long i)
+static enum mode some_mode(struct proc *p, enum mode first, enum mode last)
 {
-	mode_t wanted = r->want[i].mode;
+	for (unsigned i = 0; i < 256; i++) {
+		enum mode m = first + dice(p, last - first + 1);
 
-	r->want[i].mode = r->original[i].mode;
-	if (wanted != r->original[i].mode && is_right(r, i, false)) {
-		r->undone++;
-		return true;
+		if (is_on(p->b, m))
+			return m;
 	}
-	r->want[i].mode = wanted;
-	return false;
+	return N_MODES;
 }
 
-/*
- * What a guest renames to a path at the very instant of the exchange comes out of that, and is put
- * back at once: so for that long a file may look older than it is.
- */
-static void check(struct racer *r, long i)
+static void act(struct proc *p)
 {
-	for (int tries = 0; tries < 300; tries++) {
-		if (is_right(r, i, false))
-			return;
-		usleep(10000);
+	enum mode m = some_mode(p, M_WRITE, M_LINK);
+	struct at a;
+
+	if (dice(p, 64) == 0) {
+		enum mode d = some_mode(p, M_DIR_RENAME, M_DIR_BIND);
+
+		if (d != N_MODES)
+			act_dir(p, dice(p, p->b->n_dirs), d);
 	}
-	if (was_put_right(r, i) || is_right(r, i, true))
+	if (!some_file(p, &a))
 		return;
-	r->wrong++;
-}
-
-static void begin(struct racer *r)
-{
-	struct stat st;
-
-	r->held = -1;
-	r->want = calloc((size_t)r->n, sizeof(*r->want));
-	r->original = calloc((size_t)r->n, sizeof(*r->original));
-	if (!r->want || !r->original)
-		die("memory");
-	for (long i = 0; i < r->n; i++) {
-		int fd = openat(r->dirfd, name_of(r, i), O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0 || fstat(fd, &st))
-			die(name_of(r, i));
-		r->want[i].size = slurp(fd, r->want[i].bytes);
-		r->want[i].mode = st.st_mode & 07777;
-		r->want[i].mtime = st.st_mtim;
-		r->original[i] = r->want[i];
-		close(fd);
-	}
-}
-
-static bool over(time_t end)
-{
-	struct pollfd p = {.fd = 0, .events = POLLIN};
-
-	return time(NULL) >= end || (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLIN));
+	/* here as well as at the end: the next change would hide what is wrong */
+	if (!check_file(p->b, p->n, "", p->guest, p->proc, a.dir, a.file))
+		return;
+	if (!a.r->exists)
+		act_name(p, &a, M_UNLINK);
+	else if (m == N_MODES || (dice(p, 2) && !is_held(p, a.dir, a.file) &&
+				  !is_original(p->b, a.r, p->proc, a.dir, a.file)))
+		restore(p, &a);
+	else if (m <= M_URING)
+		act_write(p, &a, m);
+	else if (m <= M_XATTR)
+		act_meta(p, &a, m);
+	else
+		act_name(p, &a, m);
 }
 
 /*
@@ -355,78 +104,231 @@ static bool over(time_t end)
  * half of the time so slowly that a file stays as it is from when vunify reads it until it links it,
  * or not quite.
  */
-static void pace(struct racer *r)
+static void work(struct proc *p)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if ((now.tv_sec * 1000 + now.tv_nsec / 1000000) / 500 % 2)
-		usleep((useconds_t)(rand_r(&r->seed) % 20000));
-	else if (r->ops % 16 == 0)
-		usleep(500);
+	for (unsigned i = 0; !p->b->stop && !p->b->failed; i++) {
+		act(p);
+		if (clock_ns() / 500000000 % 2)
+			nap_us(dice(p, 10000));
+		else if (i % 16 == 0)
+			nap_us(500);
+		if (dice(p, 64) == 0)
+			let_go_of(p, UINT32_MAX, 0);
+	}
 }
 
-static int race(struct racer *r, void (*fn)(struct racer *, long), time_t end)
-{
-	begin(r);
-	while (!over(end)) {
-		long i = rand_r(&r->seed) % r->n;
+/* ---- the processes ---- */
 
-		r->ops++;
-		/* here as well as at the end: the next change would hide what is wrong */
-		check(r, i);
-		if (r->wrong)
-			break;
-		/* A descriptor that is held would write into the file that was put away. */
-		if (rand_r(&r->seed) % 4 == 0 && r->held < 0)
-			put(r, i, &r->original[i]);
-		else
-			fn(r, i);
-		pace(r);
+static void be_process(struct board *b, unsigned guest, unsigned proc, const char *cgroup)
+{
+	struct proc p = {
+		.b = b,
+		.guest = guest,
+		.proc = proc,
+		.n = &b->counters[guest][proc],
+		.seed = guest * 100 + proc + (unsigned)clock_ns(),
+	};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (enum mode m = 0; m < N_MODES; m++)
+		p.serial += p.n->acked[m] + p.n->refused[m];
+	p.serial *= 2; /* of an earlier run: none is used twice */
+	if (is_on(b, M_URING))
+		p.ring = uring_new();
+	enter_guest(&p, cgroup);
+	if (proc < b->n_procs - b->n_attackers) {
+		work(&p);
+		dirs_back(&p);
+		let_go_of(&p, UINT32_MAX, 0);
+	} else {
+		attack(&p);
 	}
-	if (r->held >= 0)
-		close(r->held);
-	for (long i = 0; i < r->n; i++)
-		check(r, i);
-	printf("%s %lu %lu %lu %lu\n", r->mode, r->ops, r->refused, r->undone, r->wrong);
-	fflush(stdout);
-	return r->wrong > 0;
+	exit(0);
+}
+
+static void be_watcher(struct board *b)
+{
+	struct proc p = {.b = b, .n = &b->counters[b->n_guests - 1][b->n_procs], .seed = 7};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	watch(&p);
+	exit(0);
+}
+
+static unsigned start_all(struct board *b, const char *cgroup)
+{
+	unsigned n = 0;
+
+	for (unsigned g = 0; g < b->n_guests; g++)
+		for (unsigned i = 0; i <= b->n_procs; i++) {
+			bool watcher = i == b->n_procs;
+
+			if (watcher ? g != b->n_guests - 1 : g >= b->n_guests - b->n_quiet)
+				continue;
+			pid_t pid = fork();
+
+			if (pid < 0)
+				die("fork");
+			if (!pid && watcher)
+				be_watcher(b);
+			if (!pid)
+				be_process(b, g, i, cgroup);
+			n++;
+		}
+	return n;
+}
+
+/* ---- the report ---- */
+
+static void add_up(const struct board *b, struct counters *t)
+{
+	*t = (struct counters){0};
+	for (unsigned i = 0; i < GUESTS_MAX * (PROCS_MAX + 1); i++) {
+		const struct counters *n = &b->counters[i / (PROCS_MAX + 1)][i % (PROCS_MAX + 1)];
+
+		for (enum mode m = 0; m < N_MODES; m++) {
+			t->acked[m] += n->acked[m];
+			t->refused[m] += n->refused[m];
+		}
+		t->undone += n->undone;
+		t->parted += n->parted;
+		t->lost += n->lost;
+		t->leaked += n->leaked;
+		t->seen += n->seen;
+		t->escapes += n->escapes;
+		t->opens += n->opens;
+		t->over += n->over;
+		t->over_net += n->over_net;
+		if (n->block_ns > t->block_ns)
+			t->block_ns = n->block_ns;
+		if (n->block_net_ns > t->block_net_ns)
+			t->block_net_ns = n->block_net_ns;
+	}
+}
+
+static int report(const struct board *b)
+{
+	struct counters t;
+	uint64_t acked = 0, refused = 0;
+
+	add_up(b, &t);
+	for (enum mode m = 0; m < N_MODES; m++) {
+		acked += t.acked[m];
+		refused += t.refused[m];
+		if (t.acked[m] + t.refused[m])
+			printf("mode %s %llu %llu\n", mode_names[m], (unsigned long long)t.acked[m],
+			       (unsigned long long)t.refused[m]);
+	}
+	const struct {
+		const char *key;
+		uint64_t value;
+	} rows[] = {
+		{"acked", acked},
+		{"refused", refused},
+		{"undone", t.undone},
+		{"parted", t.parted},
+		{"lost", t.lost},
+		{"leaked", t.leaked},
+		{"seen", t.seen},
+		{"escapes", t.escapes},
+		{"opens", t.opens},
+		{"block_us", t.block_ns / 1000},
+		{"block_net_us", t.block_net_ns / 1000},
+		{"over_100_ms", t.over},
+		{"over_100_ms_net", t.over_net},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		printf("%s %llu\n", rows[i].key, (unsigned long long)rows[i].value);
+	return t.lost || t.leaked || t.escapes;
+}
+
+/* ---- commands ---- */
+
+static const char *value_of(int argc, char **argv, const char *key, const char *otherwise)
+{
+	size_t len = strlen(key);
+
+	for (int i = 3; i < argc; i++)
+		if (!strncmp(argv[i], key, len) && argv[i][len] == '=')
+			return argv[i] + len + 1;
+	return otherwise;
+}
+
+static unsigned number_of(int argc, char **argv, const char *key, const char *otherwise)
+{
+	return (unsigned)strtoul(value_of(argc, argv, key, otherwise), NULL, 10);
+}
+
+static uint32_t parse_modes(const char *text)
+{
+	char *copy = strdup(text), *save = NULL;
+	uint32_t modes = 0;
+
+	if (!strcmp(text, "all"))
+		return UINT32_MAX;
+	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
+		unsigned m = 0;
+
+		while (m < N_MODES && strcmp(mode_names[m], t))
+			m++;
+		if (m == N_MODES) {
+			fprintf(stderr, "race: there is no mode %s\n", t);
+			exit(2);
+		}
+		modes |= UINT32_C(1) << m;
+	}
+	free(copy);
+	return modes;
+}
+
+static int make(int argc, char **argv)
+{
+	static struct board b;
+
+	b.n_guests = number_of(argc, argv, "guests", "4");
+	b.n_quiet = number_of(argc, argv, "quiet", "1");
+	b.n_attackers = number_of(argc, argv, "attackers", "1");
+	b.n_procs = number_of(argc, argv, "workers", "2") + b.n_attackers;
+	b.n_dirs = number_of(argc, argv, "dirs", "4");
+	b.n_files = number_of(argc, argv, "files", "60");
+	b.n_contents = number_of(argc, argv, "contents", "200");
+	b.modes = parse_modes(value_of(argc, argv, "modes", "all"));
+	snprintf(b.top, sizeof(b.top), "%s", value_of(argc, argv, "top", ""));
+	snprintf(b.canary, sizeof(b.canary), "%s", value_of(argc, argv, "canary", ""));
+	if (!b.n_guests || b.n_guests > GUESTS_MAX || b.n_quiet >= b.n_guests || !b.n_procs ||
+	    b.n_procs > PROCS_MAX || !b.n_dirs || b.n_dirs > 16 || !b.n_files || !b.n_contents ||
+	    b.top[0] != '/') {
+		fputs("race: see the top of race.c for what can be made\n", stderr);
+		return 2;
+	}
+	board_make_guests(board_open(argv[2], &b));
+	return 0;
 }
 
 static int run(int argc, char **argv)
 {
-	time_t end = time(NULL) + atol(argv[4]);
+	struct board *b = board_open(argv[2], NULL);
+	uint64_t end = clock_ns() + number_of(argc, argv, "seconds", "60") * UINT64_C(1000000000);
+	struct pollfd in = {.fd = 0, .events = POLLIN};
 	int rc = 0, status;
 
-	for (int a = 5; a < argc; a++) {
-		struct racer r = {.mode = argv[a], .n = atol(argv[3]), .seed = (unsigned)a};
-		unsigned m = 0;
-		pid_t pid;
-
-		while (m < sizeof(modes) / sizeof(*modes) && strcmp(modes[m].name, argv[a]))
-			m++;
-		if (m == sizeof(modes) / sizeof(*modes)) {
-			fprintf(stderr, "race: there is no mode %s\n", argv[a]);
-			return 2;
-		}
-		r.dirfd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (r.dirfd < 0)
-			die(argv[2]);
-		pid = fork();
-		if (pid < 0)
-			die("fork");
-		if (!pid) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			exit(race(&r, modes[m].fn, end));
-		}
-		close(r.dirfd);
-	}
+	b->stop = b->failed = 0;
+	start_all(b, value_of(argc, argv, "cgroup", NULL));
 	puts("ready");
 	fflush(stdout);
+	while (!b->failed && clock_ns() < end)
+		if (poll(&in, 1, 100) > 0)
+			break;
+	b->stop = 1;
 	while (wait(&status) > 0)
-		if (!WIFEXITED(status) || WEXITSTATUS(status))
+		if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+			fprintf(stderr, "race: a process ended with status %#x\n", status);
 			rc = 1;
-	return rc;
+		}
+	if (!rc && !b->failed && !check_all(b))
+		rc = 1;
+	return report(b) || b->failed || rc;
 }
 
 static int hold(const char *how, const char *path)
@@ -460,8 +362,14 @@ static int hold(const char *how, const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc >= 6 && !strcmp(argv[1], "run"))
+	if (argc >= 3 && !strcmp(argv[1], "make"))
+		return make(argc, argv);
+	if (argc >= 3 && !strcmp(argv[1], "run"))
 		return run(argc, argv);
+	if (argc == 3 && !strcmp(argv[1], "check"))
+		return !check_all(board_open(argv[2], NULL));
+	if (argc == 3 && !strcmp(argv[1], "stat"))
+		return report(board_open(argv[2], NULL));
 	if (argc == 3 && !strncmp(argv[1], "hold-", 5))
 		return hold(argv[1], argv[2]);
 	fputs("usage: see the top of race.c\n", stderr);

@@ -9,7 +9,7 @@ setup_file() {
 	[[ -x $VUNIFY ]] || die "there is no vunify at $VUNIFY" || return
 	vu_tmp
 	export RACE=$VU_DIR/race
-	cc_test "$BATS_TEST_DIRNAME/race.c" "$RACE"
+	cc_test "$BATS_TEST_DIRNAME"/race*.c "$RACE"
 }
 
 setup() {
