@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sabotage.h"
 #include "fs/beneath.h"
 #include "fs/exchange.h"
 #include "fs/lease.h"
@@ -312,6 +313,8 @@ static bool came_out_right(const struct vu_target *t, const struct vu_stat *st)
 	const struct vu_inode *n = vu_tree_inode(t->run->env->tree, t->inode);
 	const struct vu_attr *a = vu_attrs_at(t->run->env->tree->attrs, n->attr);
 
+	if (vu_sabotaged(NO_RECHECK))
+		return true;
 	return st->version.ino == t->ino && st->version.size == n->size &&
 	       st->version.mtime_ns == n->mtime_ns && st->mode == a->mode && st->uid == a->uid &&
 	       st->gid == a->gid && st->n_links == n->n_links && vu_lease_quiet(t->fd);
@@ -329,6 +332,8 @@ static int move_one(struct vu_target *t, uint32_t k)
 		return r;
 	if (!vu_lease_quiet(t->fd))
 		r = -EAGAIN;
+	if (vu_sabotaged(NO_RECHECK))
+		usleep(2000); /* so that it is easily met */
 	vu_touched_begin(&t->run->touched, t->names[k].dir);
 	if (!r)
 		r = vu_exchange(t->stage, tmp, t->names[k].dir->fd, name_text(t, k));
@@ -366,7 +371,7 @@ int vu_target_move(struct vu_target *t)
 		r = move_one(t, k);
 	if (!r) {
 		/* a changed xattr shows in nothing but the ctime, which the exchange has set anew */
-		r = vu_target_attr_holds(run, t->fd, n);
+		r = vu_sabotaged(NO_RECHECK) ? 1 : vu_target_attr_holds(run, t->fd, n);
 		r = r > 0 ? 0 : r ? r : -ESTALE;
 	}
 	if (!r)

@@ -49,7 +49,7 @@ race_start() {
 
 # It ends by itself when it finds something wrong.
 race_over() {
-	grep -q '^acked ' "$STATE/report"
+	grep -qs '^acked ' "$STATE/report"
 }
 
 # vunify VERB, and what it said is kept.
