@@ -42,7 +42,7 @@ sabotaged() {
 must_fail() {
 	local type=$1 kind=$2 rc=0 found
 	shift 2
-	race_farm "$type" "$@"
+	race_farm "$type" patience=0 "$@"
 	sabotaged "$kind"
 	race_start
 	race_loop "${CONTROL_SECONDS:-30}" || rc=1

@@ -14,8 +14,6 @@
 #include "race-proc.h"
 
 #define PATIENCE_NS UINT64_C(3000000000)
-/* What came from another guest is there until the run has evicted who wrote it. */
-#define PATIENCE_FOREIGN_NS UINT64_C(30000000000)
 
 /* Each takes its time: more are not told of. */
 #define LOST_MAX 3
@@ -182,6 +180,8 @@ bool check_file(struct board *b, struct counters *n, const char *prefix, unsigne
 		unsigned proc, unsigned dir, unsigned file)
 {
 	static struct found f;
+	/* what came from another guest is there until the run has evicted who wrote it */
+	uint64_t foreign_ns = PATIENCE_NS + b->patience_s * UINT64_C(1000000000);
 	uint64_t begun = clock_ns(), now;
 	bool foreign = false;
 	unsigned d;
@@ -193,7 +193,7 @@ bool check_file(struct board *b, struct counters *n, const char *prefix, unsigne
 	while ((d = look(b, prefix, guest, proc, dir, file, &f, false))) {
 		foreign = foreign || d & D_FOREIGN;
 		now = clock_ns();
-		if (now > begun + (foreign ? PATIENCE_FOREIGN_NS : PATIENCE_NS))
+		if (now > begun + (foreign ? foreign_ns : PATIENCE_NS))
 			break;
 		nap_us(3000);
 	}

@@ -94,7 +94,7 @@ struct board {
 	uint32_t modes;	      /* bits: those that are on */
 	char top[512];	      /* where the guests are: TOP/g1 .. */
 	char canary[512]; /* a directory outside, with the files of a process' directory; or "" */
-	int64_t end_s;	  /* CLOCK_MONOTONIC */
+	uint32_t patience_s; /* how long bytes of another guest may be there, before they count */
 	volatile int stop;
 	volatile int failed;				     /* somebody met what must not be */
 	struct counters counters[GUESTS_MAX][PROCS_MAX + 1]; /* [n_procs]: who only looks */

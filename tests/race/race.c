@@ -16,6 +16,7 @@
  *       dirs=N files=N    of each process              contents=N  different ones in a guest
  *       canary=DIR        an empty directory outside, which gets files that look like a guest's
  *       modes=a,b,..      of mode_names in race-record.c; default: all
+ *       patience=N        seconds after which bytes of another guest are there for good (30)
  * run:  seconds=N         cgroup=DIR  each guest's processes go to DIR/gN (cgroup v2)
  *
  * run prints a line "KEY VALUE" for each count; "mode NAME ACKED REFUSED" for each mode. It exits with
@@ -293,6 +294,7 @@ static int make(int argc, char **argv)
 	b.n_dirs = number_of(argc, argv, "dirs", "4");
 	b.n_files = number_of(argc, argv, "files", "60");
 	b.n_contents = number_of(argc, argv, "contents", "200");
+	b.patience_s = number_of(argc, argv, "patience", "30");
 	b.modes = parse_modes(value_of(argc, argv, "modes", "all"));
 	snprintf(b.top, sizeof(b.top), "%s", value_of(argc, argv, "top", ""));
 	snprintf(b.canary, sizeof(b.canary), "%s", value_of(argc, argv, "canary", ""));
