@@ -72,11 +72,20 @@ int vu_successor_forget(struct vu_moment_env *env, const struct vu_pool *pool,
 {
 	_cleanup_fd_ int copy = vu_slip_copy_open(pool, key);
 	struct vu_object *o = NULL;
+	struct vu_key made;
 	int r = copy < 0 ? copy : object_of_copy(pool, copy, env->max_xattr_bytes, &o);
+	bool is_object = o;
 
+	if (o)
+		made = o->key;
 	if (!r)
 		r = vu_successor_drop_copy(env, pool, key, o);
 	vu_object_unref(env, o);
+	/* an eviction that was cut off before the first name had moved: nobody has it */
+	if (!r && is_object) {
+		r = vu_pool_object_remove(pool, &made);
+		r = r == -EBUSY ? 0 : r;
+	}
 	if (r && r != -ENOENT)
 		return r;
 	return vu_slip_forget(pool, key);
