@@ -1,0 +1,10 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+load power
+
+@test "I3, I7: ext4: power cuts in scan, recover and unmerge" { cuts ext4 main 80; }
+
+@test "I3, I7: ext4: power cuts where nobody else syncs anything" { cuts ext4 main 15 --quiet; }
+
+@test "ext4: without its syncs, vunify loses something" { lie ext4 main 30 --lie=all; }
