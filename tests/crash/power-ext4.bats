@@ -8,3 +8,5 @@ load power
 @test "I3, I7: ext4: power cuts where nobody else syncs anything" { cuts ext4 main 15 --quiet; }
 
 @test "ext4: without its syncs, vunify loses something" { lie ext4 main 30 --lie=all; }
+
+@test "I3, I7: ext4: the file system shut down before some calls" { cuts ext4 main 10 --shutdown; }

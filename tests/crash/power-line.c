@@ -256,7 +256,8 @@ int power_line_tell(struct power_line *l)
 			op->catalog = op->ended;
 		if (l->stopped)
 			break;
-		if (power_farm_look(l->e->farm, op->ended, "undisturbed", seen))
+		if (power_farm_look(l->e->farm, op->ended,
+				    to_be_killed ? "cut short" : "undisturbed", seen))
 			return -EUCLEAN;
 		/* who has slipped in is gone with the power: evicted or not, both is in order */
 		free(op->shape);

@@ -12,3 +12,5 @@ load power
 @test "I3, I7: xfs: power cuts in an eviction" { cuts xfs evict 20 --op=2; }
 
 @test "xfs: without its syncs, vunify loses something" { lie xfs main 30 --lie=all; }
+
+@test "I3, I7: xfs: the file system shut down before some calls" { cuts xfs main 10 --shutdown; }

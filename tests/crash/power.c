@@ -10,7 +10,7 @@
  *   --seed=N  other instants                --lie=OP:N  the N-th sync of the OP-th command is not
  *   --op=OP   only in, or before, this      made; "all" for each of them, may be repeated
  *             command, counted from 0       --catalog-inside  the catalog is on the disk, too
- *   --quiet   nobody else syncs anything
+ *   --quiet   nobody else syncs anything  --shutdown  the file system stops, not its disk
  *
  * The story is told once, on a disk that logs what it is given (power-disk.h). Then disks are made of
  * it as a power cut may have left them: at some instant, all that was flushed before, and of what was
@@ -34,6 +34,7 @@
 
 #include "power-disk.h"
 #include "power-line.h"
+#include "power-shutdown.h"
 
 #define STATES_MAX 20000
 
@@ -47,6 +48,7 @@ struct power {
 	uint32_t *instants; /* owned; of calls, and what was logged between them */
 	uint32_t n_instants, cap_instants;
 	uint32_t workers;
+	bool shutdown;
 	int only_op;		   /* all cuts are in this one; -1: in all */
 	uint64_t told_ms, told_at; /* for how long the story was told, and when it ended */
 };
@@ -134,6 +136,8 @@ static void set_up(struct power *p, const char *dir, int image)
 	fprintf(f, "[policy]\nmin_size = 1\n[paths]\nlock_dir = %s/lock\n", p->state);
 	fclose(f);
 	must(mkfs(p->env.fs, image), "mkfs");
+	if (p->shutdown)
+		return;
 	int loop = power_disk_start(&p->disk, fuse, image);
 
 	must(loop, "the disk");
@@ -326,10 +330,13 @@ static void take_lie(struct power_line *l, const char *s)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seed", required_argument, NULL, 's'},	    {"lie", required_argument, NULL, 'l'},
-		{"op", required_argument, NULL, 'o'},	    {"quiet", no_argument, NULL, 'q'},
-		{"catalog-inside", no_argument, NULL, 'c'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"lie", required_argument, NULL, 'l'},
+						{"op", required_argument, NULL, 'o'},
+						{"quiet", no_argument, NULL, 'q'},
+						{"shutdown", no_argument, NULL, 'd'},
+						{"catalog-inside", no_argument, NULL, 'c'},
+						{NULL, 0, NULL, 0}};
 	static struct power p;
 	int c;
 
@@ -342,6 +349,8 @@ int main(int argc, char **argv)
 			take_lie(&p.line, optarg);
 		else if (c == 'o')
 			p.only_op = atoi(optarg);
+		else if (c == 'd')
+			p.shutdown = true;
 		else if (c == 'q')
 			p.line.no_noise = true;
 		else if (c == 'c')
@@ -362,6 +371,12 @@ int main(int argc, char **argv)
 	must(image, "memory");
 	set_up(&p, argv[3], image);
 	must(power_line_choose(&p.line, argv[1]), argv[1]);
+	if (p.shutdown) {
+		int lost = power_shutdown_run(&p.line, image, (uint32_t)atoi(argv[2]));
+
+		must(lost, "shutdown");
+		return lost ? 1 : 0;
+	}
 	record(&p);
 	return check(&p, (uint32_t)atoi(argv[2])) ? 1 : 0;
 }
