@@ -71,7 +71,7 @@ show_pages() {
 		"${#paths[@]}" "lists of page frames before"
 }
 
-@test "12 guests: jdupes agrees on what is identical" {
+@test "I14: 12 guests: jdupes agrees on what is identical" {
 	command -v jdupes >/dev/null || skip "needs jdupes"
 	conf <<<$'[policy]\nmin_size = 1\nmtime = ignore\nexclude ='
 	vu --catalog "$STATE/peer.db" scan -n --json "$G"/* >"$STATE/events"
@@ -127,7 +127,7 @@ show_pages() {
 	has "$OUT" 'unified.*more'
 }
 
-@test "12 guests: unmerge gives everything back" {
+@test "I13: 12 guests: unmerge gives everything back" {
 	vx 0 unmerge --json
 	eq "$(sum_of names)" "$(<"$STATE/names")" names
 	say_manifest "$G"/* >"$STATE/after"

@@ -120,7 +120,7 @@ why() {
 	[[ $(<"$STATE/run-rc") == [03] ]] || die "scan: exit code $(<"$STATE/run-rc"): $(tail -n 3 "$STATE/run-err")"
 }
 
-@test "the memory stays below 128 MiB" {
+@test "I11: the memory stays below 128 MiB" {
 	[[ $VUNIFY != "${VU_SAN_VUNIFY:-}" ]] || skip "sanitizers need more"
 	(($(tail -n 1 "$STATE/time") < 128 * 1024)) || die "$(tail -n 1 "$STATE/time") KiB"
 }
@@ -133,7 +133,7 @@ why() {
 	same_text "$STATE/a" "$STATE/b"
 }
 
-@test "nothing outside of the guests is opened" {
+@test "I5: nothing outside of the guests is opened" {
 	run "$VU_TOP/tests/lib/strace-opens" "$STATE/trace" "$G/g1" "$G/g2" "$MNT/.vunify" "$STATE" \
 		"$(dirname "$VUNIFY")"
 	[[ $status == 0 ]] || die "$output"
@@ -141,7 +141,7 @@ why() {
 	eq "$(stat -c %X "$MNT/outside")" 1500000000 "time of last access of the canary's directory"
 }
 
-@test "no FIFO, device or socket is opened" {
+@test "I5: no FIFO, device or socket is opened" {
 	! grep -E '"(fifo|char|tty|block|socket|trap\.conffiles)"' "$STATE/trace" | grep -v O_PATH ||
 		die "see above"
 	! grep -E '= [0-9]+</[^>]*/h/(fifo|char|tty|block|socket)>' "$STATE/trace" | grep -v O_PATH ||
@@ -184,7 +184,7 @@ why() {
 		die "nothing is said about what lies too deep"
 }
 
-@test "a file that turns into a symbolic link and back leads nowhere" {
+@test "I5: a file that turns into a symbolic link and back leads nowhere" {
 	mkdir "$H/swap"
 	for g in g1 g2; do
 		mkdir -p "$G/$g/usr/h/swap"
