@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -152,8 +153,8 @@ static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
 	int status = 0;
 
 	(void)wait_for(g, worker, true);
-	while (waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT) && errno == EINTR)
-		;
+	/* nothing comes of it while somebody traces the worker and has not reaped it: closed all the same */
+	(void)waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT | WNOHANG);
 	if (info.si_code != CLD_EXITED || vu_ledger_is_open(g->ledger)) {
 		end->closing = true;
 		vu_ledger_close(g->ledger, worker, &end->closed);
@@ -213,6 +214,8 @@ static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **
 	sigaddset(&stops, SIGTTIN);
 	sigaddset(&stops, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &stops, NULL);
+	/* it does nothing but sleep; when it wakes, guests are to be thawed or objects to be closed */
+	(void)sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 2});
 	atomic_store(&g->shared->worker, child);
 	if (getppid() != parent)
 		kill(child, SIGTERM);
