@@ -82,6 +82,7 @@ static int by_class(const void *pa, const void *pb, void *arg)
 	if (r)
 		return r;
 	ORDER(a->guest, b->guest);
+	ORDER(a->ino, b->ino); /* not the order in which threads have met them */
 	ORDER(ia, ib);
 	return 0;
 }
