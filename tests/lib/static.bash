@@ -29,6 +29,6 @@ static_unknown() {
 
 static_stale() {
 	static_findings "$2" | awk -F'\t' -v tool="$1" '
-		NR != FNR { split($0, w, " "); if (w[1] == tool && !(w[3] " " w[2] in found)) print "known, but not found any more: " $0; next }
+		NR != FNR { split($0, w, " "); if (w[1] == tool && !(w[3] " " w[2] in found)) print "# known, but not found any more: " $0; next }
 		{ found[$1] = 1 }' - "$known"
 }
