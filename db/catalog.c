@@ -13,7 +13,7 @@
  * writer that comes later and checkpoints changes pages under such a reader: what then looks like
  * damage is reported as -EBUSY, since the file's mtime has changed. Else it is opened beside the writer.
  *
- * Damage. The file is input like any other: cell_size_check, bounded lengths, no triggers, no mmap
+ * Damage. The file is input like any other: cell_size_check, bounded lengths, no triggers, no views, no mmap
  * (a truncated file would be SIGBUS), and every value is checked for its range by who reads it. The
  * header's application_id says that it is ours, user_version which schema it has. A guest's row, which
  * says what nothing else in the farm says, has a seal (db/catalog-guest.c). What cannot be used is

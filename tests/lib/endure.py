@@ -127,7 +127,7 @@ class Farm:
         self.state = self.ram + "/state"
         for d in self.ram, self.mnt:
             os.mkdir(d)
-        sh("mount", "-t", "tmpfs", "-o", "size=%dm" % (2 * mb + 16), "tmpfs", self.ram)
+        sh("mount", "-t", "tmpfs", "-o", "size=%dm" % (3 * mb + 64), "tmpfs", self.ram)
         os.mkdir(self.state)
         self.img = self.ram + "/img"
         with open(self.img, "w") as f:
@@ -343,12 +343,18 @@ class Farm:
     def keep_image(self):
         """What put_back() goes back to, inode numbers and times included."""
         sh("umount", self.mnt)
-        shutil.copyfile(self.img, self.img + ".kept")
+        self.kept = self.ram + "/kept"
+        shutil.copyfile(self.img, self.kept)
         sh("mount", "-o", "loop", self.img, self.mnt)
 
     def put_back(self):
         sh("umount", self.mnt)
-        shutil.copyfile(self.img + ".kept", self.img)
+        os.unlink(self.img)
+        # another name each time: a loop device that somebody looks at stays, with what it has cached,
+        # and mount would take it again
+        self.n_images = getattr(self, "n_images", 0) + 1
+        self.img = "%s/img.%d" % (self.ram, self.n_images)
+        shutil.copyfile(self.kept, self.img)
         sh("mount", "-o", "loop", self.img, self.mnt)
 
     def close(self):
