@@ -125,6 +125,8 @@ static int complete_one(void *arg, const char *name, const void *value, size_t l
 	struct completion *c = arg;
 	uint64_t n = len;
 
+	if (!c->hash)
+		return VU_XATTR_NO_HASH;
 	if (!c->attr->has_xattrs)
 		vu_hash_begin(c->hash);
 	c->attr->has_xattrs = true;

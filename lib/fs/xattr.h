@@ -17,9 +17,9 @@
  */
 #define VU_XATTR_ANY ((size_t)1 << 17)
 
-/* Positive result: names and values together are larger than the limit. */
 enum vu_xattr_e {
-	VU_XATTR_TOO_LARGE = 1
+	VU_XATTR_TOO_LARGE = 1, /* names and values together are larger than the limit */
+	VU_XATTR_NO_HASH,	/* there are attributes, and no hash was given for them */
 };
 
 /*
@@ -31,8 +31,8 @@ int vu_xattr_each(int fd, size_t max_bytes,
 		  int (*fn)(void *arg, const char *name, const void *value, size_t len), void *arg);
 
 /*
- * Completes a bare attribute value by flags and xattrs of the open file. Returns 0,
- * VU_XATTR_TOO_LARGE, or a negative errno.
+ * Completes a bare attribute value by flags and xattrs of the open file. hash may be NULL, for a file
+ * that is likely to have none. Returns 0, VU_XATTR_TOO_LARGE, VU_XATTR_NO_HASH, or a negative errno.
  */
 int vu_xattr_complete(int fd, struct vu_hash *hash, size_t max_bytes, struct vu_attr *attr);
 

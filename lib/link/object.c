@@ -56,14 +56,14 @@ static bool attr_equal(const struct vu_attr *a, const struct vu_attr *b)
 static int complete(int fd, size_t max_xattr_bytes, struct vu_attr *attr)
 {
 	vu_cleanup(vu_hash_free_p) struct vu_hash *hash = NULL;
+	int r = vu_xattr_complete(fd, NULL, max_xattr_bytes, attr);
 
-	if (flistxattr(fd, NULL, 0) > 0) {
+	if (r == VU_XATTR_NO_HASH) {
 		hash = vu_hash_new();
 		if (!hash)
 			return -ENOMEM;
+		r = vu_xattr_complete(fd, hash, max_xattr_bytes, attr);
 	}
-	int r = vu_xattr_complete(fd, hash, max_xattr_bytes, attr);
-
 	return r > 0 ? -E2BIG : r;
 }
 
