@@ -208,7 +208,7 @@ static int drop_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 		if (!r && unlinkat(b->stage, tmp, 0))
 			r = -errno;
 		if (r && r != -ENOENT)
-			b->unsettled = true;
+			b->unsettled = r == -ESTALE ? -EIO : r;
 	}
 	w->n_tmp = 0;
 	w->copy_ino = 0;
@@ -275,11 +275,21 @@ static int open_parent(const struct vu_breaking *b, const struct vu_breaking_ite
 				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 }
 
-static void restore_time(int dir, uint64_t mtime_ns)
+/* The directory of a name. */
+static void restore_time(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
+			 int dir, uint64_t mtime_ns)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, vu_stat_timespec(mtime_ns)};
 
-	futimens(dir, times);
+	if (futimens(dir, times))
+		vu_moment_emit(&b->moment,
+			       &(struct vu_event){
+				       .kind = VU_EVENT_WARN,
+				       .err = -errno,
+				       .guest = guest_of(b, w),
+				       .path = w->it->paths[k],
+				       .text = "the modification time of its directory could not "
+					       "be put back"});
 }
 
 /* What came out is not the object: the guest has just put it there. */
@@ -300,7 +310,7 @@ static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, con
 	if (r > 0)
 		r = vu_pool_rescue(pool_of(b), b->stage, tmp, &path);
 	if (r) {
-		b->unsettled = true;
+		b->unsettled = r;
 		return r;
 	}
 	vu_moment_emit(
@@ -336,7 +346,7 @@ static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uin
 		return r;
 	r = vu_exchange(b->stage, tmp, dir, base);
 	if (r && w->into && unlinkat(b->stage, tmp, 0))
-		b->unsettled = true;
+		b->unsettled = -errno;
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	r = vu_stat_at(b->stage, tmp, &st);
@@ -345,8 +355,8 @@ static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uin
 	else if (!r)
 		r = give_way(b, w, tmp, dir, base, st.version.ino);
 	if (r < 0)
-		b->unsettled = true;
-	restore_time(dir, before.version.mtime_ns);
+		b->unsettled = r;
+	restore_time(b, w, k, dir, before.version.mtime_ns);
 	return r;
 }
 
@@ -440,9 +450,15 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 			break;
 	}
 	e = end(b, w);
-	if (!e && is_slipped(b, w->object) && w->copy_fd >= 0)
+	/* one that could not be moved: then none is, for they are names of one file */
+	if (!e && w->copy_fd >= 0 && (is_slipped(b, w->object) || (first && !b->unsettled)))
 		e = take_back(b, w, ret_moved, moved);
 	w->copy_fd = -EBADF;
+	if (!w->into && (e || first) && (*ret_moved || b->unsettled)) {
+		/* that went wrong too: recovery lets the others follow */
+		b->unsettled = e ? e : first;
+		w->n_tmp = 0;
+	}
 	return e ? e : first;
 }
 
@@ -472,14 +488,14 @@ static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
  * A name that became private where it stands: nothing in its directory has changed, so its ctime is
  * made to, or whoever remembers the directory would take the name for unified still.
  */
-static void touch_parent(const struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
+static void touch_parent(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
 {
 	const char *base;
 	struct vu_stat st;
 	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
 
 	if (dir >= 0 && !vu_stat_fd(dir, &st))
-		restore_time(dir, st.version.mtime_ns);
+		restore_time(b, w, k, dir, st.version.mtime_ns);
 }
 
 int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
@@ -564,5 +580,5 @@ int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w)
 
 int vu_breaking_settled(struct vu_breaking *b)
 {
-	return b->unsettled ? -EIO : vu_journal_reset(&b->journal);
+	return b->unsettled ? b->unsettled : vu_journal_reset(&b->journal);
 }

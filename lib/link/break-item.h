@@ -20,7 +20,7 @@ struct vu_breaking {
 	bool open;
 	int stage; /* owned */
 	struct vu_journal journal;
-	bool unsettled;
+	int unsettled; /* why something waits for recovery: a negative errno, or 0 */
 };
 
 struct vu_breaking_item {
