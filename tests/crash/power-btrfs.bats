@@ -11,4 +11,6 @@ load power
 
 @test "I3, I7: btrfs: power cuts in an eviction" { cuts btrfs evict 20 --op=2; }
 
+@test "I9: btrfs: power cuts with the catalog on the same disk" { cuts btrfs main 12 --catalog-inside; }
+
 @test "btrfs: without its syncs, vunify loses something" { lie btrfs main 30 --lie=all; }

@@ -83,16 +83,16 @@ static void noise(const struct power_line *l)
 {
 	char path[512];
 	uint64_t id = 0;
-	long dice = random() % 100;
+	long dice = random() % 1000;
 
-	if (l->no_noise || dice >= 30)
+	if (l->no_noise || dice >= 300)
 		return;
 	snprintf(path, sizeof(path), "%s/noise", l->e->mnt);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return;
-	if (dice < 2)
+	if (dice < 3)
 		syncfs(fd);
 	else if (!strcmp(l->e->fs, "btrfs") &&
 		 (pwrite(fd, &dice, 1, 0) != 1 || ioctl(fd, BTRFS_IOC_START_SYNC, &id) ||

@@ -11,6 +11,8 @@ load power
 
 @test "I3, I7: xfs: power cuts in an eviction" { cuts xfs evict 20 --op=2; }
 
+@test "I9: xfs: power cuts with the catalog on the same disk" { cuts xfs main 12 --catalog-inside; }
+
 @test "xfs: without its syncs, vunify loses something" { lie xfs main 30 --lie=all; }
 
 @test "I3, I7: xfs: the file system shut down before some calls" { cuts xfs main 10 --shutdown; }

@@ -8,7 +8,7 @@
  *   FS        ext4, xfs or btrfs            LINE     main, reflink or evict (power-line.c)
  *   STATES    how many are looked at        DIR      an empty directory, for mounts and files
  *   --seed=N  other instants                --lie=OP:N  the N-th sync of the OP-th command is not
- *   --op=OP   only in, or before, this      made; "all" for each of them, may be repeated
+ *   --op=OP   only in or around this        made; "all" for each of them, may be repeated
  *             command, counted from 0       --catalog-inside  the catalog is on the disk, too
  *   --quiet   nobody else syncs anything  --shutdown  the file system stops, not its disk
  *
@@ -216,7 +216,8 @@ static uint32_t choose(const struct power *p, uint32_t want, struct cut *v)
 	uint32_t n = 0, first = p->farm.p[0].v[0].durable, end = power_disk_now(&p->disk);
 
 	if (p->only_op >= 0)
-		end = p->ops[p->only_op].ended;
+		end = p->only_op + 1 < p->line.n_ops ? p->ops[p->only_op + 1].began
+						     : p->ops[p->only_op].ended;
 	if (p->only_op > 0)
 		first = p->ops[p->only_op - 1].ended;
 
@@ -363,8 +364,9 @@ int main(int argc, char **argv)
 	argv += optind;
 	p.env.fs = argv[0];
 	p.env.vunify = argv[4];
-	/* two of one btrfs, mounted at a time, are told apart by the kernel, and then by vunify */
-	p.workers = *argv[0] == 'b' ? 1 : 2;
+	/* two of one btrfs, mounted at a time, are told apart by the kernel; and one catalog's
+	 * path has one lock */
+	p.workers = *argv[0] == 'b' || p.env.catalog_inside ? 1 : 2;
 	uint64_t mb = *argv[0] == 'e' ? 64 : *argv[0] == 'x' ? 300 : 128;
 	int image = power_memory(mb << 20);
 
