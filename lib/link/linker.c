@@ -4,6 +4,8 @@
  *
  * A batch is some objects of the plan, as many as there are descriptors for, worked on by one worker:
  *
+ *  0. Before the first batch one syncfs(2): what was read is on disk before it becomes an object, whose
+ *     flag says from then on that it is what its name says.
  *  1. Objects. Each keeper is opened and leased: an object of the pool, or a private inode that is
  *     taken over (link/adopt.c): name in the pool, flag, verification.
  *  2. Intents. One journal line for each name to be moved; then one syncfs(2): the objects' data and
@@ -139,8 +141,9 @@ static int run_all(struct share *s)
 	int r = make_order(s);
 
 	/*
-	 * Setting the flag waits for a file's dirty pages. Written back all at once beforehand they
-	 * cost a fraction of that.
+	 * What was read is on disk before any of it becomes an object: recovery believes one that has
+	 * its flag, and XFS and btrfs log the flag of a file whose pages are not written yet. Besides,
+	 * setting the flag waits for these on ext4; all at once they cost a fraction of that.
 	 */
 	for (uint32_t i = 0; !r && i < p->n_objects; i++)
 		if (!i || p->objects[s->order[i]].fs != p->objects[s->order[i - 1]].fs)
