@@ -3,7 +3,7 @@
 
 load power
 
-@test "I3, I7: ext4: power cuts in scan, recover and unmerge" { cuts ext4 main 80; }
+@test "I3, I7: ext4: power cuts in scan, recover and unmerge" { cuts ext4 main 60; }
 
 @test "I3, I7: ext4: power cuts where nobody else syncs anything" { cuts ext4 main 15 --quiet; }
 
@@ -12,3 +12,5 @@ load power
 @test "ext4: without its syncs, vunify loses something" { lie ext4 main 30 --lie=all; }
 
 @test "I3, I7: ext4: the file system shut down before some calls" { cuts ext4 main 10 --shutdown; }
+
+@test "ext4: without one of its syncs, vunify loses something" { each_lie ext4; }

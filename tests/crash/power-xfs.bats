@@ -3,7 +3,7 @@
 
 load power
 
-@test "I3, I7: xfs: power cuts in scan, recover and unmerge" { cuts xfs main 80; }
+@test "I3, I7: xfs: power cuts in scan, recover and unmerge" { cuts xfs main 60; }
 
 @test "I3, I7: xfs: power cuts where nobody else syncs anything" { cuts xfs main 15 --quiet; }
 
@@ -16,3 +16,5 @@ load power
 @test "xfs: without its syncs, vunify loses something" { lie xfs main 30 --lie=all; }
 
 @test "I3, I7: xfs: the file system shut down before some calls" { cuts xfs main 10 --shutdown; }
+
+@test "xfs: without one of its syncs, vunify loses something" { each_lie xfs; }
