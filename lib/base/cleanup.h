@@ -7,6 +7,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,6 +35,15 @@ static inline void vu_closedir_p(DIR **d)
 {
 	if (*d)
 		closedir(*d);
+}
+
+/* No stream could be made of fd (fdopen(3), fdopendir(3)): closes it. Returns why, a negative errno. */
+static inline int vu_close_failed_consume(int fd)
+{
+	int r = errno ? -errno : -EIO;
+
+	close(fd);
+	return r;
 }
 
 /* Plain memory, a file descriptor (initialise with -EBADF), a stdio stream, a directory stream. */

@@ -242,7 +242,7 @@ static int each_line(const struct vu_pool *p, const char *name,
 	ssize_t n;
 
 	if (!f)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (n = getline(&line, &size, f)) > 0) {
 		struct vu_intent in;
 
@@ -268,7 +268,7 @@ int vu_journal_each(const struct vu_pool *p, int (*fn)(void *arg, const struct v
 	const struct dirent *e;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d)))
 		if (is_journal(e->d_name))
 			r = each_line(p, e->d_name, fn, arg);
@@ -292,7 +292,7 @@ int vu_journal_reset_all(const struct vu_pool *p)
 	const struct dirent *e;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d)))
 		if (is_journal(e->d_name))
 			r = reset_one(p, e->d_name);

@@ -259,7 +259,7 @@ static int list_shard(int objects, const char *shard,
 	int r = 0;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	errno = 0;
 	while (!r && (e = readdir(d))) {
 		struct vu_key key;
@@ -285,7 +285,7 @@ int vu_pool_list(const struct vu_pool *p, int (*fn)(void *arg, uint64_t ino, con
 	int r = 0;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d)))
 		if (is_shard(e->d_name))
 			r = list_shard(p->objects, e->d_name, fn, arg);
@@ -380,7 +380,7 @@ static int dir_has_any(int parent, const char *name)
 	const struct dirent *e;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while ((errno = 0, e = readdir(d)))
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
 			return 1;
@@ -395,7 +395,7 @@ static int stage_needs_recovery(const struct vu_pool *p)
 	const struct dirent *e;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d)))
 		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
 			r = e->d_type == DT_DIR ? dir_has_any(p->stage, e->d_name) : 1;
@@ -412,7 +412,7 @@ static int shard_has_open(int objects, const char *shard)
 	struct vu_key key;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while ((errno = 0, e = readdir(d)))
 		if (!vu_key_parse(e->d_name, &key) && !vu_stat_at(fd, e->d_name, &st) &&
 		    !(st.attributes & STATX_ATTR_IMMUTABLE))
@@ -427,7 +427,7 @@ static int has_open_object(const struct vu_pool *p)
 	const struct dirent *e;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d)))
 		if (is_shard(e->d_name))
 			r = shard_has_open(p->objects, e->d_name);
@@ -441,7 +441,7 @@ static int has_slipped(const struct vu_pool *p)
 	const struct dirent *e;
 
 	if (!d)
-		return fd == -ENOENT ? 0 : fd < 0 ? fd : (close(fd), -ENOMEM);
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : vu_close_failed_consume(fd);
 	while ((errno = 0, e = readdir(d)))
 		if (e->d_name[0] != '.')
 			return 1;
@@ -456,7 +456,7 @@ int vu_pool_needs_recovery(const struct vu_pool *p)
 	struct vu_stat st;
 
 	if (!d)
-		return fd < 0 ? -errno : (close(fd), -ENOMEM);
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while ((errno = 0, e = readdir(d))) {
 		if (strncmp(e->d_name, "journal", strlen("journal")))
 			continue;

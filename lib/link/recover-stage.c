@@ -211,23 +211,36 @@ static int equals_object(struct leftover *l, const struct vu_object *o)
 	return r > 0 ? vu_lease_quiet(fd) : r;
 }
 
-/* How many names in this stage directory lead to the same inode? */
-static unsigned names_in_stage(const struct leftover *l)
+/*
+ * Do all names of the inode lie in this stage directory? Returns 1, 0 or a negative errno: to guess
+ * would be to tear names of one file apart.
+ */
+static int is_all_in_stage(const struct leftover *l)
 {
-	int fd = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
 	struct vu_stat st;
 	unsigned n = 0;
 
-	if (!d) {
-		vu_close_p(&fd);
-		return 0;
-	}
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.' && !vu_stat_at(l->dir, e->d_name, &st))
+	if (!d)
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
+	while (!r && (errno = 0, e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		r = vu_stat_at(l->dir, e->d_name, &st);
+		if (!r)
 			n += st.version.ino == l->st.version.ino;
-	return n;
+		r = r == -ENOENT ? 0 : r;
+	}
+	r = r ? r : -errno;
+	return r ? r : n == l->st.n_links;
+}
+
+/* Nothing is there, or not inside of the guest: an answer, unlike other errors. */
+static bool is_nowhere(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -ELOOP || err == -EXDEV;
 }
 
 /* Opens the directory of the path, and looks what is at the path. 0, 1: guest not known, or errno. */
@@ -251,21 +264,25 @@ static int look_at_path(struct leftover *l)
 	if (r || st.version.ino != in->root_ino || st.version.dev != vu_pool_dev(l->c->pool))
 		return r ? r : 1;
 	l->parent = vu_dirs_open_path(root, dir, O_PATH | O_DIRECTORY);
-	if (l->parent >= 0 && !vu_stat_at(l->parent, l->base, &st))
+	r = l->parent < 0 ? l->parent : vu_stat_at(l->parent, l->base, &st);
+	if (!r)
 		l->at_path = st.version.ino;
-	return 0;
+	return is_nowhere(r) ? 0 : r;
 }
 
 /* What is in the stage came from a path that has the object now, or something else. */
 static int settle_linked(struct leftover *l, struct vu_object *o)
 {
 	bool foreign = l->st.version.ino != l->in->ino;
-	int equal = foreign ? 0 : equals_object(l, o);
+	int equal = foreign ? 0 : equals_object(l, o), all;
 
 	if (equal < 0)
 		return equal;
 	if (l->at_path == o->ino) {
-		if (equal && l->st.n_links == names_in_stage(l))
+		all = equal ? is_all_in_stage(l) : 0;
+		if (all < 0)
+			return all;
+		if (all)
 			return remove_plain(l, "a replaced file: removed");
 		return restore_over_object(l, o);
 	}
@@ -308,7 +325,9 @@ static int drop_or_rescue_copy(struct leftover *l)
 		r = vu_recover_object_open(l->c, &l->in->key, &o);
 	if (r < 0)
 		return r;
-	if (o && l->st.n_links == names_in_stage(l))
+	if (o)
+		equal = is_all_in_stage(l);
+	if (equal > 0)
 		equal = equals_object(l, o);
 	vu_object_unref(&l->c->moment, o);
 	if (equal < 0)
@@ -359,8 +378,10 @@ static int finish_copy(struct leftover *l)
 static int settle_copy(struct leftover *l)
 {
 	if (l->st.version.ino == l->in->ino) {
-		if (l->at_path == l->in->object_ino && l->st.n_links > names_in_stage(l))
-			return finish_copy(l);
+		int all = l->at_path == l->in->object_ino ? is_all_in_stage(l) : 1;
+
+		if (all <= 0)
+			return all ? all : finish_copy(l);
 		return remove_plain(l, "a private copy that was not needed: removed");
 	}
 	return l->at_path == l->in->ino ? restore_over_copy(l) : rescue(l);
@@ -431,7 +452,7 @@ static int names_of(int fd, char ***ret, size_t *ret_n)
 	int r = 0;
 
 	if (!d)
-		return again < 0 ? -errno : (close(again), -ENOMEM);
+		return again < 0 ? -errno : vu_close_failed_consume(again);
 	while (!r && (errno = 0, e = readdir(d))) {
 		char **more;
 

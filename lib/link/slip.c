@@ -174,7 +174,7 @@ int vu_slip_each(const struct vu_pool *p, int (*fn)(void *arg, const struct vu_k
 	const struct dirent *e;
 
 	if (!d)
-		return fd == -ENOENT ? 0 : fd < 0 ? fd : (close(fd), -ENOMEM);
+		return fd == -ENOENT ? 0 : fd < 0 ? fd : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d))) {
 		struct vu_key key;
 
@@ -212,7 +212,7 @@ int vu_slip_seen(const struct vu_pool *p, const struct vu_key *key, struct vu_sl
 	_cleanup_fclose_ FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
 	if (!f)
-		return fd < 0 ? (errno == ENOENT ? 0 : -errno) : (close(fd), -ENOMEM);
+		return fd < 0 ? (errno == ENOENT ? 0 : -errno) : vu_close_failed_consume(fd);
 	while (fgets(line, sizeof(line), f)) {
 		char how[8];
 		uint64_t root;
@@ -221,6 +221,8 @@ int vu_slip_seen(const struct vu_pool *p, const struct vu_key *key, struct vu_sl
 		if (strchr(line, '\n') && sscanf(line, "%7s %" SCNu64, how, &root) == 2)
 			add_seen(ret, cap, &n, root, !strcmp(how, "holds"));
 	}
+	if (ferror(f))
+		return -EIO;
 	return n;
 }
 
