@@ -50,7 +50,8 @@ static int find_mount(uint64_t id, struct vu_mount *m)
 
 	if (!f)
 		return -errno;
-	while (getline(&line, &size, f) > 0) {
+	/* a line that ends with an error may be half of one */
+	while ((errno = 0, getline(&line, &size, f)) > 0 && !ferror(f)) {
 		struct vu_mountinfo info;
 
 		if (!vu_mountinfo_parse(line, &info) || info.id != id)
@@ -62,10 +63,11 @@ static int find_mount(uint64_t id, struct vu_mount *m)
 		m->read_only = vu_mountinfo_has_option(&info, "ro");
 		return m->point && m->root && m->type ? 0 : -ENOMEM;
 	}
-	return -ENOENT;
+	return !ferror(f) ? -ENOENT : errno ? -errno : -EIO;
 }
 
-static bool get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
+/* Returns 1, 0 where the file system tells none, or a negative errno. */
+static int get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
 {
 	/* a descriptor of O_PATH, as roots have, takes no ioctl */
 	_cleanup_fd_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -74,20 +76,20 @@ static bool get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
 	struct fsuuid u = {0};
 
 	if (fd < 0)
-		return false;
+		return -errno;
 	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
 		memcpy(ret_uuid, u.uuid, sizeof(u.uuid));
-		return true;
+		return 1;
 	}
 	/* btrfs tells its UUID in its own way only (Linux 6.18) */
 	if (!strcmp(type, "btrfs") && !ioctl(fd, BTRFS_IOC_FS_INFO, &info)) {
 		memcpy(ret_uuid, info.fsid, sizeof(info.fsid));
-		return true;
+		return 1;
 	}
 	if (strcmp(type, "xfs") != 0 || ioctl(fd, XFS_GEOMETRY, &geometry))
-		return false;
+		return 0;
 	memcpy(ret_uuid, geometry.uuid, sizeof(geometry.uuid));
-	return true;
+	return 1;
 }
 
 /*
@@ -105,7 +107,11 @@ static int identify(int fd, struct vu_mount *m)
 	if (fstatfs(fd, &s))
 		return -errno;
 	m->block_bytes = s.f_bsize > 0 ? (uint64_t)s.f_bsize : 4096;
-	if (get_uuid(fd, m->type, uuid)) {
+	int r = get_uuid(fd, m->type, uuid);
+
+	if (r < 0) /* without it the file system would be taken for another one */
+		return r;
+	if (r) {
 		vu_hex_encode(uuid, sizeof(uuid), hex);
 		n = strcmp(m->type, "btrfs")
 			    ? asprintf(&m->fs_id, "%s", hex)

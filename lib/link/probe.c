@@ -64,9 +64,10 @@ static int try_flag(struct probe *p)
 	if (r)
 		return r;
 	p->step = "holding the immutable flag";
-	r = vu_link_fd(p->fd, p->dir, "probe-flag") == -EPERM ? 0 : -EOPNOTSUPP;
-	if (r)
+	r = vu_link_fd(p->fd, p->dir, "probe-flag");
+	if (!r)
 		unlinkat(p->dir, "probe-flag", 0);
+	r = r == -EPERM ? 0 : r ? r : -EOPNOTSUPP;
 	p->step = r ? p->step : "clearing the immutable flag";
 	int off = vu_iattr_set_immutable(p->fd, false);
 

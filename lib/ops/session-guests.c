@@ -340,12 +340,19 @@ static int take_path(struct vu_session *s, struct vu_guests *known, const char *
 	return add_open(s, &g, vu_take_fd(fd));
 }
 
-/* Is what was opened at a guest's path still its root? Another file system may have the inode too. */
-static bool is_root_of(const struct vu_guest *k, int fd, const struct vu_stat *st)
+/*
+ * Is what was opened at a guest's path still its root? Another file system may have the inode too.
+ * Returns 1, 0 or a negative errno.
+ */
+static int is_root_of(const struct vu_guest *k, int fd, const struct vu_stat *st)
 {
 	vu_cleanup(vu_mount_done_p) struct vu_mount m = {0};
 
-	return st->version.ino == k->ino && !vu_mount_of(fd, &m) && !strcmp(m.fs_id, k->fs_id);
+	if (st->version.ino != k->ino)
+		return 0;
+	int r = vu_mount_of(fd, &m);
+
+	return r ? r : !strcmp(m.fs_id, k->fs_id);
 }
 
 /* A registered guest: gone roots are left out with a warning, unless the guest was asked for. */
@@ -356,18 +363,24 @@ static int take_known(struct vu_session *s, struct vu_guests *known, const struc
 	struct vu_stat st;
 	_cleanup_fd_ int fd = open_root(k->path, &st, &real);
 
-	if (fd >= 0 && is_root_of(k, fd, &st))
+	int r = fd < 0 ? fd : is_root_of(k, fd, &st);
+
+	if (r > 0)
 		return take_path(s, known, k->path, flags);
 	if (asked_for)
-		return vu_fail(s->ops, fd < 0 ? fd : VU_OPS_USAGE,
+		return vu_fail(s->ops, r < 0 ? r : VU_OPS_USAGE,
 			       "cannot open the root of the guest", k->path,
-			       fd < 0 ? NULL : "another directory stands there now",
+			       r < 0 ? NULL : "another directory stands there now",
 			       "scan the place where it is now, or `vunify guests remove` it");
 	if (asprintf(&text, "left out: its root %s %s", k->path,
-		     fd < 0 ? "is not there" : "is another directory now") < 0)
+		     r == -ENOENT ? "is not there"
+		     : r < 0	  ? "cannot be opened"
+				  : "is another directory now") < 0)
 		return -ENOMEM;
-	vu_emit(&s->counting,
-		&(struct vu_event){.kind = VU_EVENT_WARN, .guest = k->name, .text = text});
+	vu_emit(&s->counting, &(struct vu_event){.kind = VU_EVENT_WARN,
+						 .guest = k->name,
+						 .err = r == -ENOENT ? 0 : r,
+						 .text = text});
 	return 0;
 }
 

@@ -74,16 +74,17 @@ static int take_lock(struct vu_session *s)
 
 int vu_session_catalog_failed(struct vu_session *s, int r)
 {
-	const char *path = s->ops->config->catalog;
+	const char *path = s->ops->config->catalog, *why = vu_catalog_message(s->catalog);
 
+	if (why && !*why) /* then the errno says it */
+		why = NULL;
 	if (r == VU_CATALOG_DAMAGED)
-		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog", path,
-			       vu_catalog_message(s->catalog), VU_REBUILD_TODO);
+		return vu_fail(s->ops, VU_OPS_DAMAGED, "cannot read the catalog", path, why,
+			       VU_REBUILD_TODO);
 	if (r == -ENOSPC || r == -EDQUOT)
-		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot work with the catalog", path,
-			       vu_catalog_message(s->catalog), "free some space there");
-	return vu_fail(s->ops, r, "cannot work with the catalog", path,
-		       vu_catalog_message(s->catalog), NULL);
+		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot work with the catalog", path, why,
+			       "free some space there");
+	return vu_fail(s->ops, r, "cannot work with the catalog", path, why, NULL);
 }
 
 /* Goes on without a catalog that is there: it will not know what is done now. */
