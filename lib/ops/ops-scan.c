@@ -230,11 +230,38 @@ static int make_plan(struct scan *s)
 		.in_use = in_use,
 		.arg = s,
 	};
-	int r = guest_fs ? vu_owners_know(&s->owners, &s->session, s->farm.tree) : -ENOMEM;
 
-	for (size_t i = 0; !r && i < s->session.guests.n; i++)
+	if (!guest_fs)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->session.guests.n; i++)
 		guest_fs[i] = s->farm.shares[s->session.guest_fs[i]];
-	return r ? r : vu_choose_plan(&env, &s->plan);
+	return vu_choose_plan(&env, &s->plan);
+}
+
+/* The plan rests on rows that do not fit to what there is; none of the codes of ops. */
+#define NOT_BELIEVED 1000
+
+/*
+ * The plan, with all names known of the objects that get further ones. Where all directories were read,
+ * and an object has others still, a guest has hidden them (a directory renamed while it was walked, or
+ * covered by a mount): nothing joins that one, and its content goes on with the next generation.
+ */
+static int make_sure_plan(struct scan *s, bool full)
+{
+	int r = vu_owners_know(&s->owners, &s->session, s->farm.tree);
+
+	if (!r)
+		r = make_plan(s);
+	while (!r && s->session.catalog) {
+		r = vu_owners_prove(&s->owners, &s->plan);
+		if (r != VU_OWNERS_UNKNOWN)
+			break;
+		if (!full)
+			return NOT_BELIEVED;
+		vu_plan_done(&s->plan);
+		r = make_plan(s);
+	}
+	return r;
 }
 
 /* ---- link ---- */
@@ -336,9 +363,6 @@ static int link_and_look_again(struct scan *s)
 
 /* ---- the run ---- */
 
-/* The plan rests on rows that do not fit to what there is; none of the codes of ops. */
-#define NOT_BELIEVED 1000
-
 static int decide(struct scan *s, bool full)
 {
 	uint32_t n = s->farm.tree->inodes.n;
@@ -349,12 +373,7 @@ static int decide(struct scan *s, bool full)
 	int r = read_content(s);
 
 	if (!r)
-		r = make_plan(s);
-	if (!r && s->session.catalog && !full) {
-		r = vu_owners_prove(&s->owners, &s->plan);
-		if (r == VU_OWNERS_UNKNOWN)
-			r = NOT_BELIEVED;
-	}
+		r = make_sure_plan(s, full);
 	if (!r) {
 		s->roles = vu_scan_roles(s->farm.tree, &s->plan);
 		r = s->roles ? 0 : -ENOMEM;

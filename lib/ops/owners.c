@@ -22,7 +22,10 @@ void vu_owners_done(struct vu_owners *o)
 		vu_inomap_done(&o->objects[i]);
 	for (size_t i = 0; o->names && i < o->session->n_fs; i++)
 		vu_inomap_done(&o->names[i]);
+	for (size_t i = 0; o->doubts && i < o->session->n_fs; i++)
+		vu_inomap_done(&o->doubts[i]);
 	vu_inomap_done(&o->outdated);
+	free(o->doubts);
 	free(o->objects);
 	free(o->names);
 	*o = (struct vu_owners){0};
@@ -96,7 +99,8 @@ int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t)
 	*o = (struct vu_owners){.session = s, .tree = t};
 	o->objects = calloc(s->guests.n + 1, sizeof(*o->objects));
 	o->names = calloc(s->n_fs + 1, sizeof(*o->names));
-	if (!o->objects || !o->names)
+	o->doubts = calloc(s->n_fs + 1, sizeof(*o->doubts));
+	if (!o->objects || !o->names || !o->doubts)
 		return -ENOMEM;
 	if (s->catalog)
 		r = from_catalog(o);
@@ -110,7 +114,8 @@ int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t)
 
 bool vu_owners_has(const struct vu_owners *o, uint32_t guest, uint64_t ino)
 {
-	return vu_inomap_get(&o->objects[guest], ino, NULL);
+	return vu_inomap_get(&o->objects[guest], ino, NULL) ||
+	       vu_inomap_get(&o->doubts[o->session->guest_fs[guest]], ino, NULL);
 }
 
 /* ---- the proof ---- */
@@ -210,7 +215,7 @@ int vu_owners_prove(struct vu_owners *o, const struct vu_plan *plan)
 	if (!r && n)
 		r = count_others(o, doubts);
 	if (!r && n)
-		r = find_doubts(o, plan, doubts, &n);
+		r = find_doubts(o, plan, o->doubts, &n);
 	for (size_t i = 0; doubts && i < o->session->n_fs; i++)
 		vu_inomap_done(&doubts[i]);
 	return r ? r : n ? VU_OWNERS_UNKNOWN : 0;

@@ -23,8 +23,9 @@ struct vu_owners {
 	struct vu_session *session; /* borrowed */
 	struct vu_tree *tree;	    /* borrowed; walked */
 	struct vu_inomap
-		*objects;	 /* owned; one for each guest: inodes of objects it has names of */
-	struct vu_inomap *names; /* owned; one for each file system: ino -> how many are known */
+		*objects;	  /* owned; one for each guest: inodes of objects it has names of */
+	struct vu_inomap *names;  /* owned; one for each file system: ino -> how many are known */
+	struct vu_inomap *doubts; /* owned; one for each file system: objects with names unknown */
 	struct vu_inomap outdated; /* directories of which the catalog is not believed */
 };
 
@@ -32,6 +33,7 @@ struct vu_owners {
  * 0, or as vu_ops functions. */
 int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t);
 
+/* Also true of an object that was in doubt when that was to be proved. */
 bool vu_owners_has(const struct vu_owners *o, uint32_t guest, uint64_t ino);
 
 /*

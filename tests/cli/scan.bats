@@ -444,3 +444,19 @@ stopped_by() {
 	vx 0 scan --json "$G/g2" "$G/g1"
 	eq "$(sum_of read_bytes)" 0 read_bytes
 }
+
+# A directory that is renamed while it is walked is not seen either: see tests/race for that.
+@test "I2: a name that the walk cannot see keeps its guest's other files from joining the object" {
+	vx 0 scan "$G"/g?
+	is_object "$G/g1/usr/share/vu/f1"
+	mkdir "$G/g1/usr/other"
+	cp -p "$G/g1/usr/share/vu/f1" "$G/g1/usr/other/f1"
+	mount -t tmpfs tmpfs "$G/g1/usr/share/vu"
+	rm -f "$CAT"*
+	vx 0 scan "$G"/g?
+	umount "$G/g1/usr/share/vu"
+	differ "$G/g1/usr/share/vu/f1" "$G/g1/usr/other/f1"
+	vx 0 scan "$G"/g?
+	vx 0 unmerge "$G"/g?
+	differ "$G/g1/usr/share/vu/f1" "$G/g1/usr/other/f1"
+}

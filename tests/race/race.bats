@@ -3,7 +3,7 @@
 # Hostile guests, while vunify works. What was acknowledged to them holds, and nobody else's copy
 # changes. See race.c for what they do.
 #
-# RACE_SECONDS: how long on each file system (20). With VU_NIGHTLY=1: until 1,000,000 operations were
+# RACE_SECONDS: how long each time (10). With VU_NIGHTLY=1: until 1,000,000 operations were
 # acknowledged and 100,000 links made.
 
 # shellcheck source=tests/race/race.bash
@@ -15,6 +15,7 @@ setup_file() {
 
 teardown() {
 	farm_down
+	[[ -z ${GROUP:-} ]] || rmdir "$GROUP"/g? "$GROUP" 2>/dev/null || :
 }
 
 teardown_file() {
@@ -58,26 +59,40 @@ few_undone() {
 		die "$(said undone) changes of metadata are gone, and vunify told of $PUT_RIGHT"
 }
 
-MODES=write,append,otrunc,truncate,hold,mmap,uring,chmod,chown,utimes,xattr,rename,away,unlink,link
-MODES+=,attack,restore
+# The guests' cgroups, of their own, in GROUP.
+groups() {
+	local top
+	for top in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+		[[ -f $top/cgroup.controllers ]] && GROUP=$(mktemp -d "$top/vu-race.XXXXXXXX") && break
+	done
+	[[ -n ${GROUP:-} ]] || skip "no cgroup v2 is mounted"
+	mkdir "$GROUP"/g{1..4}
+}
 
-# race_on TYPE: everybody does everything in g1, g2 and g3, while scan and unmerge take turns. g4 only has
+# race_on TYPE [freeze]: everybody does everything in g1, g2 and g3, while scan and unmerge take turns. g4 only has
 # what the others have.
 race_on() {
-	local seconds=${RACE_SECONDS:-20} rc=0
+	local seconds=${RACE_SECONDS:-10} how=${2:-lease} rc=0
+	local RACE_CONF=$'[policy]\nmin_size = 1\nmoment = '$how
+	[[ $how == lease ]] || groups
 	[[ -z ${VU_NIGHTLY:-} ]] || seconds=7000
-	race_farm "$1" guests=4 quiet=1 workers=2 attackers=1 dirs=4 files=60 contents=200 modes="$MODES"
-	race_start
+	race_farm "$1" guests=4 quiet=1 workers=2 attackers=1 dirs=4 files=60 contents=200
+	race_start ${GROUP:+cgroup="$GROUP"}
 	race_loop "$seconds" || rc=1
 	race_end || rc=1
 	cat "$STATE/report" >&2
 	[[ $rc == 0 ]] || die "$RACE_WHY $(head -n 20 "$STATE/race-err")"
 	race_right
-	few_undone
+	if [[ $how == lease ]]; then
+		few_undone
+	else
+		eq "$(said undone)" 0 "changes of metadata that are gone"
+		eq "$(cat "$GROUP"/g?/cgroup.freeze | sort -u)" 0 "what is left frozen"
+	fi
 	eq "$(said seen)" 0 "what another guest wrote was seen"
 	# Both happened: or nothing was tested.
-	(($(said acked) > 5000 && $(said refused) > 1000 && LINKS > 500)) || die "no race: $LINKS links"
-	race_proofs "$1"
+	(($(said acked) > 5000 && $(said refused) > 1000 && LINKS > 300)) || die "no race: $LINKS links"
+	race_proofs "$1, $how"
 }
 
 race_proofs() {
@@ -93,3 +108,6 @@ race_proofs() {
 @test "I1 I2: ext4: what guests were told holds, while scan and unmerge run in a loop" { race_on ext4; }
 @test "I1 I2: XFS: what guests were told holds, while scan and unmerge run in a loop" { race_on xfs; }
 @test "I1 I2: btrfs: what guests were told holds, while scan and unmerge run in a loop" { race_on btrfs; }
+@test "I1 I2: ext4: the same with guests that can be frozen, metadata too" { race_on ext4 freeze; }
+@test "I1 I2: XFS: the same with guests that can be frozen, metadata too" { race_on xfs freeze; }
+@test "I1 I2: btrfs: the same with guests that can be frozen, metadata too" { race_on btrfs freeze; }
