@@ -80,6 +80,26 @@ static int ask_unknown(const char *operand, char *abs, bool is_dir, struct asked
 	return ret->root && ret->rel ? 0 : -ENOMEM;
 }
 
+/* Does the path, as it was given, go through a guest's root? */
+static bool enters_guest(const struct vu_guests *known, const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	for (char *p = copy; p && (p = strchr(p + 1, '/'));) {
+		struct stat at, root;
+
+		*p = 0;
+		bool there = !stat(copy, &at);
+
+		for (size_t g = 0; there && g < known->n; g++)
+			if (!stat(known->v[g].path, &root) && root.st_dev == at.st_dev &&
+			    root.st_ino == at.st_ino)
+				return true;
+		*p = '/';
+	}
+	return !copy;
+}
+
 static int ask(struct unmerge *u, const struct vu_guests *known, const char *operand,
 	       struct asked *ret)
 {
@@ -98,7 +118,11 @@ static int ask(struct unmerge *u, const struct vu_guests *known, const char *ope
 		bool is_link = S_ISLNK(st.st_mode);
 		bool is_dir = (!is_link || !stat(abs, &st)) && S_ISDIR(st.st_mode);
 
-		if (!vu_locate_guest(known, abs, &g, &rel))
+		if (!vu_locate_guest(known, abs, &g, &rel) && enters_guest(known, operand))
+			return vu_fail(u->ops, VU_OPS_USAGE, "cannot unmerge", operand,
+				       "a symbolic link in the guest leads out of it",
+				       "name a path inside of the guest without symbolic links");
+		if (g == known->n)
 			return ask_unknown(operand, abs, is_dir, ret);
 		if (*rel && is_link)
 			return vu_fail(u->ops, VU_OPS_USAGE, "cannot unmerge", operand,

@@ -278,3 +278,19 @@ all_private() {
 	is_private "$G/g1/usr/share/vu/f7"
 	eq "$(n_objects)" 0 objects
 }
+
+@test "I5: a path that a guest's symbolic link leads out of it is refused, and nothing there is opened" {
+	vx 0 scan "$G"/g?
+	mkdir "$MNT/outside"
+	echo secret >"$MNT/outside/f"
+	ln -s "$MNT/outside" "$G/g1/usr/way-out"
+	strace -f -o "$STATE/trace" -e trace=open,openat,openat2 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" unmerge "$G/g1/usr/way-out/f" >"$STATE/out" 2>&1 || rc=$?
+	eq "${rc:-0}" 2 "exit code"
+	has "$(cat "$STATE/out")" "leads out of it"
+	hasnt "$(cat "$STATE/trace")" '/outside'
+	# One that stays inside is followed.
+	ln -s share "$G/g1/usr/inside"
+	vx 0 unmerge "$G/g1/usr/inside/vu/f1"
+	is_private "$G/g1/usr/share/vu/f1"
+}
