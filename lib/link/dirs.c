@@ -143,7 +143,11 @@ static int add_locked(struct vu_touched *t, struct vu_dir *d, const struct vu_di
 		t->v = v;
 		t->cap = cap;
 	}
-	if (!vu_stat_fd(h->fd, &st) && st.version.mtime_ns == d->mtime_ns) {
+	int r = vu_stat_fd(h->fd, &st);
+
+	if (r)
+		return r;
+	if (st.version.mtime_ns == d->mtime_ns) {
 		t->v[t->n++] = (struct vu_touched_dir){
 			.dir = h->dir,
 			.mtime_ns = st.version.mtime_ns,
@@ -181,8 +185,11 @@ void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h)
 
 	pthread_mutex_lock(&t->lock);
 	struct vu_touched_dir *d = find(t, h);
+	int r = d ? vu_stat_fd(h->fd, &st) : 0;
 
-	if (d && (vu_stat_fd(h->fd, &st) || st.version.mtime_ns != d->left_ns))
+	if (d && r)
+		d->err = r;
+	else if (d && st.version.mtime_ns != d->left_ns)
 		d->foreign = true;
 }
 
@@ -190,8 +197,11 @@ void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h)
 {
 	struct vu_touched_dir *d = find(t, h);
 	struct vu_stat st;
+	int r = d ? vu_stat_fd(h->fd, &st) : 0;
 
-	if (d && !vu_stat_fd(h->fd, &st))
+	if (d && r)
+		d->err = r;
+	else if (d)
 		d->left_ns = st.version.mtime_ns;
 	pthread_mutex_unlock(&t->lock);
 }
@@ -203,25 +213,44 @@ static int by_dir(const void *a, const void *b)
 	return (x->dir > y->dir) - (x->dir < y->dir);
 }
 
+/* Returns 0, also where there is nothing to be put back any more, or a negative errno. */
+static int restore(const struct vu_dirs *c, const struct vu_touched_dir *d)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, vu_stat_timespec(d->mtime_ns)};
+	struct vu_stat st;
+	_cleanup_fd_ int fd = open_dir(c, d->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
+
+	if (fd < 0) /* the guest has moved or removed it */
+		return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -ESTALE ? 0 : fd;
+	int r = d->err ? d->err : vu_stat_fd(fd, &st);
+
+	if (r || st.version.mtime_ns != d->left_ns)
+		return r;
+	return futimens(fd, times) ? -errno : 0;
+}
+
 void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
-			const struct vu_guests *guests, const int *root_fds)
+			const struct vu_guests *guests, const int *root_fds,
+			const struct vu_sink *sink)
 {
 	struct vu_dirs c = {.tree = tree, .guests = guests, .root_fds = root_fds};
 
 	if (t->n)
 		qsort(t->v, t->n, sizeof(*t->v), by_dir);
 	for (size_t i = 0; i < t->n; i++) {
-		struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
-					    vu_stat_timespec(t->v[i].mtime_ns)};
-		struct vu_stat st;
+		const struct vu_touched_dir *d = &t->v[i];
+		int r = d->foreign ? 0 : restore(&c, d);
 
-		if (t->v[i].foreign)
+		if (!r)
 			continue;
-		_cleanup_fd_ int fd =
-			open_dir(&c, t->v[i].dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
+		_cleanup_free_ char *path = vu_tree_dir_path(tree, d->dir);
 
-		if (fd >= 0 && !vu_stat_fd(fd, &st) && st.version.mtime_ns == t->v[i].left_ns)
-			futimens(fd, times);
+		vu_emit(sink, &(struct vu_event){
+				      .kind = VU_EVENT_WARN,
+				      .err = r,
+				      .guest = guests->v[vu_tree_dir(tree, d->dir)->guest].name,
+				      .path = path,
+				      .text = "its modification time could not be put back"});
 	}
 	t->n = 0;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/event.h"
 #include "model/tree.h"
 
 /* An open directory (O_PATH), counted; shared by threads. */
@@ -53,6 +54,7 @@ struct vu_touched {
 		uint64_t mtime_ns; /* to be put back */
 		uint64_t left_ns;  /* the mtime that the last exchange has left */
 		bool foreign;	   /* the guest changed it in between: it keeps its new mtime */
+		int err;	   /* it cannot be told any more whether that is so: why; 0 */
 	} * v;			   /* owned */
 	size_t n, cap;
 	uint32_t *index; /* owned; by the number of the directory: index in v, plus 1 */
@@ -64,7 +66,7 @@ void vu_touched_done(struct vu_touched *t);
 
 /*
  * To be called before a name in the directory is replaced: marks it VU_DIR_TOUCHED and, the first
- * time, remembers its mtime if that is what the tree says. Returns 0 or -ENOMEM.
+ * time, remembers its mtime if that is what the tree says. Returns 0 or a negative errno.
  */
 int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_dirh *h);
 
@@ -76,6 +78,10 @@ int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_d
 void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h);
 void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h);
 
-/* Puts all mtimes back where the guest has changed nothing, in the order of the tree. Directories that are gone are left out. */
+/*
+ * Puts all mtimes back where the guest has changed nothing, in the order of the tree. Directories that
+ * are gone are left out; where it does not succeed, a warning goes to sink.
+ */
 void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
-			const struct vu_guests *guests, const int *root_fds);
+			const struct vu_guests *guests, const int *root_fds,
+			const struct vu_sink *sink);

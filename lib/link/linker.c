@@ -151,7 +151,7 @@ static int run_all(struct share *s)
 	if (!r && p->n_objects)
 		r = vu_crew_run(s->jobs, work, s);
 	vu_touched_restore(&s->run.touched, s->run.env->tree, s->run.env->guests,
-			   s->run.env->root_fds);
+			   s->run.env->root_fds, s->run.env->sink);
 	if (!r)
 		r = s->run.error;
 	if (!r && s->next < p->n_objects)
