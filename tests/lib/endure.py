@@ -23,6 +23,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -358,13 +359,14 @@ class Farm:
         sh("mount", "-o", "loop", self.img, self.mnt)
 
     def close(self):
-        if os.path.ismount(self.mnt):
-            shutil.rmtree(self.mnt, ignore_errors=True)
-            subprocess.run(["umount", self.mnt], stderr=subprocess.DEVNULL)
-            subprocess.run(["umount", "-l", self.mnt], stderr=subprocess.DEVNULL)
-        if self.top != self.mnt:
-            subprocess.run(["umount", self.top], stderr=subprocess.DEVNULL)
-        subprocess.run(["umount", self.ram], stderr=subprocess.DEVNULL)
+        for where in dict.fromkeys((self.mnt, self.top, self.ram)):
+            # a loop device lets go of its image a moment after it was unmounted
+            for i in range(50):
+                if not os.path.ismount(where):
+                    break
+                lazily = ["-l"] if i == 49 else []
+                if subprocess.run(["umount", *lazily, where], stderr=subprocess.DEVNULL).returncode:
+                    time.sleep(0.05)
         shutil.rmtree(self.work, ignore_errors=True)
 
 
