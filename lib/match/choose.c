@@ -326,6 +326,14 @@ static bool two_guests_left(const struct run *runs, uint32_t n_runs)
 	return n == 2;
 }
 
+static bool any_left(const struct run *runs, uint32_t n_runs)
+{
+	for (uint32_t i = 0; i < n_runs; i++)
+		if (runs[i].next < runs[i].end)
+			return true;
+	return false;
+}
+
 static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
 {
 	const struct vu_inode *m = vu_tree_inode(c->t, member[0]);
@@ -355,6 +363,17 @@ static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
 		s.key = *key;
 		s.object = c->object[i];
 		next_generation = key->generation + 1;
+		if (!any_left(runs, n_runs))
+			break;
+		int sound = c->env->is_sound
+				    ? c->env->is_sound(c->env->arg, o,
+						       &vu_tree_content(c->t, m->content)->digest)
+				    : 1;
+
+		if (sound <= 0) {
+			r = sound;
+			continue;
+		}
 		r = fill_slot(c, &s, left, runs, n_runs);
 	}
 	while (!r && two_guests_left(runs, n_runs)) {

@@ -26,6 +26,11 @@ struct vu_choose_env {
 	bool (*guest_has)(void *arg, uint32_t guest, uint64_t object_ino);
 	/* How many processes map this private inode: the most used one is kept. May be NULL. */
 	uint32_t (*in_use)(void *arg, const struct vu_inode *inode);
+	/*
+	 * Is this object's content the one with this digest? Asked before anything is linked to it. 1 yes, 0
+	 * no: then it gets no further names; or a negative errno. May be NULL: then all are.
+	 */
+	int (*is_sound)(void *arg, const struct vu_inode *object, const struct vu_digest *digest);
 	void *arg;
 };
 

@@ -28,6 +28,7 @@
 #include "ops/run.h"
 #include "ops/scan-count.h"
 #include "ops/session.h"
+#include "ops/sound.h"
 #include "scan/content.h"
 #include "scan/group.h"
 
@@ -45,6 +46,7 @@ struct scan {
 	struct vu_content_stats content;
 	struct vu_linker_stats link;
 	struct vu_owners owners;
+	struct vu_hash *hash;	  /* for objects; NULL until it is needed */
 	struct vu_mapped *mapped; /* one for each file system; NULL until it is asked for */
 	struct vu_run run;	  /* its row in the history */
 	bool walked;		  /* the walk came to its end */
@@ -217,6 +219,35 @@ static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
 	return vu_owners_has(&s->owners, guest, ino);
 }
 
+/* A damaged object is told and left as it is: whoever has it has nothing better here. */
+static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest *digest)
+{
+	struct scan *s = arg;
+	const struct vu_key *key = vu_tree_key(s->farm.tree, o->key);
+	char name[VU_KEY_NAME_MAX];
+
+	if (!s->hash)
+		s->hash = vu_hash_new();
+	if (!s->hash)
+		return -ENOMEM;
+	int r = vu_sound_object(s->session.fs[o->fs].pool, key, s->hash, digest);
+
+	if (r == -ENOMEM || r == -ECANCELED || r > 0)
+		return r;
+	vu_key_name(key, name);
+	vu_emit(&s->session.counting,
+		&(struct vu_event){
+			.kind = VU_EVENT_DAMAGE,
+			.err = r,
+			.object = name,
+			.text = r ? "an object cannot be read; nothing is linked to it"
+				  : "an object is damaged: its content is not what its name says; "
+				    "nothing is linked to it. Put the file right in the guests that "
+				    "have it, after unmerging it there",
+		});
+	return 0;
+}
+
 static int make_plan(struct scan *s)
 {
 	_cleanup_free_ uint8_t *guest_fs = calloc(s->session.guests.n + 1, sizeof(*guest_fs));
@@ -228,6 +259,7 @@ static int make_plan(struct scan *s)
 		.max_links = MAX_LINKS,
 		.guest_has = guest_has,
 		.in_use = in_use,
+		.is_sound = s->ops->config->mode == VU_MODE_LINK ? is_sound : NULL,
 		.arg = s,
 	};
 
@@ -501,6 +533,7 @@ static void close_all(struct scan *s)
 		vu_inomap_done(&s->mapped[i].count);
 	free(s->mapped);
 	free(s->roles);
+	vu_hash_free(s->hash);
 	vu_farm_close(&s->farm);
 	vu_eviction_close(&s->eviction);
 	vu_session_close(&s->session);

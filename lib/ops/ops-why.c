@@ -31,12 +31,12 @@
 #include "ops/difference.h"
 #include "ops/locate.h"
 #include "ops/session.h"
+#include "ops/sound.h"
 #include "scan/content.h"
 #include "scan/entry.h"
 #include "scan/exclude.h"
 
 #define PARTNERS_MAX 6
-#define READ_BYTES ((size_t)128 << 10)
 
 struct asking {
 	struct vu_session s;
@@ -199,28 +199,6 @@ static int ask_facts(struct asking *a)
 
 /* ---- content ---- */
 
-static int hash_file(struct vu_hash *hash, int fd, uint64_t size, struct vu_digest *ret)
-{
-	_cleanup_free_ uint8_t *buf = malloc(READ_BYTES);
-	struct vu_quiet_reader q;
-	uint64_t at = 0;
-	ssize_t n = 0;
-
-	if (!buf)
-		return -ENOMEM;
-	vu_hash_begin(hash);
-	vu_quiet_begin(&q, fd, size, true);
-	while (at < size && !vu_stop_requested() &&
-	       (n = vu_quiet_read(&q, buf, READ_BYTES, at)) > 0) {
-		vu_hash_add(hash, buf, (size_t)n);
-		at += (uint64_t)n;
-	}
-	vu_quiet_end(&q);
-	if (vu_stop_requested())
-		return -ECANCELED;
-	return n < 0 ? (int)n : vu_hash_end(hash, ret->b);
-}
-
 /* Reads what the key holds of an open file. Returns 0 or a negative errno. */
 static int know(struct asking *a, int fd, const struct vu_stat *st, struct vu_attr *ret_attr,
 		struct vu_digest *ret_digest)
@@ -230,7 +208,7 @@ static int know(struct asking *a, int fd, const struct vu_stat *st, struct vu_at
 
 	if (r)
 		return r > 0 ? -E2BIG : r;
-	return hash_file(a->hash, fd, st->version.size, ret_digest);
+	return vu_sound_digest(a->hash, fd, st->version.size, ret_digest);
 }
 
 /* Compares with one other file, if it has the same content: tells what stands between, or nothing. */

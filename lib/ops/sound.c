@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops/sound.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/stop.h"
+#include "fs/pagecache.h"
+#include "fs/stat.h"
+
+#define READ_BYTES ((size_t)128 << 10)
+
+int vu_sound_digest(struct vu_hash *hash, int fd, uint64_t size, struct vu_digest *ret)
+{
+	_cleanup_free_ uint8_t *buf = malloc(READ_BYTES);
+	struct vu_quiet_reader q;
+	uint64_t at = 0;
+	ssize_t n = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	vu_hash_begin(hash);
+	vu_quiet_begin(&q, fd, size, true);
+	while (at < size && !vu_stop_requested() &&
+	       (n = vu_quiet_read(&q, buf, READ_BYTES, at)) > 0) {
+		vu_hash_add(hash, buf, (size_t)n);
+		at += (uint64_t)n;
+	}
+	vu_quiet_end(&q);
+	if (vu_stop_requested())
+		return -ECANCELED;
+	return n < 0 ? (int)n : vu_hash_end(hash, ret->b);
+}
+
+int vu_sound_object(const struct vu_pool *pool, const struct vu_key *key, struct vu_hash *hash,
+		    const struct vu_digest *digest)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
+	struct vu_digest found;
+	struct vu_stat st;
+	int r = fd < 0 ? fd : vu_stat_fd(fd, &st);
+
+	if (!r)
+		r = vu_sound_digest(hash, fd, st.version.size, &found);
+	return r ? r : !memcmp(&found, digest, sizeof(found));
+}
