@@ -10,9 +10,10 @@
  * its threads that sleep in __break_lease are found by their wchan, or, where that is hidden, by
  * sleeping at all.
  *
- * Three ways, the first that works: ptrace (seize, interrupt, wait, detach: invisible to the parent,
- * 1 ms); freezing and thawing its cgroup v2 (0.2 to 2 ms; not the root cgroup's); SIGSTOP and SIGCONT
- * (6 ms; the parent may see it), where somebody else traces the process.
+ * Two ways: ptrace (seize, interrupt, wait, detach: invisible to the parent, 1 ms; should this process
+ * be killed meanwhile, the kernel lets the other go on), and where somebody else traces the process,
+ * SIGSTOP and SIGCONT (6 ms; the parent may see it). Freezing and thawing its cgroup would do as well, but
+ * whoever is frozen stands in the ledger (link/freezer.h), which this knows nothing of.
  */
 #include "link/interrupt.h"
 
@@ -95,83 +96,6 @@ static bool by_ptrace(pid_t tid)
 	return true;
 }
 
-/* Where cgroup2 is mounted: alone, or beside cgroup v1. */
-static const char *const cgroup_tops[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
-
-static bool write_file(const char *path, const char *text)
-{
-	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-}
-
-static bool freeze_and_thaw(const char *dir)
-{
-	_cleanup_free_ char *file = NULL, *events = NULL;
-	char text[128];
-
-	if (asprintf(&file, "%s/cgroup.freeze", dir) < 0)
-		return (file = NULL, false);
-	if (asprintf(&events, "%s/cgroup.events", dir) < 0)
-		return (events = NULL, false);
-	/* somebody else's freeze is not ours to lift */
-	if (read_file(file, text, sizeof(text)) <= 0 || text[0] != '0' || !write_file(file, "1"))
-		return false;
-	for (int i = 0; i < STOP_TRIES; i++) {
-		if (read_file(events, text, sizeof(text)) > 0 && strstr(text, "frozen 1"))
-			break;
-		nap();
-	}
-	for (int i = 0; i < 16 && !write_file(file, "0"); i++)
-		nap();
-	return true;
-}
-
-static bool same_cgroup(pid_t tgid, const char *path)
-{
-	char own[4096], file[64];
-
-	(void)tgid;
-	snprintf(file, sizeof(file), "/proc/self/cgroup");
-	if (read_file(file, own, sizeof(own)) <= 0)
-		return true;
-	char *line = strstr(own, "0::");
-
-	if (!line)
-		return false;
-	line[strcspn(line, "\n")] = 0;
-	size_t len = strlen(path);
-
-	/* freezing a cgroup that this process is in, or below, would freeze itself */
-	return !strncmp(line + 3, path, len) && (!line[3 + len] || line[3 + len] == '/');
-}
-
-static bool by_freezer(pid_t tgid)
-{
-	char file[64], text[4096];
-
-	snprintf(file, sizeof(file), "/proc/%d/cgroup", (int)tgid);
-	if (read_file(file, text, sizeof(text)) <= 0)
-		return false;
-	char *line = strncmp(text, "0::", 3) ? strstr(text, "\n0::") : text;
-
-	if (!line)
-		return false;
-	line += *line == '\n' ? 4 : 3;
-	line[strcspn(line, "\n")] = 0;
-	if (!strcmp(line, "/") || same_cgroup(tgid, line))
-		return false;
-	for (size_t i = 0; i < VU_ARRAY_SIZE(cgroup_tops); i++) {
-		_cleanup_free_ char *dir = NULL;
-
-		if (asprintf(&dir, "%s%s", cgroup_tops[i], line) < 0)
-			return (dir = NULL, false);
-		if (freeze_and_thaw(dir))
-			return true;
-	}
-	return false;
-}
-
 static void by_signal(pid_t tgid)
 {
 	/* one that is stopped already does not wait for a lease */
@@ -204,7 +128,7 @@ static void interrupt(pid_t tgid)
 		if (tid > 0 && waits(tgid, tid) && !by_ptrace(tid))
 			done = false;
 	}
-	if (!done && !by_freezer(tgid))
+	if (!done)
 		by_signal(tgid);
 }
 
