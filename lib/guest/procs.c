@@ -10,19 +10,26 @@
  *
  * Roots are found by climbing ".." from /proc/PID/task/TID/root, which leads up the mounts of that
  * process' own namespace (Linux: a magic link gives mount and directory, and ".." never crosses our own
- * root, which is not there). Most processes share few roots, so the answer for one is kept.
+ * root, which is not there). Where a guest serves the file system of a process' root (FUSE), a step up
+ * would ask it, and wait for ever if it does not answer: there the name that the kernel has for the
+ * directory is followed down from the top instead, as far as the kernel knows it by heart. Most processes share few roots, so the answer for one is kept.
  */
 #include "guest/procs.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -30,6 +37,7 @@
 #include "base/want.h"
 
 #define CLIMB_MAX (1 << 20) /* directories; a guest chooses how deep it sits */
+#define CACHED_TRIES 100
 #define NO_ROOT SIZE_MAX
 
 struct place {
@@ -85,16 +93,90 @@ static size_t find_root(const struct scan *s, const struct place *p)
 	return NO_ROOT;
 }
 
+/*
+ * Opens a directory without asking its file system, which may be one that a guest serves: by what the
+ * kernel has in memory, where the directories above an open one always are. -EAGAIN if that is not enough.
+ */
+static int open_cached(int dirfd, const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_CACHED | RESOLVE_NO_MAGICLINKS,
+	};
+	int fd = -1;
+
+	/* somebody may just be renaming something */
+	for (int i = 0; fd < 0 && i < CACHED_TRIES; i++) {
+		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+		if (fd < 0 && errno != EAGAIN)
+			break;
+	}
+	/* Linux before 5.12 */
+	if (fd < 0 && errno == EINVAL)
+		fd = openat(dirfd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+struct naming {
+	const struct scan *s;
+	int task_fd, root_fd, self_fd;
+	size_t root;
+};
+
+/* In a thread of its own, whose root directory and mounts become those of the task's namespace. */
+static void *find_by_name(void *arg)
+{
+	struct naming *n = arg;
+	_cleanup_fd_ int ns_fd = openat(n->task_fd, "ns/mnt", O_RDONLY | O_CLOEXEC);
+	char link[16], path[PATH_MAX];
+
+	if (ns_fd < 0 || unshare(CLONE_FS) || setns(ns_fd, CLONE_NEWNS))
+		return NULL;
+	snprintf(link, sizeof(link), "%d", n->root_fd);
+	ssize_t len = readlinkat(n->self_fd, link, path, sizeof(path) - 1);
+
+	if (len <= 0 || path[0] != '/')
+		return NULL;
+	path[len] = 0;
+	for (char *slash; n->root == NO_ROOT && (slash = strrchr(path, '/')); *slash = 0) {
+		struct place p;
+		_cleanup_fd_ int fd = open_cached(AT_FDCWD, slash == path ? "/" : path);
+
+		if (fd >= 0 && !place_of(fd, &p))
+			n->root = find_root(n->s, &p);
+	}
+	return NULL;
+}
+
+/* The innermost given root on the way to the directory fd, by the name that the kernel has for it. */
+static size_t by_name(const struct scan *s, int task_fd, int fd)
+{
+	_cleanup_fd_ int self_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct naming n = {s, task_fd, fd, self_fd, NO_ROOT};
+	pthread_t thread;
+
+	if (self_fd >= 0 && !pthread_create(&thread, NULL, find_by_name, &n))
+		pthread_join(thread, NULL);
+	return n.root;
+}
+
 /* The innermost given root at or above the directory fd, which is at p. */
-static size_t climb(const struct scan *s, int fd, struct place p)
+static size_t climb(const struct scan *s, int task_fd, int fd, struct place p)
 {
 	size_t root = find_root(s, &p);
 	_cleanup_fd_ int at = -EBADF;
 
 	for (int i = 0; root == NO_ROOT && i < CLIMB_MAX; i++) {
-		int up = openat(at >= 0 ? at : fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int up = open_cached(at >= 0 ? at : fd, "..");
 		struct place above;
 
+		if (up == -EAGAIN) {
+			root = by_name(s, task_fd, at >= 0 ? at : fd);
+			if (root != NO_ROOT)
+				break;
+			/* mounts can hide what a name leads to: rather wait than let a guest through */
+			up = openat(at >= 0 ? at : fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		}
 		if (up < 0)
 			break;
 		if (at >= 0)
@@ -109,7 +191,7 @@ static size_t climb(const struct scan *s, int fd, struct place p)
 }
 
 /* Which of the given roots the directory fd belongs to. Returns 0 or -ENOMEM. */
-static int root_of(struct scan *s, int fd, size_t *ret_root)
+static int root_of(struct scan *s, int task_fd, int fd, size_t *ret_root)
 {
 	struct place p;
 
@@ -126,7 +208,7 @@ static int root_of(struct scan *s, int fd, size_t *ret_root)
 	if (!more)
 		return -ENOMEM;
 	s->known = more;
-	*ret_root = climb(s, fd, p);
+	*ret_root = climb(s, task_fd, fd, p);
 	more[s->n_known++] = (struct known){.place = p, .root = *ret_root};
 	return 0;
 }
@@ -221,7 +303,7 @@ static int look_at_task(struct scan *s, int tasks_fd, const char *tid, pid_t pid
 	*ret_root = NO_ROOT;
 	if (root_fd < 0)
 		return vu_is_want(-errno) ? -errno : 0;
-	int r = root_of(s, root_fd, ret_root);
+	int r = root_of(s, task_fd, root_fd, ret_root);
 
 	if (r || *ret_root == NO_ROOT)
 		return r;

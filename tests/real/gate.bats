@@ -320,3 +320,34 @@ nspawn() {
 	background "$P" chroot "$G/g2" drop $SYS_CHROOT drop $LINUX_IMMUTABLE ready
 	refused "$SHOWN"
 }
+
+# hung_root HOW...: a file system at g2/mnt that a process of the guest has as its root directory, and
+# that does not answer any more.
+hung_root() {
+	[[ -c /dev/fuse ]] || skip "needs /dev/fuse"
+	cc_test "$VU_TOP/tests/lib/fuse-silent.c" "$STATE/fuse-silent"
+	background "$STATE/fuse-silent" "$G/g2/mnt" || skip "cannot mount a FUSE file system"
+	local in=$BG_IN out=$BG_OUT line
+	exec {in}>&"$in" {out}<&"$out"
+	background "$P" "$@" ready
+	echo >&"$in"
+	read -r -t 10 line <&"$out"
+	eq "$line" silent "what the file system said"
+	FUSE_IN=$in
+}
+
+@test "I12, I6: a process whose root is on a file system that hangs holds up nothing" {
+	hung_root chroot "$G/g2/mnt"
+	VX_SECONDS=20 refused "$FLAG"
+	end_processes
+	umount -l "$G/g2/mnt"
+	accepted
+}
+
+@test "I12, I6: the same in a mount namespace of its own" {
+	hung_root pivot "$G/g2" chroot /mnt
+	VX_SECONDS=20 refused "$FLAG"
+	end_processes
+	umount -l "$G/g2/mnt"
+	accepted
+}
