@@ -164,6 +164,9 @@ static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
 	end->exit_code = 1;
 	if (!reap(worker, &status))
 		ended(end, status);
+	/* it was only that its tracer was slow */
+	if (!end->signal && !end->closed.moments && !end->closed.thawed)
+		end->closing = false;
 }
 
 /* The guardian is a child of this process; the worker becomes one if the guardian is killed. */
