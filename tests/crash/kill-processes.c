@@ -631,11 +631,15 @@ struct verb {
 
 static void start_all(const struct verb *v, pid_t *front, pid_t *guardian, pid_t *worker)
 {
-	*front = start(v->name);
-	if (!find_all(*front, guardian, worker)) {
-		fprintf(stderr, "%s ended before it was split\n", v->name);
-		exit(2);
+	/* on a busy machine it may have ended before it was looked at */
+	for (int i = 0; i < 100; i++) {
+		*front = start(v->name);
+		if (find_all(*front, guardian, worker))
+			return;
+		reap_all();
 	}
+	fprintf(stderr, "%s: no processes of it were found\n", v->name);
+	exit(2);
 }
 
 static void look_at(struct verb *v)
