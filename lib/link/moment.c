@@ -59,6 +59,7 @@
 
 #define REPAIRS_MAX 16 /* moments spent on putting metadata right, before it is told as damage */
 #define FLAG_TRIES 8
+#define LANDING_NAPS 8 /* how many times as long as a nap of ours an opener may need to land */
 
 static void count(uint64_t *counter)
 {
@@ -149,23 +150,30 @@ void vu_moment_ignore_sigio(void)
  *
  * Who is on his way from the permission check to the lease may sleep there, behind a reader of
  * /proc/locks (file_rwsem, Linux 6.18), and then has to get a processor. So where somebody came, others
- * may be on their way for longer than in a quiet moment.
+ * may be on their way for longer than in a quiet moment; and the longer, the longer this thread had to
+ * wait for a processor itself.
  */
 static bool cool_down(struct vu_object *o, uint64_t most_ns)
 {
-	uint64_t begun = vu_moment_now(), end = begun + VU_COOL_DOWN_NS;
+	uint64_t begun = vu_moment_now(), came = 0, longest = 0;
 
 	for (;;) {
 		uint64_t now = vu_moment_now();
 		int n = vu_interrupt_waiters(o->ino, &o->waited);
 
-		if (n == 0 && now >= end)
-			return true;
 		if (n != 0 && now >= begun + most_ns)
 			return false;
 		if (n != 0)
-			end = vu_moment_now() + VU_LANDING_NS;
+			came = vu_moment_now();
+		uint64_t end = came ? came + VU_MAX(VU_LANDING_NS, LANDING_NAPS * longest)
+				    : begun + VU_COOL_DOWN_NS;
+
+		if (n == 0 && now >= end)
+			return true;
+		uint64_t asleep = vu_moment_now();
+
 		nap_ns(200000);
+		longest = VU_MAX(longest, vu_moment_now() - asleep);
 	}
 }
 
