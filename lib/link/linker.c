@@ -152,6 +152,13 @@ static int run_all(struct share *s)
 		r = vu_crew_run(s->jobs, work, s);
 	vu_touched_restore(&s->run.touched, s->run.env->tree, s->run.env->guests,
 			   s->run.env->root_fds, s->run.env->sink);
+	if (s->run.unsettled) /* why is told with each file */
+		vu_moment_emit(&s->run.moment,
+			       &(struct vu_event){
+				       .kind = VU_EVENT_WARN,
+				       .text = "a file could not be put back, or its replacement "
+					       "not be ended: `vunify recover`, or the next run, "
+					       "does it"});
 	if (!r)
 		r = s->run.error;
 	if (!r && s->next < p->n_objects)
