@@ -4,7 +4,7 @@
 #
 #   every_call HOW TYPE WHAT     HOW: kill or fail; WHAT: for the line "# proof:"
 #
-# VU_CASES: how many are tried (1100; VU_NIGHTLY: all); VU_SEED: which; VU_CASE=N: only that one.
+# VU_CASES: how many are tried (1100, and whatever must be; VU_NIGHTLY: all); VU_SEED: which; VU_CASE=N: only that one.
 
 # shellcheck source=tests/lib/vunify.bash
 . "${BATS_TEST_DIRNAME:?}/../lib/vunify.bash"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cases.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,10 @@ static void add_place(struct cases *p, const struct point *at)
 		j.err = *errs;
 		j.mode = INJECT_FAIL;
 		add_job(p, j);
+		/* whoever tries again what was interrupted is right */
 		j.mode = INJECT_FAIL_EVER;
-		add_job(p, j);
+		if (j.err != EINTR)
+			add_job(p, j);
 	}
 }
 
@@ -93,23 +96,29 @@ static bool is_new(struct seen *s, uint64_t h)
 	return true;
 }
 
+static uint64_t mix_text(uint64_t h, const char *s)
+{
+	while (*s)
+		h = mix(h, (unsigned char)*s++);
+	return h;
+}
+
 /*
- * At least once: each call behind each kind of change; each error of each call. In each command, and
- * in recovery after each sort of command.
+ * At least once, in each command and in recovery: killed at each call behind each kind of change; each
+ * change with each of its errors, and behind each kind of change. Each error of the calls that only
+ * look: somewhere.
  */
 static bool must(struct seen *s, const struct cases *p, const struct job *j)
 {
 	const struct scenario *sc = &p->scenarios[j->scenario];
-	const char *of = sc->cuts[0].command ? sc->cuts[0].command : sc->name;
-	uint64_t h = 1;
+	bool changes = call_changes(j->at.call), where, what;
+	uint64_t h = mix_call(1, j->at.call);
 
-	while (*of)
-		h = mix(h, (unsigned char)*of++);
-	h = mix_call(h, j->at.call);
-	if (p->errors)
-		return is_new(s, mix(mix(mix(h, 3), (uint64_t)j->err), j->mode)) ||
-		       is_new(s, mix_call(mix(h, 2), j->at.after));
-	return is_new(s, mix_call(mix(h, 2), j->at.after));
+	if (changes || !p->errors)
+		h = mix_text(h, sc->cuts[0].command ? "recover" : sc->name);
+	where = (changes || !p->errors) && is_new(s, mix_call(mix(h, 2), j->at.after));
+	what = p->errors && is_new(s, mix(mix(h, 3), (uint64_t)j->err));
+	return where || what;
 }
 
 /* Every change; but of many of a kind in a row (as at the end, when directories go) some. */

@@ -308,6 +308,17 @@ void snapshot_take(struct room *r, struct snapshot *ret)
 	qsort(ret->v, ret->n, sizeof(*ret->v), by_path);
 }
 
+void room_keep_dir_times(struct room *r)
+{
+	struct snapshot s;
+
+	snapshot_take(r, &s);
+	for (size_t i = 0; i < s.n && i < r->want.n; i++)
+		if (S_ISDIR(s.v[i].mode) && !strcmp(s.v[i].path, r->want.v[i].path))
+			r->want.v[i].mtime_ns = s.v[i].mtime_ns;
+	snapshot_done(&s);
+}
+
 void snapshot_done(struct snapshot *s)
 {
 	for (size_t i = 0; i < s->n; i++) {

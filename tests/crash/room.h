@@ -29,6 +29,7 @@ struct room {
 	char mnt[256];	      /* the file system; mnt/g1 .. g3 are the guests */
 	char state[256];      /* for the catalog, the configuration, the lock; not on it */
 	struct snapshot want; /* the guests as they were made */
+	bool blind;	      /* a run could not read a directory: hard links may have come apart */
 	char *wrong;	      /* what does not hold; NULL: nothing */
 	size_t wrong_len;
 	FILE *wrong_to;
@@ -41,6 +42,9 @@ void room_make(struct room *r, const char *dir);
 void room_begin(struct room *r);
 char *room_end(struct room *r);
 __attribute__((format(printf, 2, 3))) void room_wrong(struct room *r, const char *format, ...);
+
+/* The times of directories as they are now are those to be kept: an earlier run may have lost them. */
+void room_keep_dir_times(struct room *r);
 
 void snapshot_take(struct room *r, struct snapshot *ret);
 void snapshot_done(struct snapshot *s);

@@ -11,6 +11,7 @@
 
 #define LIMIT_S 60
 #define MAX_ARGS 32
+#define MAX_LOST 400 /* then it is not worth to go on */
 #define ALL "g1 g2 g3"
 
 /* ---- running ---- */
@@ -338,6 +339,7 @@ static void try(struct tour *t, uint32_t number)
 	set_up(t, s);
 	room_begin(&t->room);
 	before = room_catalog(&t->room);
+	room_keep_dir_times(&t->room);
 	run(t, s->command, p->errors, &r);
 	judge_disturbed(p, &t->room, j, &r, before);
 	finish(t, j, number, before);
@@ -348,12 +350,13 @@ static void try(struct tour *t, uint32_t number)
 	if (wrong || p->only) {
 		text = cases_job_text(p, j);
 		p->lost += wrong != NULL;
-		printf("# case %u: %s\n%s%s-- stdout --\n%.1500s-- stderr --\n%.1500s\n", number,
+		printf("# case %u: %s\n%s%s-- stdout --\n%.9000s-- stderr --\n%.1500s\n", number,
 		       text, wrong ? wrong : "", r.hit ? "" : "the call never came\n", r.out,
 		       r.err_text);
 		free(text);
-		make_room(t);
 	}
+	if (wrong || t->room.blind)
+		make_room(t);
 	free(wrong);
 	free(before);
 	inject_done(&r);
@@ -389,6 +392,6 @@ void tour_run(struct tour *t)
 		try(t, p->only - 1);
 		return;
 	}
-	while (p->lost < 40 && next_job(t, &number))
+	while (p->lost < MAX_LOST && next_job(t, &number))
 		try(t, number);
 }

@@ -1,0 +1,8 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+load calls
+
+@test "I1 I3 I8 I10: XFS: each call of scan, unmerge, recover and guests fails, with each error" {
+	every_call fail xfs "errors of system calls"
+}
