@@ -32,8 +32,11 @@ static const char *usual_todo(int code)
 int vu_fail(const struct vu_ops *ops, int code, const char *what, const char *on, const char *why,
 	    const char *todo)
 {
-	if (!todo)
-		todo = usual_todo(code);
+	const char *usual = usual_todo(code);
+
+	/* whatever it was that failed: it is not the user's path that is wrong */
+	if (usual)
+		todo = usual;
 	vu_problem_set(ops->problem, what, on, why || code >= 0 ? why : strerror(-code), todo);
 	return code;
 }

@@ -124,8 +124,8 @@ void vu_session_close(struct vu_session *s);
 
 /*
  * Fills the problem and returns code: `return vu_session_fail(s->ops, VU_OPS_REFUSED, ...)`. why may be
- * NULL with a negative errno as code: its text is taken. todo may be NULL: what helps for want of memory
- * or descriptors is said then.
+ * NULL with a negative errno as code: its text is taken. todo may be NULL. For want of memory or
+ * descriptors what helps is said in its place.
  */
 int vu_fail(const struct vu_ops *ops, int code, const char *what, const char *on, const char *why,
 	    const char *todo);
