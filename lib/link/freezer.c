@@ -38,9 +38,9 @@
 
 #define MS UINT64_C(1000000)
 #define SETTLE_NS (10 * MS)   /* "frozen 1" has to come within that */
-#define JOIN_NS (15 * MS)     /* others may come in for that long */
-#define USE_NS (25 * MS)      /* no moment begins later */
-#define LIMIT_NS (42 * MS)    /* the guardian thaws, */
+#define JOIN_NS (12 * MS)     /* others may come in for that long */
+#define USE_NS (20 * MS)      /* no moment begins later */
+#define LIMIT_NS (35 * MS)    /* the guardian thaws, */
 #define AGAIN_NS (10 * MS)    /* and again: the worker may have been about to freeze */
 #define REFUSED_NS (100 * MS) /* so long nobody is frozen again, after it did not work */
 #define LOOK_NS (5 * MS)      /* new processes are looked for so often, */
@@ -132,6 +132,7 @@ void vu_frost_lift(struct vu_frost *f)
 	if (!claim(f))
 		return;
 	write_all(f, atomic_load(&f->n));
+	atomic_store(&f->lifted_ns, now_ns());
 	atomic_compare_exchange_strong(&f->state, &is, VU_LIFTED);
 }
 
@@ -349,7 +350,9 @@ static void thaw(struct vu_freezer *f)
 	for (int i = 0; i < 1000 && !claim(f->frost); i++)
 		sleep_until(now_ns() + MS / 10);
 	vu_frost_end(f->frost);
-	now = now_ns();
+	now = atomic_load(&f->frost->lifted_ns);
+	if (!now)
+		now = now_ns();
 	f->holds = false;
 	f->rest_ns = now + (now - since);
 	if (now - since > f->stats.max_ns)
@@ -370,6 +373,7 @@ static bool freeze_all(struct vu_freezer *f)
 	f->since_ns = now_ns();
 	atomic_store(&f->frost->n, (unsigned)f->n);
 	atomic_store(&f->frost->since_ns, f->since_ns);
+	atomic_store(&f->frost->lifted_ns, 0);
 	atomic_store(&f->frost->state, VU_FROZEN);
 	if (f->frost->record >= 0)
 		(void)!pwrite(f->frost->record, "1", 1, 0);

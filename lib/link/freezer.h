@@ -22,6 +22,7 @@
 struct vu_frost {
 	_Atomic int state; /* of enum vu_frost_state */
 	_Atomic uint64_t since_ns;
+	_Atomic uint64_t lifted_ns; /* when it lasted too long and was lifted; 0: it was not */
 	_Atomic unsigned n;
 	int wake;   /* eventfd by which the guardian hears of it; -EBADF: there is none */
 	int record; /* of struct vu_freezer's record; -EBADF */
