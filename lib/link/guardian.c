@@ -2,7 +2,7 @@
 /*
  * Kernel behaviour relied on (Linux 5.6 and later; measured on 6.18):
  *
- *  - clone3(2) with CLONE_FILES and without CLONE_VM: a fork whose table of descriptors is shared. What
+ *  - clone3(2) with CLONE_FILES and CLONE_PIDFD (5.4) and without CLONE_VM: a fork whose table of descriptors is shared. What
  *    one opens or closes is open or closed in all, and a lease goes with the last descriptor of its
  *    open file, so not before the last of the three has ended.
  *  - /proc/locks shows a lease with the number of the process that took it. Where that process is not
@@ -43,6 +43,7 @@
 /* What the three share, besides the ledger. */
 struct shared {
 	_Atomic pid_t worker; /* 0: not yet, or reaped */
+	_Atomic int pidfd;    /* of the worker, in the table of all three; or -EBADF */
 	_Atomic bool reaped;
 };
 
@@ -62,10 +63,18 @@ static void signals_of(sigset_t *set)
 	sigaddset(set, SIGQUIT);
 }
 
-/* A fork with the same table of descriptors. As fork(2); or a negative errno. */
-static pid_t fork_sharing(void)
+/*
+ * A fork with the same table of descriptors. As fork(2); or a negative errno. The pidfd comes with it: to
+ * be opened later there may be no descriptor left, and then a live worker could not be told from a dead one.
+ */
+static pid_t fork_sharing(int *ret_pidfd)
 {
-	struct clone_args a = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
+	int pidfd = -EBADF;
+	struct clone_args a = {
+		.flags = CLONE_FILES | CLONE_PIDFD,
+		.exit_signal = SIGCHLD,
+		.pidfd = (uintptr_t)&pidfd,
+	};
 	uint64_t tid = 0;
 
 	if (!prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) && tid) {
@@ -74,6 +83,8 @@ static pid_t fork_sharing(void)
 	}
 	long r = syscall(SYS_clone3, &a, sizeof(a));
 
+	if (r > 0)
+		*ret_pidfd = pidfd;
 	return r < 0 ? -errno : (pid_t)r;
 }
 
@@ -114,15 +125,14 @@ static int wait_once(const struct guardian *g, struct pollfd *p, nfds_t n)
  * Waits until the child has ended; it is not reaped yet. Passes signals on meanwhile. worker: it is the
  * one that freezes.
  */
-static int wait_for(const struct guardian *g, pid_t child, bool worker)
+static int wait_for(const struct guardian *g, int pidfd, bool worker)
 {
-	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
 	struct pollfd p[] = {
 		{.fd = pidfd, .events = POLLIN},
 		{.fd = g->signals, .events = POLLIN},
 		{.fd = vu_ledger_frost(g->ledger)->wake, .events = POLLIN},
 	};
-	int r = pidfd < 0 ? -errno : 0;
+	int r = 0;
 
 	while (!r && !p[0].revents)
 		r = wait_once(g, p, worker ? 3 : 2);
@@ -152,7 +162,12 @@ static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
 	siginfo_t info = {0};
 	int status = 0;
 
-	(void)wait_for(g, worker, true);
+	int pidfd = atomic_load(&g->shared->pidfd);
+
+	if (pidfd < 0) /* the guardian was killed before it could say so */
+		pidfd = (int)syscall(SYS_pidfd_open, worker, 0);
+	if (pidfd < 0 || wait_for(g, pidfd, true))
+		(void)waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT);
 	/* nothing comes of it while somebody traces the worker and has not reaped it: closed all the same */
 	(void)waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT | WNOHANG);
 	if (info.si_code != CLD_EXITED || vu_ledger_is_open(g->ledger)) {
@@ -170,12 +185,14 @@ static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
 }
 
 /* The guardian is a child of this process; the worker becomes one if the guardian is killed. */
-static void watch_guardian(const struct guardian *g, pid_t guardian, struct vu_guardian_end *end)
+static void watch_guardian(const struct guardian *g, pid_t guardian, int pidfd,
+			   struct vu_guardian_end *end)
 {
 	int status = 0;
 
-	(void)wait_for(g, guardian, false);
+	(void)wait_for(g, pidfd, false);
 	if (atomic_load(&g->shared->worker) == guardian) { /* it could not be split once more */
+		atomic_store(&g->shared->pidfd, pidfd);
 		watch_worker(g, end);
 		return;
 	}
@@ -204,7 +221,8 @@ static int become_worker(struct guardian *g, pid_t parent, struct vu_ledger **re
 static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **ret_ledger,
 			   struct vu_guardian_end *ret_end)
 {
-	pid_t self = getpid(), child = fork_sharing();
+	int pidfd = -EBADF;
+	pid_t self = getpid(), child = fork_sharing(&pidfd);
 	sigset_t stops;
 
 	if (!child)
@@ -219,6 +237,7 @@ static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **
 	sigprocmask(SIG_BLOCK, &stops, NULL);
 	/* it does nothing but sleep; when it wakes, guests are to be thawed or objects to be closed */
 	(void)sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 2});
+	atomic_store(&g->shared->pidfd, pidfd);
 	atomic_store(&g->shared->worker, child);
 	if (getppid() != parent)
 		kill(child, SIGTERM);
@@ -235,6 +254,7 @@ static int open_all(struct guardian *g)
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->shared == MAP_FAILED)
 		return g->shared = NULL, -ENOMEM;
+	atomic_store(&g->shared->pidfd, -EBADF);
 	g->ledger = vu_ledger_new();
 	if (!g->ledger)
 		return -ENOMEM;
@@ -264,12 +284,12 @@ int vu_guardian_split(struct vu_ledger **ret_ledger, struct vu_guardian_end *ret
 {
 	struct guardian g = {.signals = -EBADF};
 	pid_t self = getpid(), child = -1;
-	int r = open_all(&g);
+	int r = open_all(&g), pidfd = -EBADF;
 
 	*ret_end = (struct vu_guardian_end){0};
 	if (!r) {
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-		child = fork_sharing();
+		child = fork_sharing(&pidfd);
 		r = child < 0 ? (int)child : 0;
 	}
 	if (r) {
@@ -280,6 +300,6 @@ int vu_guardian_split(struct vu_ledger **ret_ledger, struct vu_guardian_end *ret
 	}
 	if (!child)
 		return become_guardian(&g, self, ret_ledger, ret_end);
-	watch_guardian(&g, child, ret_end);
+	watch_guardian(&g, child, pidfd, ret_end);
 	return VU_GUARDIAN_ENDED;
 }

@@ -305,16 +305,14 @@ class Farm:
         if self.wanted["scan"] == self.wanted["unmerge"]:
             raise Lost("a scan unifies nothing here")
 
-    def check_said(self, when, rc, err, few=False):
+    def check_said(self, when, rc, err):
         lines = err.splitlines()
         if rc and not lines:
             raise Lost("%s: exit code %d, and nothing is said" % (when, rc))
         for line in lines:
             if not MESSAGE.match(line):
                 raise Lost("%s: this says nothing: %r" % (when, line))
-        # A front that has no descriptor left to wait by takes its worker for dead: see lib/link/guardian.c.
-        errors = [x for x in lines if not x.startswith(("vunify: warning", "vunify: damage"))
-                  and not (few and "its worker ended too early" in x)]
+        errors = [x for x in lines if not x.startswith(("vunify: warning", "vunify: damage"))]
         if len(errors) > 1:
             raise Lost("%s: said more than once: %s" % (when, errors))
         if rc not in (0, 3, 4) and not errors:
@@ -328,8 +326,7 @@ class Farm:
             if rc not in codes:
                 raise Lost("%s: exit code %d, wanted one of %s: %s" %
                            (when, rc, sorted(codes), err.strip()))
-            self.check_said(when, rc, err,
-                            few=resource.RLIMIT_NOFILE in how.get("limits", {}))
+            self.check_said(when, rc, err)
             self.check_kept(when)
             self.check_wall(when)
             if not rc:
