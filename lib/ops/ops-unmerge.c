@@ -85,8 +85,13 @@ static bool enters_guest(const struct vu_guests *known, const char *path)
 {
 	_cleanup_free_ char *copy = strdup(path);
 
-	for (char *p = copy; p && (p = strchr(p + 1, '/'));) {
+	if (!copy)
+		return true;
+	for (char *p = strchr(copy, '/'); p; p = strchr(p + 1, '/')) {
 		struct stat at, root;
+
+		if (p == copy)
+			continue;
 
 		*p = 0;
 		bool there = !stat(copy, &at);
@@ -97,7 +102,7 @@ static bool enters_guest(const struct vu_guests *known, const char *path)
 				return true;
 		*p = '/';
 	}
-	return !copy;
+	return false;
 }
 
 static int ask(struct unmerge *u, const struct vu_guests *known, const char *operand,
