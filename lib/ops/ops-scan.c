@@ -432,8 +432,9 @@ static int save(struct scan *s, int result)
 
 	if (!r)
 		r = vu_rules_remember(ss);
-	if (!r && !result)
-		r = vu_rules_company_remember(ss);
+	/* what could not be compared with an object that cannot be read is compared again */
+	if (!r)
+		r = vu_rules_company_remember(ss, !result && !ss->damages);
 	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
 }
 

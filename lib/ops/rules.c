@@ -127,7 +127,7 @@ bool vu_rules_company_changed(struct vu_session *s)
 	return false;
 }
 
-int vu_rules_company_remember(struct vu_session *s)
+int vu_rules_company_remember(struct vu_session *s, bool compared)
 {
 	char name[64];
 	int64_t now;
@@ -136,8 +136,8 @@ int vu_rules_company_remember(struct vu_session *s)
 	for (size_t i = 0; !r && i < s->guests.n; i++) {
 		snprintf(name, sizeof(name), COMPANY_PREFIX "%u", s->guests.v[i].id);
 		r = digest_of_company(s, i, &now);
-		if (!r)
-			r = set(s, name, now);
+		if (!r) /* another digest is one of another company */
+			r = set(s, name, compared ? now : ~now);
 	}
 	return r;
 }

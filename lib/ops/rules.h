@@ -22,8 +22,11 @@ int vu_rules_remember(struct vu_session *s);
  */
 bool vu_rules_company_changed(struct vu_session *s);
 
-/* Remembers that of a run that was decided to its end. Returns as the functions of the catalog do. */
-int vu_rules_company_remember(struct vu_session *s);
+/*
+ * Remembers that of a run; compared: it was decided to its end, with all objects that there are. Else
+ * the next run asks again. Returns as the functions of the catalog do.
+ */
+int vu_rules_company_remember(struct vu_session *s, bool compared);
 
 /* What is wrong with a rule ("exclude PATTERN"): a static text, or NULL when nothing is. */
 const char *vu_rules_wrong(const char *rule);
