@@ -54,7 +54,11 @@ static bool tells(const char *text, struct call c, int err)
 		"cannot be opened",
 		"it is damaged",
 		"cannot work with the catalog",
+		"the history could not be written",
+		"replaced the catalog meanwhile",
 	};
+
+	static const int instead[] = {EROFS, ENOENT, EIO};
 
 	if (strstr(text, strerror(err)) || (is_of_library(c) && strstr(text, strerror(EIO))))
 		return true;
@@ -63,7 +67,11 @@ static bool tells(const char *text, struct call c, int err)
 	    (strstr(text, "open for writing") || strstr(text, strerror(EBUSY))))
 		return true;
 	for (size_t i = 0; i < sizeof(sqlite) / sizeof(*sqlite); i++)
-		if (strstr(text, "catalog") && strstr(text, sqlite[i]))
+		if ((strstr(text, "catalog") || strstr(text, "history")) && strstr(text, sqlite[i]))
+			return true;
+	/* or the last error of what it tried instead */
+	for (size_t i = 0; i < sizeof(instead) / sizeof(*instead); i++)
+		if (strstr(text, "catalog") && strstr(text, strerror(instead[i])))
 			return true;
 	return false;
 }
@@ -142,6 +150,8 @@ void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
 	snapshot_take(r, &s);
 	ended = ended_itself(p, j, run->status);
 	told = strstr(run->out, "could not be put back") != NULL;
+	/* a directory that cannot be read again has no time any more that is known */
+	told = told || j->at.call.nr == SYS_getdents64;
 	ended = ended && !strstr(run->out, "vunify recover"); /* it says that more is to be done */
 	/* of a directory that cannot be read neither names nor time are known */
 	r->blind = strstr(run->out, "\"skip\":\"unreadable\",\"size\":0");
