@@ -51,17 +51,22 @@ __attribute__((constructor)) static void begin(void)
 	fail_at = number("FAIL_AT");
 }
 
+/* Of a run's processes the worker does most, and ends first. */
 __attribute__((destructor)) static void end(void)
 {
-	char text[64];
-	int fd = count_to ? open(count_to, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
+	char text[64] = "";
+	int fd = count_to ? open(count_to, O_RDWR | O_CREAT, 0600) : -1;
 
 	if (fd < 0)
 		return;
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0 || atol(text) >= atomic_load(&n_allocs)) {
+		close(fd);
+		return;
+	}
 	int n = snprintf(text, sizeof(text), "%ld %ld\n", atomic_load(&n_allocs),
 			 atomic_load(&n_threads));
 
-	if (write(fd, text, (size_t)n) != n)
+	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n)
 		_exit(99);
 	close(fd);
 }
