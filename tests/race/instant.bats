@@ -14,7 +14,8 @@ teardown() {
 two_guests() {
 	local i
 	farm_on "$1" 64
-	conf <<<$'[scan]\njobs = 1'
+	# As many calls each time: who runs on the host is looked at for freezing.
+	conf <<<$'[policy]\nmin_size = 1\nmoment = lease\n[scan]\njobs = 1'
 	mkdir -p "$G/g1/usr/a"
 	for ((i = 0; i < 12; i++)); do
 		seq "$i" 700 >"$G/g1/usr/a/f$i"
