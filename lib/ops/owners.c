@@ -24,7 +24,10 @@ void vu_owners_done(struct vu_owners *o)
 		vu_inomap_done(&o->names[i]);
 	for (size_t i = 0; o->doubts && i < o->session->n_fs; i++)
 		vu_inomap_done(&o->doubts[i]);
+	for (size_t i = 0; o->listed && i < o->session->guests.n; i++)
+		vu_inomap_done(&o->listed[i]);
 	vu_inomap_done(&o->outdated);
+	free(o->listed);
 	free(o->doubts);
 	free(o->objects);
 	free(o->names);
@@ -44,15 +47,26 @@ static int one_more(struct vu_inomap *names, uint64_t ino)
 	return vu_inomap_set(names, ino, n + 1);
 }
 
+/* What the catalog's rows of a directory are worth; those that are neither are right. */
+enum worth {
+	OUTDATED = 1,
+	UNPROVEN, /* nobody has looked there in this run */
+};
+
 static int note(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
 {
 	struct vu_owners *o = arg;
+	uint32_t worth = 0;
 
-	if (vu_inomap_get(&o->outdated, dir_key(guest, dir), NULL))
+	(void)vu_inomap_get(&o->outdated, dir_key(guest, dir), &worth);
+	if (worth == OUTDATED)
 		return 0;
 	int r = vu_inomap_set(&o->objects[guest], ino, 1);
 
-	return r ? r : one_more(&o->names[o->session->guest_fs[guest]], ino);
+	/* it may have the name still, and then is not to get another; but it does not explain a link */
+	if (r || worth == UNPROVEN)
+		return r;
+	return one_more(&o->names[o->session->guest_fs[guest]], ino);
 }
 
 /*
@@ -68,6 +82,14 @@ static bool is_outdated(const struct vu_tree *t, const struct vu_dir *d)
 	return d->fate == VU_GONE;
 }
 
+/* Was it met, and could not be looked into? It may be another one by now, that one being elsewhere. */
+static bool is_unproven(const struct vu_tree *t, const struct vu_dir *d)
+{
+	while (d->fate == VU_UNSEEN && d->parent != VU_NONE)
+		d = vu_tree_dir(t, d->parent);
+	return d->flags & (VU_DIR_FAILED | VU_DIR_OTHER_FS);
+}
+
 static int know_outdated(struct vu_owners *o)
 {
 	int r = 0;
@@ -75,10 +97,44 @@ static int know_outdated(struct vu_owners *o)
 	for (uint32_t i = 0; !r && i < o->tree->dirs.n; i++) {
 		const struct vu_dir *d = vu_tree_dir(o->tree, i);
 
-		if (d->row && is_outdated(o->tree, d))
-			r = vu_inomap_set(&o->outdated, dir_key(d->guest, d->row), 1);
+		if (!d->row)
+			continue;
+		if (is_outdated(o->tree, d))
+			r = vu_inomap_set(&o->outdated, dir_key(d->guest, d->row), OUTDATED);
+		else if (is_unproven(o->tree, d) ||
+			 vu_inomap_get(&o->listed[d->guest], d->ino, NULL))
+			r = vu_inomap_set(&o->outdated, dir_key(d->guest, d->row), UNPROVEN);
 	}
 	return r;
+}
+
+/*
+ * The directories that were read, by inode: one that is renamed while the guest is walked may be met under
+ * both names, and its names are no more for that.
+ */
+static int know_listed(struct vu_owners *o)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < o->tree->dirs.n; i++) {
+		const struct vu_dir *d = vu_tree_dir(o->tree, i);
+
+		if (d->flags & VU_DIR_LISTED && !vu_inomap_get(&o->listed[d->guest], d->ino, NULL))
+			r = vu_inomap_set(&o->listed[d->guest], d->ino, i);
+	}
+	return r;
+}
+
+static int note_listed(struct vu_owners *o, const struct vu_unified_name *u)
+{
+	const struct vu_dir *d = vu_tree_dir(o->tree, u->dir);
+	uint32_t first = u->dir;
+
+	(void)vu_inomap_get(&o->listed[d->guest], d->ino, &first);
+	int r = vu_inomap_set(&o->objects[d->guest], u->ino, 1);
+
+	return r || first != u->dir ? r
+				    : one_more(&o->names[o->session->guest_fs[d->guest]], u->ino);
 }
 
 static int from_catalog(struct vu_owners *o)
@@ -100,15 +156,14 @@ int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t)
 	o->objects = calloc(s->guests.n + 1, sizeof(*o->objects));
 	o->names = calloc(s->n_fs + 1, sizeof(*o->names));
 	o->doubts = calloc(s->n_fs + 1, sizeof(*o->doubts));
-	if (!o->objects || !o->names || !o->doubts)
+	o->listed = calloc(s->guests.n + 1, sizeof(*o->listed));
+	if (!o->objects || !o->names || !o->doubts || !o->listed)
 		return -ENOMEM;
-	if (s->catalog)
+	r = know_listed(o);
+	if (!r && s->catalog)
 		r = from_catalog(o);
-	for (uint32_t i = 0; !r && i < t->unified.n; i++) {
-		const struct vu_unified_name *u = vu_tree_unified(t, i);
-
-		r = note(o, vu_tree_dir(t, u->dir)->guest, 0, u->ino);
-	}
+	for (uint32_t i = 0; !r && i < t->unified.n; i++)
+		r = note_listed(o, vu_tree_unified(t, i));
 	return r;
 }
 

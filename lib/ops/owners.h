@@ -26,7 +26,9 @@ struct vu_owners {
 		*objects;	  /* owned; one for each guest: inodes of objects it has names of */
 	struct vu_inomap *names;  /* owned; one for each file system: ino -> how many are known */
 	struct vu_inomap *doubts; /* owned; one for each file system: objects with names unknown */
-	struct vu_inomap outdated; /* directories of which the catalog is not believed */
+	struct vu_inomap *listed; /* owned; one for each guest: directories that were read */
+	struct vu_inomap
+		outdated; /* directories of which the catalog is not believed, or not quite */
 };
 
 /* Learns it, for a session whose guests were walked. o is zeroed, and to be freed in any case. Returns
