@@ -118,6 +118,9 @@ static void put_back(struct vu_target *t)
 
 	if (!r) {
 		r = vu_target_back(t);
+		/* its names are back: who waits for it goes on, before the moment has cooled down */
+		if (!r && !quiet)
+			vu_lease_drop(t->fd);
 		e = vu_moment_end(&run->moment, t->object, is_twin(t) ? t->fd : -EBADF);
 	}
 	if (r == -ESTALE) {
@@ -135,7 +138,7 @@ static void put_back(struct vu_target *t)
 static void settle(struct vu_target *t)
 {
 	/* a little longer: then some others are due as well, and each is not slept for on its own */
-	if (vu_moment_now() < t->due_ns)
+	if (vu_lease_quiet(t->fd) && vu_moment_now() < t->due_ns)
 		wait_until(t->due_ns + SLACK_NS);
 	/* the only place where the content is left is never given up for a lost object */
 	bool last = t->object->lost && !t->object->secured && vu_pool_slip_writes(t->object->pool);
