@@ -47,6 +47,7 @@ struct scan {
 	struct vu_linker_stats link;
 	struct vu_owners owners;
 	struct vu_hash *hash;	  /* for objects; NULL until it is needed */
+	struct vu_inomap *asked;  /* one for each file system: is_sound's answers */
 	struct vu_mapped *mapped; /* one for each file system; NULL until it is asked for */
 	struct vu_run run;	  /* its row in the history */
 	bool walked;		  /* the walk came to its end */
@@ -220,20 +221,10 @@ static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
 }
 
 /* A damaged object is told and left as it is: whoever has it has nothing better here. */
-static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest *digest)
+static void tell_unsound(struct scan *s, const struct vu_key *key, int r)
 {
-	struct scan *s = arg;
-	const struct vu_key *key = vu_tree_key(s->farm.tree, o->key);
 	char name[VU_KEY_NAME_MAX];
 
-	if (!s->hash)
-		s->hash = vu_hash_new();
-	if (!s->hash)
-		return -ENOMEM;
-	int r = vu_sound_object(s->session.fs[o->fs].pool, key, s->hash, digest);
-
-	if (r == -ENOMEM || r == -ECANCELED || r > 0)
-		return r;
 	vu_key_name(key, name);
 	vu_emit(&s->session.counting,
 		&(struct vu_event){
@@ -245,7 +236,32 @@ static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest 
 				    "nothing is linked to it. Put the file right in the guests that "
 				    "have it, after unmerging it there",
 		});
-	return 0;
+}
+
+/* Each is read, and told of, once, though a plan that is not believed is made anew. */
+static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest *digest)
+{
+	struct scan *s = arg;
+	const struct vu_key *key = vu_tree_key(s->farm.tree, o->key);
+	uint32_t answer;
+
+	if (!s->hash)
+		s->hash = vu_hash_new();
+	if (!s->asked)
+		s->asked = calloc(s->session.n_fs + 1, sizeof(*s->asked));
+	if (!s->hash || !s->asked)
+		return -ENOMEM;
+	if (vu_inomap_get(&s->asked[o->fs], o->ino, &answer))
+		return (int)answer;
+	int r = vu_sound_object(s->session.fs[o->fs].pool, key, s->hash, digest);
+
+	if (r == -ENOMEM || r == -ECANCELED)
+		return r;
+	if (r <= 0)
+		tell_unsound(s, key, r);
+	answer = r > 0;
+	r = vu_inomap_set(&s->asked[o->fs], o->ino, answer);
+	return r ? r : (int)answer;
 }
 
 static int make_plan(struct scan *s)
@@ -532,7 +548,10 @@ static void close_all(struct scan *s)
 	vu_owners_done(&s->owners);
 	for (size_t i = 0; s->mapped && i < s->session.n_fs; i++)
 		vu_inomap_done(&s->mapped[i].count);
+	for (size_t i = 0; s->asked && i < s->session.n_fs; i++)
+		vu_inomap_done(&s->asked[i]);
 	free(s->mapped);
+	free(s->asked);
 	free(s->roles);
 	vu_hash_free(s->hash);
 	vu_farm_close(&s->farm);
