@@ -159,10 +159,8 @@ static void ended(struct vu_guardian_end *end, int status)
 static void watch_worker(const struct guardian *g, struct vu_guardian_end *end)
 {
 	pid_t worker = atomic_load(&g->shared->worker);
+	int status = 0, pidfd = atomic_load(&g->shared->pidfd);
 	siginfo_t info = {0};
-	int status = 0;
-
-	int pidfd = atomic_load(&g->shared->pidfd);
 
 	if (pidfd < 0) /* the guardian was killed before it could say so */
 		pidfd = (int)syscall(SYS_pidfd_open, worker, 0);

@@ -92,7 +92,6 @@ static bool enters_guest(const struct vu_guests *known, const char *path)
 
 		if (p == copy)
 			continue;
-
 		*p = 0;
 		bool there = !stat(copy, &at);
 
