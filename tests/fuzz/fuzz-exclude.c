@@ -199,6 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *rule = NULL;
 	int r = vu_exclude_new(rules, config, &x, &e);
 
+	is_dir = is_dir || !*path; /* the root */
 	CHECK(r == 0 || (r == VU_EXCLUDE_BAD && e.rule && strstr(e.why, "allowed")));
 	for (size_t i = 0; i < m; i++)
 		rules[n + i] = config[i];
