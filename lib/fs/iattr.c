@@ -41,13 +41,14 @@ int vu_iattr_set_immutable(int fd, bool on)
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
 		return -errno;
-	int wanted = on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+	/* the request's type says long, of which the kernel reads an int; valgrind looks at all of it */
+	int wanted[2] = {on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL};
 
-	if (wanted == flags)
+	if (wanted[0] == flags)
 		return 0;
 	if (flags & FS_COMPR_FL)
 		return set_compressed(fd, on);
-	return ioctl(fd, FS_IOC_SETFLAGS, &wanted) ? -errno : 0;
+	return ioctl(fd, FS_IOC_SETFLAGS, wanted) ? -errno : 0;
 }
 
 int vu_iattr_project(int fd, uint32_t *ret_project)

@@ -56,7 +56,7 @@ units() {
 		sed -n "/^unit_tests = /,/^]/s/^  '\(.*\)',/test-\1/p" "$VU_TOP/tests/unit/meson.build" |
 			grep -vxE 'test-(link-race|link-crash|walk|evict|evict-runs)'
 	else
-		printf 'test-%s\n' base escape model choose mount package content
+		printf 'test-%s\n' base escape model choose mountinfo package content
 	fi
 }
 
