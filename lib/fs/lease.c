@@ -18,6 +18,14 @@ bool vu_lease_quiet(int fd)
 	return vu_sabotaged(NO_LEASE) || fcntl(fd, F_GETLEASE) == F_RDLCK;
 }
 
+void vu_lease_tell(int fd, pid_t tid, int sig)
+{
+	struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = tid};
+
+	fcntl(fd, F_SETSIG, sig);
+	fcntl(fd, F_SETOWN_EX, &owner);
+}
+
 void vu_lease_drop(int fd)
 {
 	fcntl(fd, F_SETLEASE, F_UNLCK);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Positive result: somebody has it open for writing (or mapped shared-writable). */
 enum vu_lease_e {
@@ -20,6 +21,12 @@ int vu_lease_take(int fd);
 
 /* Is the lease held and nobody waiting for it to go? False: somebody waits inside open(). */
 bool vu_lease_quiet(int fd);
+
+/*
+ * When the lease begins to be broken, a thread gets this real-time signal (with si_fd = fd; lost when
+ * too many are pending): for the lease that fd holds. A hint: ask vu_lease_quiet afterwards, too.
+ */
+void vu_lease_tell(int fd, pid_t tid, int sig);
 
 /* Gives the lease back: whoever waits goes on. */
 void vu_lease_drop(int fd);

@@ -12,9 +12,11 @@
 #include "link/freezer.h"
 #include "link/parking.h"
 
-#define LOOK_NS UINT64_C(1000000000)
-#define MOMENT_NAMES 48 /* names moved in one moment, if not one inode has more */
-#define TOGETHER 64	/* moments for which guests are frozen together, at most */
+#define LOOK_NS UINT64_C(50000000)
+#define MOMENT_NAMES 48		     /* names moved in one moment, if not one inode has more */
+#define TOGETHER 64		     /* moments for which guests are frozen together, at most */
+#define GATHER_NS UINT64_C(20000000) /* opened files are leased: nobody is to wait for long */
+#define AMONG_WRITERS 256
 
 static bool must_stop(const struct vu_batch *b)
 {
@@ -55,6 +57,22 @@ static int enter_fs(struct vu_batch *b, uint16_t fs)
 	}
 	b->open = true;
 	return 0;
+}
+
+/*
+ * To learn who waits for a lease takes as long as there are leases (link/interrupt.h). So once somebody
+ * came, there are few, and nobody waits for long.
+ */
+static unsigned at_most(const struct vu_batch *b, unsigned most)
+{
+	bool came = __atomic_load_n(&b->run->moment.stats.interrupted, __ATOMIC_RELAXED) > 0;
+
+	return came ? VU_MIN(most, AMONG_WRITERS) : most;
+}
+
+unsigned vu_batch_size(const struct vu_batch *b)
+{
+	return at_most(b, b->max_objects);
 }
 
 int vu_batch_init(struct vu_batch *b, struct vu_linkrun *run, unsigned worker, unsigned quota)
@@ -215,6 +233,7 @@ static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c, unsi
 	unsigned most = VU_MIN(MOMENT_NAMES, b->max_names);
 	int r = 0;
 
+	b->reaper.max = at_most(b, b->max_names);
 	while (r >= 0 && s->next < s->end && !must_stop(b)) {
 		uint32_t inode = b->run->plan->targets[s->next];
 		unsigned n = vu_tree_count_names(t, vu_tree_inode(t, inode));
@@ -303,7 +322,7 @@ static int moment_for(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c
 	if (r)
 		return r;
 	r = move_chunk(b, c, &moved, &twin);
-	e = vu_moment_end(&b->run->moment, s->object, twin);
+	e = vu_reaper_end_moment(&b->reaper, s->object, twin);
 	while ((t = moved.head)) {
 		moved.head = t->next;
 		atomic_fetch_add(&s->n_linked, 1);
@@ -377,7 +396,7 @@ static int next_generation(struct vu_batch *b, struct vu_linkslot *s, struct chu
 	return r ? r : vu_pool_sync(pool_of(b));
 }
 
-/* A batch may take longer than the kernel lets somebody wait for a lease. */
+/* Whoever is on his way since a moment ended, or since an object was made, does not wait for long. */
 static void look_at_objects(struct vu_batch *b)
 {
 	uint64_t now = vu_moment_now();
@@ -386,7 +405,7 @@ static void look_at_objects(struct vu_batch *b)
 		return;
 	for (uint32_t i = 0; i < b->opened; i++)
 		if (b->slots[i].object)
-			vu_moment_look(&b->run->moment, b->slots[i].object);
+			vu_reaper_look(&b->reaper, b->slots[i].object);
 	if (b->run->env->watch)
 		vu_parking_refresh(b->run->env->watch->parking);
 	b->looked_ns = now;
@@ -408,10 +427,12 @@ static unsigned gather(struct vu_batch *b, struct turn *turns, uint32_t *next, u
 {
 	bool freezes = vu_freezer_is_used(vu_moment_freezer(&b->run->moment));
 	unsigned most = freezes ? TOGETHER : 1, held = 0, k = 0;
+	uint64_t until = vu_moment_now() + GATHER_NS;
 
 	*ret_r = 0;
 	while (!*ret_r && k < most && *next < n && !must_stop(b) &&
-	       (!k || held + MOMENT_NAMES <= b->max_names / 2)) {
+	       (!k ||
+		(vu_moment_now() < until && held + MOMENT_NAMES <= at_most(b, b->max_names) / 2))) {
 		struct turn *t = &turns[k];
 		struct vu_linkslot *s = &b->slots[*next];
 

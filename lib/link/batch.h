@@ -28,6 +28,9 @@ struct vu_batch {
 /* quota: descriptors it may have open. Returns 0 or a negative errno; vu_batch_done in any case. */
 int vu_batch_init(struct vu_batch *b, struct vu_linkrun *run, unsigned worker, unsigned quota);
 
+/* How many objects of the plan the next batch is to have at most. */
+unsigned vu_batch_size(const struct vu_batch *b);
+
 /*
  * Works on n objects of the plan (their numbers; all of one file system, at most max_objects). Returns
  * 0, also after a stop, or a negative errno that ends the run. Nothing is left on its way, but where

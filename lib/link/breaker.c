@@ -35,6 +35,7 @@
 #include "link/break-item.h"
 
 #define BATCH 512 /* items; fewer where descriptors are scarce: one is open for each */
+#define LOOK_NS UINT64_C(50000000)
 
 /* ---- what is needed ---- */
 
@@ -133,19 +134,36 @@ static int prepare(struct vu_breaking *b, struct vu_breaking_item *w, size_t i,
 	return r;
 }
 
+/* Whoever is on his way since a moment ended does not wait for long. */
+static void look_at_objects(struct vu_breaking *b, struct vu_breaking_item *w, size_t n,
+			    uint64_t *looked_ns)
+{
+	uint64_t now = vu_moment_now();
+
+	if (now < *looked_ns + LOOK_NS)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (w[i].object && !w[i].it->done)
+			vu_moment_look(&b->moment, w[i].object);
+	*looked_ns = vu_moment_now();
+}
+
 static int run_batch(struct vu_breaking *b, struct vu_break_item *items, size_t n)
 {
 	struct vu_breaking_item *w = calloc(n, sizeof(*w));
 	struct ahead a = {0};
 	size_t opened = 0;
+	uint64_t looked_ns = 0;
 	int r = w ? ahead_init(&a, b->env->n_pools) : -ENOMEM;
 
 	for (; !r && opened < n && !vu_stop_requested(); opened++)
 		r = prepare(b, w, opened, &items[opened], &a);
 	if (!r)
 		r = vu_breaking_sync(b);
-	for (size_t i = 0; !r && i < opened && !vu_stop_requested(); i++)
+	for (size_t i = 0; !r && i < opened && !vu_stop_requested(); i++) {
+		look_at_objects(b, w, opened, &looked_ns);
 		r = vu_breaking_move(b, &w[i]);
+	}
 	/* all moves first: closing an object waits for the end of its cool-down */
 	for (size_t i = 0; i < opened; i++) {
 		int e = vu_breaking_close(b, &w[i]);

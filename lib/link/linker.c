@@ -123,7 +123,7 @@ static int work(void *arg, unsigned i)
 	int r = vu_batch_init(&b, &s->run, i, s->quota);
 
 	while (!r && !s->run.error && !vu_stop_requested()) {
-		n = take(s, b.max_objects, &first);
+		n = take(s, vu_batch_size(&b), &first);
 		if (!n)
 			break;
 		r = vu_batch_run(&b, s->order + first, n);

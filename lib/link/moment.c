@@ -15,7 +15,9 @@
  *     open() with a permission from step 3. Ending the lease would let him in: on ext4 his write
  *     would fail with EPERM, on XFS and btrfs it would land in the object. So he is interrupted with
  *     the lease still held: his system call starts anew and meets the flag. This goes on for the
- *     cool-down, for those who were between the permission check and the lease.
+ *     cool-down, for those who were between the permission check and the lease (link/cooling.c); where it
+ *     can, meanwhile other things are done, even further moments of the object: a lease that is being
+ *     broken makes openers wait like any other.
  *     If somebody cannot be interrupted, on XFS and btrfs: the lease stays as it is (link/parking.c), the
  *     object is lost, its verified content is put aside (link/slip.c), and whoever called the linker
  *     evicts it (link/evict.c) before the lease is given back: who is let in at last has an inode of his
@@ -51,14 +53,13 @@
 #include "base/cleanup.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
+#include "link/cooling.h"
 #include "link/freezer.h"
 #include "link/interrupt.h"
 #include "link/ledger.h"
-#include "link/parking.h"
 
 #define REPAIRS_MAX 16 /* moments spent on putting metadata right, before it is told as damage */
 #define FLAG_TRIES 8
-#define LANDING_NAPS 8 /* how many times as long as a nap of ours an opener may need to land */
 
 static void count(uint64_t *counter)
 {
@@ -140,138 +141,7 @@ void vu_moment_ignore_sigio(void)
 	}
 }
 
-/* ---- the lease ---- */
-
-/*
- * Interrupts whoever waits, until for a whole cool-down nobody new came, at most so long. The last look
- * is made when that time is over, not before a nap in it: on a busy machine a nap takes many times as
- * long as it should, and who came to wait meanwhile would be let in. False: somebody waits still.
- *
- * Who is on his way from the permission check to the lease may sleep there, behind a reader of
- * /proc/locks (file_rwsem, Linux 6.18), and then has to get a processor. So where somebody came, others
- * may be on their way for longer than in a quiet moment; and the longer, the longer this thread had to
- * wait for a processor itself.
- */
-static bool cool_down(struct vu_object *o, uint64_t most_ns)
-{
-	uint64_t begun = vu_moment_now(), came = 0, longest = 0;
-
-	for (;;) {
-		uint64_t now = vu_moment_now();
-		int n = vu_interrupt_waiters(o->ino, &o->waited);
-
-		if (n != 0 && now >= begun + most_ns)
-			return false;
-		if (n != 0)
-			came = vu_moment_now();
-		uint64_t end = came ? came + VU_MAX(VU_LANDING_NS, LANDING_NAPS * longest)
-				    : begun + VU_COOL_DOWN_NS;
-
-		if (n == 0 && now >= end)
-			return true;
-		uint64_t asleep = vu_moment_now();
-
-		nap_ns(200000);
-		longest = VU_MAX(longest, vu_moment_now() - asleep);
-	}
-}
-
-/* On ext4: whoever has it open cannot write. Is he gone soon? */
-static void wait_for_end(struct vu_moment_env *env, struct vu_object *o)
-{
-	uint64_t until = vu_moment_now() + VU_SLIP_NS;
-
-	vu_moment_tell(env, VU_EVENT_WARN, o, 0,
-		       "somebody got this object open for writing; the file system refuses "
-		       "what is written");
-	while (vu_moment_now() < until) {
-		nap_ns(2000000);
-		if (!vu_lease_take(o->fd))
-			return;
-	}
-	o->lost = true;
-}
-
-/* A writer slipped in, who is there still or has been there. */
-static void slipped(struct vu_moment_env *env, struct vu_object *o, int twin)
-{
-	count(&env->stats.slips);
-	if (!vu_pool_slip_writes(o->pool)) {
-		wait_for_end(env, o);
-		return;
-	}
-	o->lost = true;
-	int r = vu_slip_note(env->watch, o, twin, env->max_xattr_bytes);
-
-	if (r)
-		vu_moment_tell(env, VU_EVENT_DAMAGE, o, r,
-			       "somebody got this object open for writing, and may change it for "
-			       "all its guests; it could not be noted for eviction");
-}
-
-/* Nobody gets in before the object has been evicted. False: that cannot be had. */
-static bool park(struct vu_moment_env *env, struct vu_object *o, int twin)
-{
-	if (!vu_parking_put(env->watch->parking, o))
-		return false;
-	o->parked = true;
-	if (vu_slip_note(env->watch, o, twin, env->max_xattr_bytes)) {
-		int fd = vu_parking_take(env->watch->parking, o->pool, o->ino);
-
-		vu_close_p(&fd);
-		o->parked = false;
-		return false;
-	}
-	count(&env->stats.parked);
-	o->lost = true;
-	return true;
-}
-
-/* A lease that is being broken is given back, and taken anew. */
-static void renew(struct vu_moment_env *env, struct vu_object *o, int twin)
-{
-	vu_lease_drop(o->fd);
-	o->rearmed = true;
-	if (vu_lease_take(o->fd))
-		slipped(env, o, twin);
-}
-
-/*
- * The lease is being broken and the flag is on: nobody may be let in. Afterwards it is held anew, or
- * the object is lost.
- */
-static void rearm(struct vu_moment_env *env, struct vu_object *o, int twin)
-{
-	bool may_park = vu_pool_slip_writes(o->pool) && env->watch && env->watch->parking;
-
-	count(&env->stats.interrupted);
-	o->waited.n = 0;
-	/* who is frozen was taken out of open(), and starts anew when the flag is on */
-	if (vu_freezer_holds(vu_moment_freezer(env)) && !vu_interrupt_waiters(o->ino, &o->waited)) {
-		renew(env, o, twin);
-		return;
-	}
-	/* who cannot be interrupted waits for eviction, which is to be soon */
-	bool gone = cool_down(o, may_park ? 10 * VU_GRACE_NS : VU_SLIP_NS);
-
-	if (gone || !may_park || !park(env, o, twin))
-		renew(env, o, twin);
-}
-
-/*
- * Since its lease was given up for an instant, might it have been written to? Who does that by a
- * descriptor changes the size or the mtime, before he can put the mtime back: the flag is on.
- */
-static bool was_written(struct vu_moment_env *env, struct vu_object *o)
-{
-	struct vu_stat st;
-	bool changed = o->rearmed && vu_pool_slip_writes(o->pool) &&
-		       (vu_stat_fd(o->fd, &st) || st.version.size != o->size ||
-			st.version.mtime_ns != o->mtime_ns);
-
-	o->rearmed = false;
-	return changed && !vu_slip_intact(env->watch, o, env->max_xattr_bytes);
-}
+/* ---- objects ---- */
 
 /*
  * Between moments somebody came to wait. Were it long ago, the kernel has let him in by now
@@ -279,12 +149,16 @@ static bool was_written(struct vu_moment_env *env, struct vu_object *o)
  */
 static void disturbed(struct vu_moment_env *env, struct vu_object *o)
 {
-	rearm(env, o, -EBADF);
+	vu_cooling_now(env, o, -EBADF);
 	if (!o->lost && !vu_object_holds(o, env->max_xattr_bytes))
-		slipped(env, o, -EBADF);
+		vu_cooling_slipped(env, o, -EBADF);
 }
 
-/* ---- objects ---- */
+static void leave_ledger(struct vu_moment_env *env, struct vu_object *o)
+{
+	vu_ledger_leave(vu_moment_ledger(env), o->entry);
+	o->entry = 0;
+}
 
 static void let_go(struct vu_moment_env *env, struct vu_object *o)
 {
@@ -297,6 +171,8 @@ static void let_go(struct vu_moment_env *env, struct vu_object *o)
 	if (!vu_iattr_get(o->fd, &flags) && (flags & FS_IMMUTABLE_FL) && !o->lost &&
 	    !vu_lease_quiet(o->fd))
 		disturbed(env, o);
+	vu_cooling_end(o);
+	leave_ledger(env, o);
 }
 
 struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o)
@@ -312,12 +188,32 @@ struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o
 
 /* ---- moments ---- */
 
+static bool needs_look(const struct vu_object *o)
+{
+	return !o->lost && !o->cooling.hot && vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS &&
+	       !vu_lease_quiet(o->fd);
+}
+
 void vu_moment_look(struct vu_moment_env *env, struct vu_object *o)
 {
 	if (pthread_mutex_trylock(&o->lock))
 		return;
-	if (!o->lost && vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS && !vu_lease_quiet(o->fd))
+	if (needs_look(o))
 		disturbed(env, o);
+	pthread_mutex_unlock(&o->lock);
+}
+
+void vu_moment_look_hot(struct vu_moment_env *env, struct vu_object *o)
+{
+	if (pthread_mutex_trylock(&o->lock))
+		return;
+	if (needs_look(o)) {
+		o->entry = vu_ledger_enter(vu_moment_ledger(env), VU_LEDGER_MOMENT, o,
+					   env->max_xattr_bytes);
+		vu_cooling_begin(env, o, -EBADF);
+	}
+	if (!o->cooling.hot)
+		leave_ledger(env, o);
 	pthread_mutex_unlock(&o->lock);
 }
 
@@ -325,8 +221,9 @@ static void unlock(struct vu_moment_env *env, struct vu_object *o)
 {
 	bool froze = o->froze;
 
-	vu_ledger_leave(vu_moment_ledger(env), o->entry);
-	o->entry = 0;
+	/* of a hot object the guardian has to see to as well */
+	if (!o->cooling.hot)
+		leave_ledger(env, o);
 	o->froze = false;
 	pthread_mutex_unlock(&o->lock);
 	if (froze)
@@ -363,15 +260,16 @@ int vu_moment_begin_inside(struct vu_moment_env *env, struct vu_object *o)
 	bool was_lost = o->lost;
 	int r = 0;
 
-	if (!was_lost && !vu_lease_quiet(o->fd))
+	if (!was_lost && (o->cooling.hot ? vu_cooling_is_overdue(o) : !vu_lease_quiet(o->fd)))
 		disturbed(env, o);
 	/* with a writer about, the flag is the last thing that may hold him off */
 	if (o->lost && !was_lost)
 		r = -ESTALE;
 	o->rearmed = false;
 	if (!r) {
-		o->entry = vu_ledger_enter(vu_moment_ledger(env), VU_LEDGER_MOMENT, o,
-					   env->max_xattr_bytes);
+		if (!o->entry)
+			o->entry = vu_ledger_enter(vu_moment_ledger(env), VU_LEDGER_MOMENT, o,
+						   env->max_xattr_bytes);
 		r = vu_iattr_set_immutable(o->fd, false);
 	}
 	if (r) {
@@ -398,12 +296,12 @@ static int flag_on(struct vu_moment_env *env, struct vu_object *o)
 	return r;
 }
 
-static int close_up(struct vu_moment_env *env, struct vu_object *o, int twin)
+static int close_up(struct vu_moment_env *env, struct vu_object *o, int twin, bool may_be_hot)
 {
 	int r = flag_on(env, o);
 
 	if (!r && !o->lost && !vu_lease_quiet(o->fd))
-		rearm(env, o, twin);
+		(may_be_hot ? vu_cooling_begin : vu_cooling_now)(env, o, twin);
 	else if (!r && o->parked)
 		(void)vu_interrupt_waiters(o->ino, &o->waited);
 	return r;
@@ -437,16 +335,19 @@ static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
 
 	if (holds)
 		return holds < 0 ? holds : 0;
+	/* was it changed by a name, or by somebody who got in? With its lease held anew that can be told */
+	if (o->cooling.hot)
+		vu_cooling_now(env, o, twin);
 	for (int i = 0; !r && !holds && !failed && !o->lost && i < REPAIRS_MAX; i++) {
-		if (was_written(env, o)) {
-			slipped(env, o, twin);
+		if (vu_cooling_was_written(env, o)) {
+			vu_cooling_slipped(env, o, twin);
 			break;
 		}
 		r = vu_iattr_set_immutable(o->fd, false);
 		if (r)
 			break;
 		failed = vu_object_restore(o, twin, env->max_xattr_bytes);
-		r = close_up(env, o, twin);
+		r = close_up(env, o, twin, false);
 		holds = vu_object_holds(o, env->max_xattr_bytes);
 	}
 	if (!r && !is_given_up(o))
@@ -454,9 +355,9 @@ static int put_right(struct vu_moment_env *env, struct vu_object *o, int twin)
 	return r;
 }
 
-int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin)
+static int end(struct vu_moment_env *env, struct vu_object *o, int twin, bool may_be_hot)
 {
-	int r = close_up(env, o, twin);
+	int r = close_up(env, o, twin, may_be_hot);
 
 	if (!r && !is_given_up(o))
 		r = put_right(env, o, twin);
@@ -465,9 +366,55 @@ int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin)
 	return r;
 }
 
+int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin)
+{
+	return end(env, o, twin, false);
+}
+
+int vu_moment_end_hot(struct vu_moment_env *env, struct vu_object *o, int twin)
+{
+	return end(env, o, twin, true);
+}
+
+/* found: what a look that began at at_ns saw of it. */
+static void cool_one(struct vu_moment_env *env, struct vu_object *o, uint64_t at_ns,
+		     uint64_t late_ns, int n, const struct vu_waiters *found)
+{
+	int twin = vu_cooling_twin(o);
+
+	if (!o->cooling.hot || !vu_cooling_step(env, o, at_ns, late_ns, n, found))
+		return;
+	/* the flag was on all the time: only who got in can have changed anything */
+	if (!o->lost && !vu_object_holds(o, env->max_xattr_bytes))
+		vu_cooling_slipped(env, o, twin);
+	vu_cooling_end(o);
+	leave_ledger(env, o);
+}
+
+void vu_moment_cool(struct vu_moment_env *env, struct vu_object *const *v, size_t n,
+		    uint64_t late_ns)
+{
+	struct vu_wanted wanted[VU_HOT_MAX];
+	uint64_t at = vu_moment_now();
+
+	n = VU_MIN(n, VU_HOT_MAX);
+	for (size_t i = 0; i < n; i++)
+		wanted[i] = (struct vu_wanted){.ino = v[i]->ino};
+	int r = vu_interrupt_waiters_each(wanted, n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (pthread_mutex_trylock(&v[i]->lock))
+			continue; /* in another moment */
+		cool_one(env, v[i], at, late_ns, r ? r : (int)wanted[i].n, &wanted[i].seen);
+		pthread_mutex_unlock(&v[i]->lock);
+	}
+}
+
 void vu_moment_end_private(struct vu_moment_env *env, struct vu_object *o)
 {
 	o->ended_ns = 0;
+	vu_cooling_end(o);
+	vu_lease_drop(o->fd);
 	unlock(env, o);
 }
 
@@ -485,11 +432,11 @@ int vu_moment_remove_unused(struct vu_moment_env *env, const struct vu_pool *poo
 
 void vu_moment_calm(struct vu_object *o)
 {
-	cool_down(o, VU_GRACE_NS);
+	vu_cooling_calm(o);
 }
 
 int vu_moment_settle(struct vu_moment_env *env, struct vu_object *o)
 {
-	rearm(env, o, -EBADF);
+	vu_cooling_now(env, o, -EBADF);
 	return 0;
 }

@@ -88,6 +88,29 @@ int vu_moment_begin_inside(struct vu_moment_env *env, struct vu_object *o);
 int vu_moment_end(struct vu_moment_env *env, struct vu_object *o, int twin);
 
 /*
+ * The same, but without waiting until whoever came has gone: the object may be hot afterwards, and
+ * vu_moment_cool is to be called every millisecond or so until it is not. Further moments may begin
+ * meanwhile; but nothing that the object replaced may be given up.
+ */
+int vu_moment_end_hot(struct vu_moment_env *env, struct vu_object *o, int twin);
+
+#define VU_HOT_MAX 16 /* hot objects of one caller */
+
+/* Is it hot still? Any thread. */
+static inline bool vu_moment_is_hot(const struct vu_object *o)
+{
+	return o->cooling.hot;
+}
+
+/*
+ * For each of n hot objects (VU_HOT_MAX at most): interrupts whoever has come, and when nobody does any
+ * more, or somebody cannot be interrupted, ends it. late_ns: how long the calling thread had to wait for a
+ * processor lately.
+ */
+void vu_moment_cool(struct vu_moment_env *env, struct vu_object *const *v, size_t n,
+		    uint64_t late_ns);
+
+/*
  * Ends a moment after which the inode is no object any more: its flag stays off, and whoever waits
  * is let in. Only the caller may have a reference that matters.
  */
@@ -103,9 +126,12 @@ int vu_moment_remove_unused(struct vu_moment_env *env, const struct vu_pool *poo
 /*
  * Between moments: has somebody come to wait who was on his way since the last one? He is interrupted.
  * To be called now and then while an object is held, well within lease-break-time, after which the
- * kernel would let him in. Costs nearly nothing.
+ * kernel would let him in; and often, for he waits. Costs 0.3 microseconds.
  */
 void vu_moment_look(struct vu_moment_env *env, struct vu_object *o);
+
+/* The same, but it may be hot afterwards, as behind vu_moment_end_hot. */
+void vu_moment_look_hot(struct vu_moment_env *env, struct vu_object *o);
 
 /* The flag is on and the object is parked: interrupts whoever waits, until nobody comes any more. */
 void vu_moment_calm(struct vu_object *o);

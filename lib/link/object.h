@@ -18,6 +18,16 @@
 #include "model/attr.h"
 #include "model/key.h"
 
+/* Of an object into whose last moment somebody came (link/cooling.h). All times CLOCK_MONOTONIC. */
+struct vu_cooling {
+	_Atomic bool hot;  /* the rest means nothing without it */
+	int twin;	   /* owned; or -EBADF */
+	uint64_t first_ns; /* since when the lease is being broken */
+	uint64_t begun_ns; /* end of the last moment into which somebody came */
+	uint64_t came_ns;  /* when somebody was seen last; 0: nobody since begun_ns */
+	uint64_t late_ns;  /* how long this process had to wait for a processor, at most */
+};
+
 /* Counted; the last reference closes it. */
 struct vu_object {
 	const struct vu_pool *pool; /* borrowed */
@@ -31,8 +41,9 @@ struct vu_object {
 	_Atomic unsigned refs;
 	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
 	unsigned entry;	   /* of the moment in the ledger (link/ledger.h) */
-	bool froze;	   /* the moment at hand has entered the freezer */
-	bool rearmed;	   /* its lease was given up for an instant since metadata were compared */
+	struct vu_cooling cooling;
+	bool froze;   /* the moment at hand has entered the freezer */
+	bool rearmed; /* its lease was given up for an instant since metadata were compared */
 	struct vu_waiters waited; /* who waited for it when it was given up the last time */
 	_Atomic bool lost;    /* a writer slipped in and did not go: nothing may be linked to it */
 	_Atomic bool secured; /* lost, but its verified content was put aside (link/slip.h) */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happens to replaced files: they wait at their temporary names, leased, for the grace time (for
- * openers on their way to them), are looked at again, and are freed, in a thread of its own because
- * freeing blocks is half the work of linking; or they are put back. Part of the linker; one for each
- * worker.
+ * What moments leave behind. Replaced files: they wait at their temporary names, leased, for the grace
+ * time (for openers on their way to them), are looked at again, and are freed, in a thread of its own because
+ * freeing blocks is half the work of linking; or they are put back, at once when somebody waits for one.
+ * And hot objects (link/moment.h), which are cooled. Part of the linker; one for each worker.
  */
 #pragma once
 
@@ -17,12 +17,18 @@ struct vu_reaper {
 	unsigned max; /* names on their way at most */
 	pthread_t thread;
 	bool threaded; /* false: the worker does it itself when it waits */
+	pid_t tid;     /* of the thread */
 	pthread_mutex_t lock;
-	pthread_cond_t more; /* something came, or quit */
-	pthread_cond_t less; /* something went */
-	struct vu_target *head, **tail;
-	unsigned n_names; /* in the queue and in hand */
-	bool quit;
+	pthread_cond_t less;		   /* something went */
+	pthread_cond_t there;		   /* tid is known */
+	struct vu_target *head, **tail;	   /* in the order in which they are due */
+	unsigned n_names;		   /* in the queue and in hand */
+	unsigned n_urgent;		   /* in the queue */
+	struct vu_object *hot[VU_HOT_MAX]; /* owned references */
+	unsigned n_hot;
+	uint64_t cool_ns; /* when the hot objects are to be looked at next */
+	uint64_t late_ns; /* how long the thread waited for a processor lately */
+	bool asleep, quit;
 };
 
 /* Starts it. max: names on their way at most. */
@@ -31,10 +37,16 @@ void vu_reaper_start(struct vu_reaper *r, struct vu_linkrun *run, unsigned max);
 /* Waits until n more names have room beside held others of the caller's. */
 void vu_reaper_room(struct vu_reaper *r, unsigned n, unsigned held);
 
+/* Ends a moment as vu_moment_end does; whoever came into it is seen to by the reaper. */
+int vu_reaper_end_moment(struct vu_reaper *r, struct vu_object *o, int twin);
+
+/* Between moments: vu_moment_look at an object of the caller's. */
+void vu_reaper_look(struct vu_reaper *r, struct vu_object *o);
+
 /* Takes a moved target over. */
 void vu_reaper_push(struct vu_reaper *r, struct vu_target *t);
 
-/* Waits until everything is freed or put back. */
+/* Waits until everything is freed or put back, and no object is hot. */
 void vu_reaper_drain(struct vu_reaper *r);
 
 /* Drains and ends the thread. */

@@ -50,6 +50,7 @@ struct vu_target_name {
 
 struct vu_target {
 	struct vu_target *next; /* in a queue */
+	bool urgent;		/* in the reaper's: somebody waits for its lease */
 	struct vu_linkrun *run;
 	struct vu_linkslot *slot;
 	struct vu_object *object; /* owned reference */

@@ -35,7 +35,7 @@ static int open_somehow(struct proc *p, const char *path)
 			clock_begin(p, t);
 			fd = uring_open(p->ring, path, O_RDWR);
 			err = errno;
-			clock_end(p, t);
+			clock_end(p, t, false);
 			errno = err;
 			return fd;
 		}

@@ -150,7 +150,7 @@ void clock_begin(struct proc *p, uint64_t *t)
 	t[1] = clock_ns();
 }
 
-void clock_end(struct proc *p, const uint64_t *t)
+void clock_end(struct proc *p, const uint64_t *t, bool truncates)
 {
 	uint64_t took = clock_ns() - t[1], net = took;
 
@@ -160,6 +160,11 @@ void clock_end(struct proc *p, const uint64_t *t)
 		net = took > waited ? took - waited : 0;
 	}
 	p->n->opens++;
+	if (truncates) {
+		if (net > p->n->trunc_ns)
+			p->n->trunc_ns = net;
+		return;
+	}
 	if (took > p->n->block_ns)
 		p->n->block_ns = took;
 	if (net > p->n->block_net_ns)
@@ -175,7 +180,7 @@ int open_clocked(struct proc *p, const char *path, int flags)
 	clock_begin(p, t);
 	int fd = open(path, flags | O_CLOEXEC, 0600), err = errno;
 
-	clock_end(p, t);
+	clock_end(p, t, flags & O_TRUNC);
 	errno = err;
 	return fd;
 }
@@ -187,7 +192,7 @@ int truncate_clocked(struct proc *p, const char *path, off_t size)
 	clock_begin(p, t);
 	int r = truncate(path, size), err = errno;
 
-	clock_end(p, t);
+	clock_end(p, t, true);
 	errno = err;
 	return r;
 }

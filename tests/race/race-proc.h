@@ -59,7 +59,7 @@ void was_acked(struct proc *p, enum mode m);
 int open_clocked(struct proc *p, const char *path, int flags);
 int truncate_clocked(struct proc *p, const char *path, off_t size);
 void clock_begin(struct proc *p, uint64_t *t);
-void clock_end(struct proc *p, const uint64_t *t);
+void clock_end(struct proc *p, const uint64_t *t, bool truncates);
 
 /* The record after bytes were written, after the mtime has changed. */
 void wrote(struct record *r, uint32_t at, const char *bytes, uint32_t n);

@@ -78,9 +78,10 @@ struct counters {
 	uint64_t leaked; /* of these: with what another guest has written */
 	uint64_t seen;	 /* what another guest has written was there, and is no longer */
 	uint64_t escapes;
-	uint64_t opens;		 /* with a clock */
-	uint64_t block_ns;	 /* the longest */
-	uint64_t block_net_ns;	 /* without the time in which it could have run */
+	uint64_t opens;	       /* with a clock */
+	uint64_t trunc_ns;     /* the longest that truncates, which also waits for the disk; net */
+	uint64_t block_ns;     /* the longest of the others */
+	uint64_t block_net_ns; /* without the time in which it could have run */
 	uint64_t over, over_net; /* longer than BLOCK_LIMIT_NS */
 };
 
@@ -95,6 +96,7 @@ struct board {
 	char top[512];	      /* where the guests are: TOP/g1 .. */
 	char canary[512]; /* a directory outside, with the files of a process' directory; or "" */
 	uint32_t patience_s; /* how long bytes of another guest may be there, before they count */
+	uint64_t stall_ns;   /* the longest time for which the race itself did not get to run */
 	volatile int stop;
 	volatile int failed;				     /* somebody met what must not be */
 	struct counters counters[GUESTS_MAX][PROCS_MAX + 1]; /* [n_procs]: who only looks */

@@ -169,7 +169,7 @@ static void do_uring(struct proc *p, struct at *a)
 	clock_begin(p, t);
 	int fd = uring_open(p->ring, a->path, O_RDWR), err = errno;
 
-	clock_end(p, t);
+	clock_end(p, t, false);
 	errno = err;
 	if (fd < 0 && was_refused(p, M_URING))
 		return;

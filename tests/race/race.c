@@ -21,7 +21,8 @@
  *
  * run prints a line "KEY VALUE" for each count; "mode NAME ACKED REFUSED" for each mode. It exits with
  * 1 if anything was lost, has leaked or escaped. Times of open() are those of all that wait for leases;
- * "net" is without the time in which the process could have run and did not get a processor.
+ * "trunc" are those that truncate: they also wait until what is being written is on the disk (XFS). "net" is without the time in which the process could have run and did not get a processor. stall_us is
+ * the longest time that another process did not get one which wanted to run every millisecond.
  *
  * hold-*: opens FILE for writing (mmap: maps it shared-writable and closes it), prints "ready", waits
  * for a line, writes "later" to it, prints "written", waits for the end of stdin.
@@ -202,6 +203,8 @@ static void add_up(const struct board *b, struct counters *t)
 		t->over_net += n->over_net;
 		if (n->block_ns > t->block_ns)
 			t->block_ns = n->block_ns;
+		if (n->trunc_ns > t->trunc_ns)
+			t->trunc_ns = n->trunc_ns;
 		if (n->block_net_ns > t->block_net_ns)
 			t->block_net_ns = n->block_net_ns;
 	}
@@ -235,8 +238,10 @@ static int report(const struct board *b)
 		{"opens", t.opens},
 		{"block_us", t.block_ns / 1000},
 		{"block_net_us", t.block_net_ns / 1000},
+		{"trunc_net_us", t.trunc_ns / 1000},
 		{"over_100_ms", t.over},
 		{"over_100_ms_net", t.over_net},
+		{"stall_us", b->stall_ns / 1000},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -319,9 +324,16 @@ static int run(int argc, char **argv)
 	start_all(b, value_of(argc, argv, "cgroup", NULL));
 	puts("ready");
 	fflush(stdout);
-	while (!b->failed && clock_ns() < end)
-		if (poll(&in, 1, 100) > 0)
+	while (!b->failed && clock_ns() < end) {
+		uint64_t from = clock_ns();
+
+		if (poll(&in, 1, 1) > 0)
 			break;
+		uint64_t took = clock_ns() - from;
+
+		if (took > b->stall_ns)
+			b->stall_ns = took;
+	}
 	b->stop = 1;
 	while (wait(&status) > 0)
 		if (!WIFEXITED(status) || WEXITSTATUS(status)) {

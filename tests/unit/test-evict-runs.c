@@ -45,6 +45,8 @@ static bool deaf; /* who waits is not interrupted */
 
 int __real_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting);
 int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting);
+int __real_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
+int __wrap_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
 
 int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting)
 {
@@ -53,6 +55,17 @@ int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting)
 	if (waiting && !waiting->n)
 		waiting->v[waiting->n++] = trap.w->pid;
 	return 1;
+}
+
+int __wrap_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n)
+{
+	if (!deaf)
+		return __real_vu_interrupt_waiters_each(v, n);
+	for (size_t i = 0; i < n; i++) {
+		v[i].n = 1;
+		v[i].seen = (struct vu_waiters){.v = {trap.w->pid}, .n = 1};
+	}
+	return 0;
 }
 
 /* The lease is on one of our own descriptors. */
