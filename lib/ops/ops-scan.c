@@ -2,7 +2,8 @@
 /*
  * walk -> groups -> content -> policy, plan -> link -> catalog -> report. With dry_run everything but
  * the link step, so that both make the same plan from the same facts. A run that finds nothing to
- * decide (no new or changed file, none that was only busy the last time) ends after the walk.
+ * decide (no new or changed file, no new object, none that was only busy the last time) ends after the
+ * walk.
  */
 #include "ops/ops-scan.h"
 
@@ -114,11 +115,19 @@ static bool is_private(const struct vu_inode *n)
 	       n->first_name != VU_NONE;
 }
 
+/* An object that the catalog does not know: private files have not been compared with it. */
+static bool is_new_object(const struct vu_inode *n)
+{
+	return n->flags & VU_INODE_OBJECT && (n->fate == VU_NEW || n->fate == VU_CHANGED);
+}
+
 static bool has_work(const struct vu_tree *t)
 {
 	for (uint32_t i = 0; i < t->inodes.n; i++) {
 		const struct vu_inode *n = vu_tree_inode(t, i);
 
+		if (is_new_object(n))
+			return true;
 		if (is_private(n) && (vu_skip_is_momentary(n->skip) ||
 				      (n->fate != VU_KEPT && vu_skip_is_relative(n->skip))))
 			return true;

@@ -216,8 +216,8 @@ static bool has_partner(const struct grouping *g, const struct vu_inode *n, bool
 }
 
 /*
- * Could something be linked here? Yes where a content is not known, or where the catalog says that two
- * members are equal in all of the key.
+ * Could something be linked here? Yes where a content is not known (an object's too: a run that did not
+ * come to its end made it), or where the catalog says that two members are equal in all of the key.
  */
 static int may_link(const struct grouping *g, size_t from, size_t to, bool object, bool *ret_may)
 {
@@ -232,7 +232,7 @@ static int may_link(const struct grouping *g, size_t from, size_t to, bool objec
 		if (!has_partner(g, n, object))
 			continue;
 		if (vu_group_must_read(g->t, n)) {
-			*ret_may = who != VU_NONE;
+			*ret_may = true;
 			continue;
 		}
 		uint64_t h =

@@ -445,6 +445,25 @@ stopped_by() {
 	eq "$(sum_of read_bytes)" 0 read_bytes
 }
 
+# As after a scan that was killed: its objects are there, and the catalog is that of the run before.
+@test "a file joins an equal object that the catalog does not know" {
+	f=usr/share/vu/new
+	for i in 1 2 3; do
+		printf 'content %d' "$i" >"$G/g$i/$f"
+		touch -d @1600000000 "$G/g$i/$f"
+	done
+	vx 0 scan "$G"/g?
+	has "$("$VUNIFY" --config "$CONF" --catalog "$CAT" why "$G/g3/$f")" unique
+	cp -p "$G/g3/$f" "$G/g1/$f"
+	cp -p "$G/g3/$f" "$G/g2/$f"
+	"$VUNIFY" --config "$CONF" --catalog "$STATE/other.db" scan -q "$G"/g1 "$G"/g2
+	same "$G/g1/$f" "$G/g2/$f"
+	vx 0 scan --json "$G"/g?
+	same "$G/g1/$f" "$G/g3/$f"
+	vx 0 scan --json "$G"/g?
+	eq "$(sum_of read_bytes)" 0 read_bytes
+}
+
 # A directory that is renamed while it is walked is not seen either: see tests/race for that.
 @test "I2: a name that the walk cannot see keeps its guest's other files from joining the object" {
 	vx 0 scan "$G"/g?

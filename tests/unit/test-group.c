@@ -105,6 +105,25 @@ static void object_is_a_partner(void **state)
 	vu_tree_free(t);
 }
 
+/* Of an object that nobody has read anything may be equal, so also what the catalog knows. */
+static void unknown_object(void **state)
+{
+	struct vu_tree *t = vu_tree_new();
+	struct vu_groups g;
+
+	(void)state;
+	struct vu_inode *c = add(t, 2, 100, 0);
+
+	make_known(t, c);
+	add(t, 0, 100, 0)->flags |= VU_INODE_OBJECT;
+	assert_int_equal(vu_group_run(&env, t, false, &g), 0);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.n_files, 2);
+	assert_int_equal(c->content, VU_NONE);
+	vu_groups_done(&g);
+	vu_tree_free(t);
+}
+
 static void mtime_in_the_key(void **state)
 {
 	struct vu_tree *t = vu_tree_new();
@@ -167,9 +186,8 @@ static void many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(partners),
-		cmocka_unit_test(object_is_a_partner),
-		cmocka_unit_test(mtime_in_the_key),
+		cmocka_unit_test(partners),	  cmocka_unit_test(object_is_a_partner),
+		cmocka_unit_test(unknown_object), cmocka_unit_test(mtime_in_the_key),
 		cmocka_unit_test(many),
 	};
 
