@@ -189,8 +189,8 @@ void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h)
 
 	if (d && r)
 		d->err = r;
-	else if (d && st.version.mtime_ns != d->left_ns)
-		d->foreign = true;
+	else if (d && !d->err && st.version.mtime_ns != d->left_ns)
+		d->foreign = true; /* else: left_ns is older than what was left */
 }
 
 void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h)
