@@ -398,6 +398,8 @@ static int settle(struct leftover *l)
 
 		if (fd >= 0)
 			close(fd);
+		else if (fd != -ENOENT)
+			return fd;
 		if (fd >= 0 || l->c->env->dry_run)
 			return remove_object_name(l, &l->c->keys[key]);
 		if (l->st.n_links > 1)

@@ -502,10 +502,9 @@ static int find_root(void *arg, uint64_t ino, const char *path)
 	return -ENOENT;
 }
 
-struct vu_recover_stats farm_recover(struct farm *f, bool dry_run)
+int farm_try_recover(struct farm *f, bool dry_run, struct vu_recover_stats *ret)
 {
 	struct vu_sink sink = {on_event, &seen};
-	struct vu_recover_stats s = {0};
 	struct vu_recover_env env = {
 		.root = find_root,
 		.root_arg = f,
@@ -516,7 +515,14 @@ struct vu_recover_stats farm_recover(struct farm *f, bool dry_run)
 	};
 
 	memset(&seen, 0, sizeof(seen));
-	int r = vu_recover_run(f->pool, &env, &s);
+	*ret = (struct vu_recover_stats){0};
+	return vu_recover_run(f->pool, &env, ret);
+}
+
+struct vu_recover_stats farm_recover(struct farm *f, bool dry_run)
+{
+	struct vu_recover_stats s;
+	int r = farm_try_recover(f, dry_run, &s);
 
 	if (r)
 		print_message("recover: %s\n", strerror(-r));

@@ -90,6 +90,8 @@ int break_object(void *arg, uint64_t ino, const struct vu_key *key);
 void break_list_done(struct break_list *l);
 
 int farm_unmerge(struct farm *f, struct vu_breaker_stats *ret);
+/* The latter succeeds. */
+int farm_try_recover(struct farm *f, bool dry_run, struct vu_recover_stats *ret);
 struct vu_recover_stats farm_recover(struct farm *f, bool dry_run);
 
 /* Files f0 ... in usr/lib of each guest, with a second name of f0; and one of its own. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lib/link killed at any time, and recovery afterwards. */
+/*
+ * lib/link killed at any time, and recovery afterwards. Linked with --wrap=vu_pool_object_open: a test
+ * may let it fail.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,11 +13,48 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "link-farm.h"
+
+static int opens_left = -1; /* calls that succeed before one fails with -ENOMEM; -1: all */
+
+int __real_vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key);
+int __wrap_vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key);
+
+int __wrap_vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key)
+{
+	if (opens_left >= 0 && !opens_left--)
+		return -ENOMEM;
+	return __real_vu_pool_object_open(p, key);
+}
+
+/* A temporary name of an object goes in a moment; not as the file's that the object may have been. */
+static void recover_without_memory(struct farm *f)
+{
+	struct vu_recover_stats s;
+	char p[256];
+
+	populate(f, 3);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	guest_path(f, 0, "usr/lib/f1", p);
+	assert_int_equal(sh("mkdir -p %s/.vunify/stage/0 && chattr -i %s && "
+			    "ln %s %s/.vunify/stage/0/t-0000000000000000-0 && chattr +i %s",
+			    f->fs->mnt, p, p, f->fs->mnt, p),
+			 0);
+	opens_left = (int)n_objects(f); /* each is looked at before the stage is */
+	assert_int_equal(farm_try_recover(f, false, &s), -ENOMEM);
+	assert_int_equal(opens_left, -1);
+	assert_int_equal(s.names_removed, 0);
+	s = farm_recover(f, false);
+	assert_int_equal(s.names_removed, 1);
+	stage_is_empty(f);
+	assert_true(immutable(f, 0, "usr/lib/f1"));
+}
 
 static void recover_flags(struct farm *f)
 {
@@ -75,12 +115,14 @@ static void kills(struct farm *f)
 	same_manifest(f, "a", "b");
 }
 
+ON_ALL(recover_without_memory)
 ON_ALL(recover_flags)
 ON_ALL(kills)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TESTS(recover_without_memory),
 		TESTS(recover_flags),
 		TESTS(kills),
 	};
