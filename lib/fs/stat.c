@@ -24,7 +24,7 @@ static int get(int fd, const char *name, int flags, struct vu_stat *ret)
 
 	if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
 		  STATX_BASIC_STATS | STATX_MNT_ID, &sx))
-		return -errno;
+		return errno == ESTALE ? -EIO : -errno;
 	*ret = (struct vu_stat){
 		.version =
 			{

@@ -27,10 +27,13 @@ struct vu_stat {
 	uint64_t mount;	    /* id of the mount (5.8), 0 where the kernel does not tell */
 };
 
-/* Of the inode behind fd (O_PATH is enough). Returns 0 or a negative errno. */
+/*
+ * Of the inode behind fd (O_PATH is enough). Returns 0 or a negative errno, never -ESTALE: that is an
+ * answer of those who compare what they see here, and a file system that says so has failed (-EIO).
+ */
 int vu_stat_fd(int fd, struct vu_stat *ret);
 
-/* Of name in dirfd, not following a link. Returns 0 or a negative errno. */
+/* Of name in dirfd, not following a link. The same. */
 int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret);
 
 /* A time for utimensat(2). Of VU_TIME_BEYOND: UTIME_OMIT. */

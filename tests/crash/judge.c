@@ -62,6 +62,9 @@ static bool tells(const char *text, struct call c, int err)
 
 	if (strstr(text, strerror(err)) || (is_of_library(c) && strstr(text, strerror(EIO))))
 		return true;
+	/* ESTALE is an answer of vunify's own there */
+	if (c.nr == SYS_statx && err == ESTALE && strstr(text, strerror(EIO)))
+		return true;
 	/* of a lease; of a lock of the catalog */
 	if ((err == EAGAIN || err == ENOLCK) &&
 	    (strstr(text, "open for writing") || strstr(text, strerror(EBUSY))))
