@@ -14,7 +14,7 @@ setup_file() {
 	[[ -x $VUNIFY ]] || die "there is no vunify at $VUNIFY" || return
 	vu_tmp
 	export DRIVER=$VU_DIR/kill-processes
-	cc_test "$VU_TOP/tests/crash/kill-processes.c" "$DRIVER"
+	cc_test "$VU_TOP"/tests/crash/kill-*.c "$DRIVER"
 }
 
 teardown() {
