@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Slips into real runs of linker, breaker and eviction, and what a killed run leaves. This program is
- * linked with --wrap=vu_exchange, so the test is called inside of every moment: there it gives away
- * the lease on the object that it is after, and a process of a guest opens it for writing. Or it keeps
- * the lease, and the process waits; with --wrap=vu_interrupt_waiters as one that cannot be interrupted.
+ * Slips into real runs of linker, breaker and eviction, and what a killed run leaves: somebody has the
+ * object open for writing when its moment is over.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,151 +13,13 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "evict-farm.h"
-#include "fs/exchange.h"
-#include "fs/stat.h"
-#include "link/parking.h"
+#include "evict-trap.h"
 #include "ops/ops-scan.h"
-
-int __real_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
-int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
-
-/* What is to happen in a moment; once. */
-static struct {
-	uint64_t ino;	  /* of the object that somebody slips into; 0: nothing happens */
-	uint64_t dir;	  /* only when a name in this directory is exchanged; 0: in any */
-	struct writer *w; /* who does */
-	const char *acts; /* what he does then */
-	int kill;	  /* instead: the process ends before (-1) or after (1) the exchange */
-	const char *own;  /* before that, the guest puts this file to the path, or NULL */
-	bool wait;	  /* the lease stays: who opens it waits */
-} trap;
-
-static bool deaf; /* who waits is not interrupted */
-
-int __real_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting);
-int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting);
-int __real_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
-int __wrap_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
-
-int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting)
-{
-	if (!deaf)
-		return __real_vu_interrupt_waiters(ino, waiting);
-	if (waiting && !waiting->n)
-		waiting->v[waiting->n++] = trap.w->pid;
-	return 1;
-}
-
-int __wrap_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n)
-{
-	if (!deaf)
-		return __real_vu_interrupt_waiters_each(v, n);
-	for (size_t i = 0; i < n; i++) {
-		v[i].n = 1;
-		v[i].seen = (struct vu_waiters){.v = {trap.w->pid}, .n = 1};
-	}
-	return 0;
-}
-
-/* The lease is on one of our own descriptors. */
-static bool give_lease_away(uint64_t ino)
-{
-	bool any = false;
-	struct stat st;
-
-	for (int fd = 3; fd < 256; fd++)
-		if (!fstat(fd, &st) && st.st_ino == ino && fcntl(fd, F_GETLEASE) == F_RDLCK)
-			any = !fcntl(fd, F_SETLEASE, F_UNLCK) || any;
-	return any;
-}
-
-static bool leads_to(uint64_t ino, int dirfd_a, const char *a, int dirfd_b, const char *b)
-{
-	struct vu_stat st;
-
-	return (!vu_stat_at(dirfd_a, a, &st) && st.version.ino == ino) ||
-	       (!vu_stat_at(dirfd_b, b, &st) && st.version.ino == ino);
-}
-
-/* He has passed the permission check, and sleeps until the lease goes. */
-static void wait_for_waiting(const struct writer *w)
-{
-	char cmd[128];
-
-	snprintf(cmd, sizeof(cmd), "grep -q 'BREAKER *WRITE %d ' /proc/locks", (int)w->pid);
-	for (int i = 0; i < 500 && sh("%s", cmd); i++)
-		usleep(1000);
-	assert_int_equal(sh("%s", cmd), 0);
-}
-
-int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b)
-{
-	uint64_t ino = trap.ino;
-	struct vu_stat st;
-
-	if (trap.kill && leads_to(ino, dirfd_a, a, dirfd_b, b)) {
-		if (trap.own)
-			assert_int_equal(renameat(AT_FDCWD, trap.own, dirfd_b, b), 0);
-		if (trap.kill > 0)
-			__real_vu_exchange(dirfd_a, a, dirfd_b, b);
-		raise(SIGKILL);
-	}
-	if (ino && leads_to(ino, dirfd_a, a, dirfd_b, b) &&
-	    (!trap.dir || (!vu_stat_fd(dirfd_b, &st) && st.version.ino == trap.dir)) && trap.wait) {
-		trap.ino = 0;
-		for (const char *act = trap.acts; *act; act++)
-			tell(trap.w, *act);
-		wait_for_waiting(trap.w);
-	} else if (ino && leads_to(ino, dirfd_a, a, dirfd_b, b) &&
-		   (!trap.dir || (!vu_stat_fd(dirfd_b, &st) && st.version.ino == trap.dir)) &&
-		   give_lease_away(ino)) {
-		trap.ino = 0;
-		for (const char *act = trap.acts; *act; act++)
-			assert_true(ask(trap.w, *act));
-	}
-	return __real_vu_exchange(dirfd_a, a, dirfd_b, b);
-}
-
-static void set_trap(const struct farm *f, uint64_t ino, int dir_of, struct writer *w,
-		     const char *acts)
-{
-	trap.ino = ino;
-	trap.dir = dir_of < 0 ? 0 : stat_of(f, (unsigned)dir_of, "usr/lib").st_ino;
-	trap.w = w;
-	trap.acts = acts;
-}
-
-/* Links all; returns the inode of f0. */
-static uint64_t begin(struct farm *f)
-{
-	populate(f, 5);
-	farm_scan(f);
-	assert_int_equal(farm_link(f), 0);
-	manifest(f, "a", true);
-	seen.quiet = true;
-	return stat_of(f, 0, F0).st_ino;
-}
-
-/* Guest g has a private file of equal content again. */
-static void make_private(const struct farm *f, unsigned g)
-{
-	char p[256];
-
-	guest_path(f, g, "", p);
-	assert_int_equal(sh("cd %s && touch -r usr/lib t1 && touch -r usr t2 && chattr -i " F0
-			    " && cp -p --preserve=all " F0 " new && ln -f new " TWIN
-			    " && mv -f new " F0 " && touch -r t1 usr/lib && touch -r t2 usr && "
-			    "rm t1 t2 && chattr +i ../g0/" F0,
-			    p),
-			 0);
-}
 
 /* A guest's name is being moved to the object while another guest slips in; it writes when it likes. */
 static void link_while(struct farm *f, const char *acts)
@@ -437,174 +297,6 @@ static void after_a_kill(struct farm *f)
 	goes_on(f);
 }
 
-/* ---- who waits gets in after eviction, or not at all ---- */
-
-static void park_from_now_on(struct farm *f)
-{
-	f->watch = watch_of(f);
-	assert_int_equal(vu_parking_new(&f->watch.parking), 0);
-	trap.wait = true;
-}
-
-static void park_no_more(struct farm *f)
-{
-	f->watch.parking = vu_parking_free(f->watch.parking);
-	trap.wait = deaf = false;
-}
-
-/* A process that reads the file of a guest all the time; it ends with 1 when it sees what was written. */
-static pid_t start_reader(const struct farm *f, unsigned guest, int *ret_stop)
-{
-	int stop[2];
-	pid_t pid;
-	char p[256];
-
-	guest_path(f, guest, F0, p);
-	assert_int_equal(pipe2(stop, O_CLOEXEC | O_NONBLOCK), 0);
-	pid = fork();
-	if (!pid) {
-		char text[64], c;
-
-		close(stop[1]);
-		while (read(stop[0], &c, 1)) {
-			int fd = open(p, O_RDONLY | O_CLOEXEC);
-
-			if (fd >= 0 && pread(fd, text, sizeof(text), 0) > 0 &&
-			    !strncmp(text, BYTES, strlen(BYTES)))
-				_exit(1);
-			close(fd);
-		}
-		_exit(0);
-	}
-	close(stop[0]);
-	*ret_stop = stop[1];
-	return pid;
-}
-
-static void nothing_was_seen(pid_t reader, int stop)
-{
-	int status;
-
-	close(stop);
-	assert_int_equal(waitpid(reader, &status, 0), reader);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-/*
- * He cannot be interrupted, and writes as soon as he gets in: that is when the inode is his own. He
- * waits meanwhile. No other guest sees a byte of it, at no time.
- */
-static void evicted_before_he_writes(struct farm *f)
-{
-	struct writer *w = start_writer(f, 1);
-	struct vu_evict_stats st;
-	uint64_t ino = begin(f);
-	int stop;
-
-	make_private(f, 3);
-	park_from_now_on(f);
-	farm_scan(f);
-	pid_t reader = start_reader(f, 0, &stop);
-
-	set_trap(f, ino, 3, w, "ow");
-	deaf = true;
-	assert_int_equal(farm_link(f), 0);
-	assert_int_equal(trap.ino, 0);
-	assert_int_equal(f->stats.slips, 0);
-	wait_for_waiting(w);
-	has_text(f, 1, F0, CONTENT);
-	evict(f, &st);
-	assert_int_equal(st.evicted, 1);
-	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
-	assert_true(answer(w));
-	assert_true(answer(w));
-	nothing_was_seen(reader, stop);
-	park_no_more(f);
-	has_kept(f, ino, 1, CHANGED);
-	have_moved(f, ino, 0xd);
-	others_unchanged(f, "g[023]/");
-	goes_on(f);
-}
-
-/* He is interrupted, does not get in at all, and the object stays one. */
-static void not_evicted_without_need(struct farm *f)
-{
-	struct writer *w = start_writer(f, 1);
-	struct vu_evict_stats st;
-	uint64_t ino = begin(f);
-
-	make_private(f, 3);
-	park_from_now_on(f);
-	farm_scan(f);
-	set_trap(f, ino, 3, w, "o");
-	assert_int_equal(farm_link(f), 0);
-	assert_int_equal(trap.ino, 0);
-	assert_false(answer(w));
-	evict(f, &st);
-	park_no_more(f);
-	assert_int_equal(st.evicted, 0);
-	assert_int_equal(f->stats.slips, 0);
-	assert_int_equal(seen.n[VU_EVENT_DAMAGE] + seen.n[VU_EVENT_WARN], 0);
-	assert_false(ask(w, 'o'));
-	others_unchanged(f, "g[0-3]/");
-	goes_on(f);
-}
-
-/* Nobody knows whose process it is: then no guest keeps the inode, and there is nothing to rescue. */
-static void evicted_from_all(struct farm *f)
-{
-	struct writer *w = start_writer(f, 1);
-	struct vu_evict_stats st;
-	uint64_t ino = begin(f);
-
-	make_private(f, 3);
-	park_from_now_on(f);
-	f->watch.who = NULL;
-	farm_scan(f);
-	set_trap(f, ino, 3, w, "o");
-	deaf = true;
-	assert_int_equal(farm_link(f), 0);
-	assert_int_equal(trap.ino, 0);
-	wait_for_waiting(w);
-	deaf = false;
-	evict(f, &st);
-	assert_false(answer(w));
-	park_no_more(f);
-	assert_int_equal(st.evicted, 1);
-	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
-	assert_int_equal(seen.n[VU_EVENT_WARN], 1);
-	assert_false(is_rescued(f));
-	have_moved(f, ino, 0xf);
-	others_unchanged(f, "g[0-3]/");
-	goes_on(f);
-}
-
-/* The same while a guest's names are given a copy. */
-static void unmerged_before_he_writes(struct farm *f)
-{
-	struct writer *w = start_writer(f, 1);
-	struct vu_breaker_stats b;
-	struct vu_evict_stats st;
-	uint64_t ino = begin(f);
-
-	park_from_now_on(f);
-	set_trap(f, ino, 0, w, "ow");
-	deaf = true;
-	assert_int_equal(farm_unmerge(f, &b), 0);
-	assert_int_equal(trap.ino, 0);
-	assert_int_equal(b.slips, 0);
-	wait_for_waiting(w);
-	evict(f, &st);
-	assert_int_equal(st.evicted, 1);
-	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
-	assert_true(answer(w) && answer(w));
-	park_no_more(f);
-	has_kept(f, ino, 1, CHANGED);
-	have_moved(f, ino, 0xd);
-	others_unchanged(f, "g[023]/");
-	goes_on(f);
-}
-
 /* ---- with everything around it: catalog, walk, report ---- */
 
 static struct vu_scan_report scan(struct farm *f, unsigned first, unsigned n, bool full)
@@ -697,10 +389,6 @@ ON_BOTH(killed_before_an_exchange)
 ON_BOTH(killed_after_an_exchange)
 ON_BOTH(killed_with_a_file_in_hand)
 ON_BOTH(after_a_kill)
-ON_BOTH(evicted_before_he_writes)
-ON_BOTH(not_evicted_without_need)
-ON_BOTH(evicted_from_all)
-ON_BOTH(unmerged_before_he_writes)
 ON_BOTH(scan_while)
 
 int main(void)
@@ -717,10 +405,6 @@ int main(void)
 		TESTS_BOTH(killed_after_an_exchange),
 		TESTS_BOTH(killed_with_a_file_in_hand),
 		TESTS_BOTH(after_a_kill),
-		TESTS_BOTH(evicted_before_he_writes),
-		TESTS_BOTH(not_evicted_without_need),
-		TESTS_BOTH(evicted_from_all),
-		TESTS_BOTH(unmerged_before_he_writes),
 		TESTS_BOTH(scan_while),
 	};
 
