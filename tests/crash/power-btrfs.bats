@@ -3,16 +3,16 @@
 
 load power
 
-@test "I3, I7: btrfs: power cuts in scan, recover and unmerge" { cuts btrfs main 60; }
+@test "I3, I7: btrfs: power cuts in scan, recover and unmerge" { cuts_in_all; }
 
-@test "I3, I7: btrfs: power cuts where nobody else syncs anything" { cuts btrfs main 15 --quiet; }
+@test "I3, I7: btrfs: power cuts where nobody else syncs anything" { cuts_where_nobody_syncs; }
 
-@test "I3: btrfs: power cuts when extents are shared" { cuts btrfs reflink 12; }
+@test "I3: btrfs: power cuts when extents are shared" { cuts_with_shared_extents; }
 
-@test "I3, I7: btrfs: power cuts in an eviction" { cuts btrfs evict 20 --op=2; }
+@test "I3, I7: btrfs: power cuts in an eviction" { cuts_in_an_eviction; }
 
-@test "I9: btrfs: power cuts with the catalog on the same disk" { cuts btrfs main 12 --catalog-inside; }
+@test "I9: btrfs: power cuts with the catalog on the same disk" { cuts_with_the_catalog_inside; }
 
-@test "btrfs: without its syncs, vunify loses something" { lie btrfs main 30 --lie=all; }
+@test "btrfs: without its syncs, vunify loses something" { loses_without_its_syncs; }
 
-@test "btrfs: without one of its syncs, vunify loses something" { each_lie btrfs; }
+@test "btrfs: without one of its syncs, vunify loses something" { loses_without_one_sync; }

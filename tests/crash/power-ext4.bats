@@ -3,14 +3,14 @@
 
 load power
 
-@test "I3, I7: ext4: power cuts in scan, recover and unmerge" { cuts ext4 main 60; }
+@test "I3, I7: ext4: power cuts in scan, recover and unmerge" { cuts_in_all; }
 
-@test "I3, I7: ext4: power cuts where nobody else syncs anything" { cuts ext4 main 15 --quiet; }
+@test "I3, I7: ext4: power cuts where nobody else syncs anything" { cuts_where_nobody_syncs; }
 
-@test "I9: ext4: power cuts with the catalog on the same disk" { cuts ext4 main 12 --catalog-inside; }
+@test "I9: ext4: power cuts with the catalog on the same disk" { cuts_with_the_catalog_inside; }
 
-@test "ext4: without its syncs, vunify loses something" { lie ext4 main 30 --lie=all; }
+@test "ext4: without its syncs, vunify loses something" { loses_without_its_syncs; }
 
-@test "I3, I7: ext4: the file system shut down before some calls" { cuts ext4 main 10 --shutdown; }
+@test "I3, I7: ext4: the file system shut down before some calls" { shutdowns; }
 
-@test "ext4: without one of its syncs, vunify loses something" { each_lie ext4; }
+@test "ext4: without one of its syncs, vunify loses something" { loses_without_one_sync; }
