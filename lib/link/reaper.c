@@ -439,11 +439,13 @@ void vu_reaper_push(struct vu_reaper *r, struct vu_target *t)
 		vu_lease_tell(t->fd, r->tid, TOLD_BY);
 	pthread_mutex_lock(&r->lock);
 	r->n_names += t->n;
+	bool first = !r->head;
+
 	*r->tail = t;
 	r->tail = &t->next;
 	/* whoever came before the thread is told */
 	mark(r, t->fd);
-	if (r->threaded)
+	if (first || t->urgent)
 		wake(r);
 	pthread_mutex_unlock(&r->lock);
 }
