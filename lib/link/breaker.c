@@ -100,7 +100,10 @@ static int check_fs(const struct vu_breaker_env *env, size_t fs, uint64_t need,
 		return -errno;
 	ret->needed_bytes = need;
 	ret->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
-	return need > ret->free_bytes ? VU_BREAK_NO_SPACE : 0;
+	if (need <= ret->free_bytes)
+		return 0;
+	ret->stopped_fs = (uint32_t)fs + 1;
+	return VU_BREAK_NO_SPACE;
 }
 
 int vu_breaker_check(const struct vu_breaker_env *env, const struct vu_break_item *items, size_t n,
@@ -156,13 +159,18 @@ static int run_batch(struct vu_breaking *b, struct vu_break_item *items, size_t 
 	uint64_t looked_ns = 0;
 	int r = w ? ahead_init(&a, b->env->n_pools) : -ENOMEM;
 
-	for (; !r && opened < n && !vu_stop_requested(); opened++)
+	for (; !r && opened < n && !vu_stop_requested(); opened++) {
 		r = prepare(b, w, opened, &items[opened], &a);
+		if (r)
+			b->stats->stopped_at = &items[opened];
+	}
 	if (!r)
 		r = vu_breaking_sync(b);
 	for (size_t i = 0; !r && i < opened && !vu_stop_requested(); i++) {
 		look_at_objects(b, w, opened, &looked_ns);
 		r = vu_breaking_move(b, &w[i]);
+		if (r)
+			b->stats->stopped_at = &items[i];
 	}
 	/* all moves first: closing an object waits for the end of its cool-down */
 	for (size_t i = 0; i < opened; i++) {
@@ -219,6 +227,8 @@ int vu_breaker_run(const struct vu_breaker_env *env, struct vu_break_item *items
 			r = vu_breaking_enter(&b, items[i].fs);
 		if (!r)
 			r = run_batch(&b, items + i, k);
+		if (r)
+			ret->stopped_fs = items[i].fs + 1;
 	}
 	vu_breaking_leave(&b);
 	if (!r && vu_stop_requested())

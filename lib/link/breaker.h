@@ -50,6 +50,9 @@ struct vu_breaker_stats {
 	uint64_t needed_bytes;	  /* disk bytes that the copies need at most */
 	uint64_t free_bytes;	  /* disk bytes free where they are needed */
 	uint64_t interrupted, slips, put_right; /* as of the linker */
+	/* With which item, or (1 + index; 0: none) on which file system an error ended the run. */
+	const struct vu_break_item *stopped_at; /* of the items; or NULL */
+	uint32_t stopped_fs;
 };
 
 enum vu_breaker_e {

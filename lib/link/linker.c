@@ -119,7 +119,7 @@ static int work(void *arg, unsigned i)
 {
 	struct share *s = arg;
 	struct vu_batch b;
-	uint32_t first, n;
+	uint32_t first, n = 0;
 	int r = vu_batch_init(&b, &s->run, i, s->quota);
 
 	while (!r && !s->run.error && !vu_stop_requested()) {
@@ -130,6 +130,8 @@ static int work(void *arg, unsigned i)
 	}
 	if (r && !s->run.error)
 		s->run.error = r;
+	if (r && n)
+		__atomic_store_n(&s->run.stats->stopped_at, b.fs + UINT32_C(1), __ATOMIC_RELAXED);
 	int e = vu_batch_done(&b);
 
 	return r ? r : e;

@@ -42,6 +42,8 @@ struct vu_linker_stats {
 	uint64_t slips; /* somebody got an object open for writing all the same: see link/evict.h */
 	uint64_t put_right; /* metadata changed in a moment and put right */
 	uint64_t failed;    /* inodes that could not be moved: they have a skip now */
+	uint32_t
+		stopped_at; /* where an error ended the run: 1 + index of the file system; 0: it did not */
 };
 
 /*

@@ -517,6 +517,9 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 /* Why the run ended, in words; what a callee has said already stays. */
 static int explain(struct scan *s, int r)
 {
+	uint32_t at = s->link.stopped_at;
+	const char *on = at ? s->session.fs[at - 1].mount.point : NULL;
+
 	switch (r) {
 	case -ECANCELED:
 		return vu_fail(s->ops, VU_OPS_CANCELLED, "stopped", NULL,
@@ -524,11 +527,11 @@ static int explain(struct scan *s, int r)
 			       NULL);
 	case -ENOSPC:
 	case -EDQUOT:
-		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot go on", NULL, strerror(-r),
+		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot go on", on, strerror(-r),
 			       "free some space and run it again; nothing is lost");
 	default:
 		if (r < 0 && !s->ops->problem->what)
-			return vu_fail(s->ops, r, "cannot scan", NULL, NULL, NULL);
+			return vu_fail(s->ops, r, "cannot scan", on, NULL, NULL);
 		return r;
 	}
 }

@@ -471,9 +471,24 @@ static int unmerge(struct unmerge *u)
 	return r ? r : e ? e : c;
 }
 
+/* The file at which the run ended, or its file system; or NULL. */
+static char *stopped_at(const struct unmerge *u)
+{
+	const struct vu_break_item *it = u->stats.stopped_at;
+	uint32_t fs = u->stats.stopped_fs;
+	char *on = NULL;
+
+	if (!it && fs)
+		return strdup(u->session.fs[fs - 1].mount.point);
+	if (!it || !it->n_paths ||
+	    asprintf(&on, "%s:/%s", u->session.guests.v[it->guest].name, it->paths[0]) < 0)
+		return NULL;
+	return on;
+}
+
 static int explain(struct unmerge *u, int r)
 {
-	_cleanup_free_ char *why = NULL;
+	_cleanup_free_ char *why = NULL, *on = stopped_at(u);
 
 	switch (r) {
 	case NO_SPACE:
@@ -482,11 +497,11 @@ static int explain(struct unmerge *u, int r)
 			     (unsigned long long)(u->stats.free_bytes >> 20)) < 0)
 			return -ENOMEM;
 		return vu_fail(
-			u->ops, VU_OPS_NO_SPACE, "cannot give the files private copies", NULL, why,
+			u->ops, VU_OPS_NO_SPACE, "cannot give the files private copies", on, why,
 			"free some space, or unmerge guests one by one; nothing was changed");
 	case -ENOSPC:
 	case -EDQUOT:
-		return vu_fail(u->ops, VU_OPS_NO_SPACE, "cannot go on", NULL, strerror(-r),
+		return vu_fail(u->ops, VU_OPS_NO_SPACE, "cannot go on", on, strerror(-r),
 			       "free some space and run it again; nothing is lost");
 	case -ECANCELED:
 		return vu_fail(u->ops, VU_OPS_CANCELLED, "stopped", NULL,
@@ -494,7 +509,7 @@ static int explain(struct unmerge *u, int r)
 			       NULL);
 	default:
 		if (r < 0 && !u->ops->problem->what)
-			return vu_fail(u->ops, r, "cannot unmerge", NULL, NULL, NULL);
+			return vu_fail(u->ops, r, "cannot unmerge", on, NULL, NULL);
 		return r;
 	}
 }
