@@ -303,7 +303,7 @@ static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, con
 		return -errno;
 	/* who was about to write to the copy starts anew, and finds the newest at the path */
 	for (int i = 0; !r && w->copy_fd >= 0 && i < 10 && !vu_lease_quiet(w->copy_fd); i++)
-		if (vu_interrupt_waiters(w->copy_ino, NULL) <= 0)
+		if (vu_interrupt_waiters(vu_pool_super_dev(pool_of(b)), w->copy_ino, NULL) <= 0)
 			break;
 	if (!r)
 		return 0;
@@ -422,7 +422,7 @@ static int take_back(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t
 	e = vu_moment_end(&b->moment, w->object, -EBADF);
 	/* who came to write to the copy starts anew, and finds the object at the path */
 	for (int i = 0; i < 10 && !vu_lease_quiet(w->copy_fd); i++)
-		if (vu_interrupt_waiters(w->copy_ino, NULL) <= 0)
+		if (vu_interrupt_waiters(vu_pool_super_dev(pool_of(b)), w->copy_ino, NULL) <= 0)
 			break;
 	return e ? e : VU_MIN(r, 0);
 }

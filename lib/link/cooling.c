@@ -70,7 +70,7 @@ static bool cool_down(struct vu_object *o, uint64_t most_ns)
 
 	for (;;) {
 		uint64_t at = vu_moment_now();
-		int n = vu_interrupt_waiters(o->ino, &o->waited);
+		int n = vu_interrupt_waiters(vu_pool_super_dev(o->pool), o->ino, &o->waited);
 		enum heat heat = next(&c, at, n, most_ns);
 
 		if (heat != HOT)
@@ -182,7 +182,7 @@ static void finish(struct vu_moment_env *env, struct vu_object *o, bool cold, in
 static bool are_all_frozen(struct vu_moment_env *env, struct vu_object *o)
 {
 	return vu_freezer_holds(vu_moment_freezer(env)) &&
-	       !vu_interrupt_waiters(o->ino, &o->waited);
+	       !vu_interrupt_waiters(vu_pool_super_dev(o->pool), o->ino, &o->waited);
 }
 
 void vu_cooling_now(struct vu_moment_env *env, struct vu_object *o, int twin)

@@ -5,8 +5,7 @@
  *   1: LEASE  BREAKING  UNLCK 28973 fe:00:1533889 0 EOF
  *   1: -> LEASE  BREAKER   WRITE 28974 <none>:0 0 EOF
  *
- * with those who wait for it indented below it. The device is not compared: btrfs shows another one
- * there than in st_dev, and an interruption too many does no harm. The number is a process's (tgid);
+ * with those who wait for it indented below it. The device is the superblock's. The number is a process's (tgid);
  * its threads that sleep in __break_lease are found by their wchan, or, where that is hidden, by
  * sleeping at all.
  *
@@ -27,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -152,7 +152,7 @@ static struct vu_wanted *find_asked(const char *line, const struct asked *a)
 	if (a->holder)
 		return pid == a->holder ? a->v : NULL;
 	for (size_t i = 0; i < a->n; i++)
-		if (a->v[i].ino == ino)
+		if (a->v[i].ino == ino && a->v[i].super_dev == makedev(major, minor))
 			return &a->v[i];
 	return NULL;
 }
@@ -221,9 +221,9 @@ int vu_interrupt_waiters_each(struct vu_wanted *v, size_t n)
 	return interrupt_asked(&(struct asked){.v = v, .n = n});
 }
 
-int vu_interrupt_waiters(uint64_t ino, struct vu_waiters *seen)
+int vu_interrupt_waiters(uint64_t super_dev, uint64_t ino, struct vu_waiters *seen)
 {
-	struct vu_wanted one = {.ino = ino};
+	struct vu_wanted one = {.super_dev = super_dev, .ino = ino};
 
 	if (seen)
 		one.seen = *seen;

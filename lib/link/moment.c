@@ -303,7 +303,7 @@ static int close_up(struct vu_moment_env *env, struct vu_object *o, int twin, bo
 	if (!r && !o->lost && !vu_lease_quiet(o->fd))
 		(may_be_hot ? vu_cooling_begin : vu_cooling_now)(env, o, twin);
 	else if (!r && o->parked)
-		(void)vu_interrupt_waiters(o->ino, &o->waited);
+		(void)vu_interrupt_waiters(vu_pool_super_dev(o->pool), o->ino, &o->waited);
 	return r;
 }
 
@@ -399,7 +399,8 @@ void vu_moment_cool(struct vu_moment_env *env, struct vu_object *const *v, size_
 
 	n = VU_MIN(n, VU_HOT_MAX);
 	for (size_t i = 0; i < n; i++)
-		wanted[i] = (struct vu_wanted){.ino = v[i]->ino};
+		wanted[i] = (struct vu_wanted){.super_dev = vu_pool_super_dev(v[i]->pool),
+					       .ino = v[i]->ino};
 	int r = vu_interrupt_waiters_each(wanted, n);
 
 	for (size_t i = 0; i < n; i++) {

@@ -20,7 +20,7 @@
 #define FRESH_NS UINT64_C(15000000000)
 
 struct place {
-	uint64_t dev, ino;
+	uint64_t dev, super_dev, ino;
 	uint64_t since_ns;
 	int fd; /* owned */
 };
@@ -65,6 +65,7 @@ bool vu_parking_put(struct vu_parking *p, const struct vu_object *o)
 	if (fd >= 0) {
 		p->v[p->n++] = (struct place){
 			.dev = vu_pool_dev(o->pool),
+			.super_dev = vu_pool_super_dev(o->pool),
 			.ino = o->ino,
 			.since_ns = vu_moment_now(),
 			.fd = fd,
@@ -105,7 +106,7 @@ void vu_parking_refresh(struct vu_parking *p)
 
 		if (now < at->since_ns + FRESH_NS)
 			continue;
-		(void)vu_interrupt_waiters(at->ino, NULL);
+		(void)vu_interrupt_waiters(at->super_dev, at->ino, NULL);
 		vu_lease_drop(at->fd);
 		/* refused: he has it open by now, and eviction will see to that */
 		(void)vu_lease_take(at->fd);

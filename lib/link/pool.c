@@ -542,6 +542,11 @@ uint64_t vu_pool_dev(const struct vu_pool *p)
 	return p->mount.dev;
 }
 
+uint64_t vu_pool_super_dev(const struct vu_pool *p)
+{
+	return p->mount.super_dev;
+}
+
 const char *vu_pool_mount_point(const struct vu_pool *p)
 {
 	return p->mount.point;

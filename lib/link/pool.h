@@ -97,6 +97,9 @@ int vu_pool_dissolve(const struct vu_pool *p);
 
 /* st_dev of the file system, and the mount point (borrowed). */
 uint64_t vu_pool_dev(const struct vu_pool *p);
+
+/* The superblock's device, which /proc/locks shows; on btrfs it is another. */
+uint64_t vu_pool_super_dev(const struct vu_pool *p);
 const char *vu_pool_mount_point(const struct vu_pool *p);
 
 /* Can a descriptor that slipped in write to an immutable inode (everywhere but on ext4)? */

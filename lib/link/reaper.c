@@ -84,7 +84,7 @@ static void put_away(struct vu_target *t)
 	}
 	/* who came at this very instant starts anew, and finds the object at the path */
 	for (int i = 0; i < 10 && !vu_lease_quiet(t->fd); i++) {
-		if (vu_interrupt_waiters(t->ino, NULL) <= 0)
+		if (vu_interrupt_waiters(vu_pool_super_dev(t->object->pool), t->ino, NULL) <= 0)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
 	}
@@ -223,7 +223,8 @@ static void cool(struct vu_reaper *r)
 	struct vu_object *v[VU_HOT_MAX], *cold[VU_HOT_MAX];
 	unsigned n = r->n_hot, n_cold = 0, left = 0;
 
-	memcpy(v, r->hot, n * sizeof(*v));
+	for (unsigned i = 0; i < n; i++)
+		v[i] = r->hot[i];
 	pthread_mutex_unlock(&r->lock);
 	vu_moment_cool(&r->run->moment, v, n, r->late_ns);
 	pthread_mutex_lock(&r->lock);

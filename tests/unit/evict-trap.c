@@ -25,16 +25,16 @@ struct trap trap;
 int __real_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
 int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
 
-int __real_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting);
-int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting);
+int __real_vu_interrupt_waiters(uint64_t super_dev, uint64_t ino, struct vu_waiters *waiting);
+int __wrap_vu_interrupt_waiters(uint64_t super_dev, uint64_t ino, struct vu_waiters *waiting);
 
 int __real_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
 int __wrap_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
 
-int __wrap_vu_interrupt_waiters(uint64_t ino, struct vu_waiters *waiting)
+int __wrap_vu_interrupt_waiters(uint64_t super_dev, uint64_t ino, struct vu_waiters *waiting)
 {
 	if (!trap.deaf)
-		return __real_vu_interrupt_waiters(ino, waiting);
+		return __real_vu_interrupt_waiters(super_dev, ino, waiting);
 	if (waiting && !waiting->n)
 		waiting->v[waiting->n++] = trap.w->pid;
 	return 1;
