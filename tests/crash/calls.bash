@@ -5,7 +5,7 @@
 #   every_call HOW TYPE WHAT     HOW: kill or fail; WHAT: for the line "# proof:"
 #
 # VU_CASES: how many are tried (1100, and whatever must be; VU_NIGHTLY: all kills, 30,000 errors); VU_SEED:
-# which; VU_CASE=N: only that one.
+# which; VU_CASE=N: only that one; VU_LIKE=PATTERN: those whose text fits it, "scan: fail * at statx *".
 
 # shellcheck source=tests/lib/vunify.bash
 . "${BATS_TEST_DIRNAME:?}/../lib/vunify.bash"
@@ -57,6 +57,7 @@ every_call() {
 		[[ $how == kill ]] || cases=30000
 	fi
 	[[ -z ${VU_CASES:-} ]] || cases=$VU_CASES least=$VU_CASES
+	[[ -z ${VU_LIKE:-} ]] || least=1
 	"$DRIVER" "$how" "$VUNIFY" "$cases" \
 		"${VU_SEED:-1}" "${rooms[@]}" >"$OUTER/log" 2>&1 3>&- 4>&- || rc=$?
 	read -r n lost missed < <(tail -n 1 "$OUTER/log") || :

@@ -2,6 +2,7 @@
 #include "cases.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,10 +170,10 @@ static void put_in_order(struct cases *p)
 	p->n_chosen = n;
 }
 
-void cases_choose(struct cases *p)
+static uint32_t choose_needed(struct cases *p, const uint32_t *v)
 {
-	uint32_t *v = shuffled(p), n = 0;
 	struct seen s = {.mask = (1 << 20) - 1};
+	uint32_t n = 0;
 
 	s.v = calloc(s.mask + 1, sizeof(*s.v));
 	if (!s.v)
@@ -180,9 +181,26 @@ void cases_choose(struct cases *p)
 	for (uint32_t i = 0; i < p->n_jobs; i++)
 		if (must(&s, p, &p->jobs[v[i]]) || wanted(p, &p->jobs[v[i]]))
 			n += choose(p, v[i]);
-	for (uint32_t i = 0; i < p->n_jobs && (!p->quota || n < p->quota); i++)
-		n += choose(p, v[i]);
 	free(s.v);
+	return n;
+}
+
+static bool fits(const struct cases *p, const struct job *j, const char *pattern)
+{
+	char *text = pattern ? cases_job_text(p, j) : NULL;
+	bool fits = !pattern || !fnmatch(pattern, text, 0);
+
+	free(text);
+	return fits;
+}
+
+void cases_choose(struct cases *p, const char *like)
+{
+	uint32_t *v = shuffled(p), n = like ? 0 : choose_needed(p, v);
+
+	for (uint32_t i = 0; i < p->n_jobs && (!p->quota || n < p->quota); i++)
+		if (fits(p, &p->jobs[v[i]], like))
+			n += choose(p, v[i]);
 	free(v);
 	put_in_order(p);
 }

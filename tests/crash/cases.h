@@ -91,8 +91,11 @@ struct cases {
 	atomic_uint done, lost, missed;
 };
 
-/* Chooses the cases and puts them in order. Always the same for a seed. */
-void cases_choose(struct cases *p);
+/*
+ * Chooses the cases and puts them in order. Always the same for a seed. like: only of those whose text
+ * fits this pattern of fnmatch(3); or NULL.
+ */
+void cases_choose(struct cases *p, const char *like);
 
 /* Adds a scenario and the cases of its places. */
 void cases_add(struct cases *p, const struct scenario *s, const struct point *v, size_t n);

@@ -8,7 +8,7 @@
  * one call disturbed, looks at the guests, lets one more run end the work, and looks again. CASES is
  * how many are tried, evenly chosen (0: all). Each DIR is a room: mnt/ is a file system of its own,
  * state/ is not on it; the rooms are worked in at the same time. VU_CASE=N: only this one, told in
- * full.
+ * full. VU_LIKE=PATTERN: only such, "scan: fail * at statx *".
  *
  * Cases follow one another: a scan begins with private files and ends with unified ones, an unmerge the
  * other way. Prints a line for each case that lost something, and last "CASES LOST MISSED", MISSED
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	in_rooms(p, (char *[]){argv[5], NULL}, tour_explore);
 	in_rooms(p, argv + 5, tour_explore_branches);
 	cases_add_branches(p);
-	cases_choose(p);
+	cases_choose(p, getenv("VU_LIKE"));
 	printf("# seed %u: %u of %u cases of %u scenarios\n", p->seed, p->n_chosen, p->n_jobs,
 	       p->n_scenarios);
 	if (getenv("VU_CASE"))
