@@ -36,7 +36,8 @@ int vu_catalog_load_objects(struct vu_catalog *cat, const char *fs_id, uint16_t 
 
 /*
  * Streams the recorded unified names of these guests as (index in guests, number of the directory as
- * vu_dir.row has it, inode number of the object). fn returns 0 to go on; anything else ends it and is returned.
+ * vu_dir.row has it, inode number of the object). fn returns 0 to go on; anything else ends it and is
+ * returned.
  */
 int vu_catalog_load_unified(struct vu_catalog *cat, const struct vu_guests *guests,
 			    int (*fn)(void *arg, uint16_t guest, uint32_t dir, uint64_t ino),

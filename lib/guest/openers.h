@@ -20,11 +20,12 @@ struct vu_openers_found {
 };
 
 /*
- * Looks for who has the inode (dev as st_dev; 0: nobody is looked for) open, and to which of the n roots (paths: where they are;
- * absolute, without a trailing '/') these processes and those numbered in waited belong: to the
- * innermost root, as guest/procs.h says. A descriptor of a process outside of all roots counts for the
- * guest in whose tree the file was opened: an admin at work in it. ret_found has n + 1 elements; the
- * last is for what belongs to no guest. Returns 0, -ENOMEM, or what opening /proc gave.
+ * Looks for who has the inode (dev as st_dev; 0: nobody is looked for) open, and to which of the n
+ * roots (paths: where they are; absolute, without a trailing '/') these processes and those numbered in
+ * waited belong: to the innermost root, as guest/procs.h says. A descriptor of a process outside of all
+ * roots counts for the guest in whose tree the file was opened: an admin at work in it. ret_found has n
+ * + 1 elements; the last is for what belongs to no guest. Returns 0, -ENOMEM, or what opening /proc
+ * gave.
  */
 int vu_openers_find(const struct vu_procs_root *roots, const char *const *paths, size_t n,
 		    uint64_t dev, uint64_t ino, const pid_t *waited, size_t n_waited,

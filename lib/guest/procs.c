@@ -12,7 +12,8 @@
  * process' own namespace (Linux: a magic link gives mount and directory, and ".." never crosses our own
  * root, which is not there). Where a guest serves the file system of a process' root (FUSE), a step up
  * would ask it, and wait for ever if it does not answer: there the name that the kernel has for the
- * directory is followed down from the top instead, as far as the kernel knows it by heart. Most processes share few roots, so the answer for one is kept.
+ * directory is followed down from the top instead, as far as the kernel knows it by heart. Most
+ * processes share few roots, so the answer for one is kept.
  */
 #include "guest/procs.h"
 

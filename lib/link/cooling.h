@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Cooling: what follows a moment into which somebody came. The flag is on again and the lease is being
- * broken; whoever waits for it is interrupted, meets the flag, and fails with EPERM, until nobody is on his way any
- * more; then the lease is given back and taken anew. Owns that, and what comes of it when somebody
- * cannot be interrupted (link/parking.h) or gets in (link/slip.h). Part of link/moment, which alone calls it;
- * all functions with o->lock held. What it relies on is written at the top of moment.c.
+ * broken; whoever waits for it is interrupted, meets the flag, and fails with EPERM, until nobody is on
+ * his way any more; then the lease is given back and taken anew. Owns that, and what comes of it when
+ * somebody cannot be interrupted (link/parking.h) or gets in (link/slip.h). Part of link/moment, which
+ * alone calls it; all functions with o->lock held. What it relies on is written at the top of moment.c.
  */
 #pragma once
 

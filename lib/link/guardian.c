@@ -2,9 +2,9 @@
 /*
  * Kernel behaviour relied on (Linux 5.6 and later; measured on 6.18):
  *
- *  - clone3(2) with CLONE_FILES and CLONE_PIDFD (5.4) and without CLONE_VM: a fork whose table of descriptors is shared. What
- *    one opens or closes is open or closed in all, and a lease goes with the last descriptor of its
- *    open file, so not before the last of the three has ended.
+ *  - clone3(2) with CLONE_FILES and CLONE_PIDFD (5.4) and without CLONE_VM: a fork whose table of
+ *    descriptors is shared. What one opens or closes is open or closed in all, and a lease goes with
+ *    the last descriptor of its open file, so not before the last of the three has ended.
  *  - /proc/locks shows a lease with the number of the process that took it. Where that process is not
  *    of the first PID namespace, the line is shown only while the number is in use: so the worker is
  *    reaped after everything has been closed.

@@ -5,9 +5,9 @@
  *   1: LEASE  BREAKING  UNLCK 28973 fe:00:1533889 0 EOF
  *   1: -> LEASE  BREAKER   WRITE 28974 <none>:0 0 EOF
  *
- * with those who wait for it indented below it. The device is the superblock's. The number is a process's (tgid);
- * its threads that sleep in __break_lease are found by their wchan, or, where that is hidden, by
- * sleeping at all.
+ * with those who wait for it indented below it. The device is the superblock's. The number is a
+ * process's (tgid); its threads that sleep in __break_lease are found by their wchan, or, where that is
+ * hidden, by sleeping at all.
  *
  * Two ways: ptrace (seize, interrupt, wait, detach: invisible to the parent, 1 ms; should this process
  * be killed meanwhile, the kernel lets the other go on), and where somebody else traces the process,

@@ -20,9 +20,9 @@ struct vu_waiters {
 void vu_waiters_add(struct vu_waiters *to, const struct vu_waiters *more);
 
 /*
- * Interrupts all that wait for a lease on the inode; super_dev is its superblock's device (on btrfs that
- * is not st_dev). Finds them in /proc/locks. seen (or NULL): they are added to it. Returns how many processes waited (0: none), or a negative errno when /proc/locks
- * cannot be read.
+ * Interrupts all that wait for a lease on the inode; super_dev is its superblock's device (on btrfs
+ * that is not st_dev). Finds them in /proc/locks. seen (or NULL): they are added to it. Returns how
+ * many processes waited (0: none), or a negative errno when /proc/locks cannot be read.
  */
 int vu_interrupt_waiters(uint64_t super_dev, uint64_t ino, struct vu_waiters *seen);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ledger: which moments are open right now and who is frozen, in memory that outlives the process that opened them.
- * It is made before the guardian and the worker part (link/guardian.h); the worker writes, and whoever
- * is left when the worker dies closes what it says. Descriptors in it mean the same in all of them, for
- * they share one table. Owns its memory and nothing that it names. Every function takes NULL for the
- * ledger of a process that has no guardian.
+ * The ledger: which moments are open right now and who is frozen, in memory that outlives the process
+ * that opened them. It is made before the guardian and the worker part (link/guardian.h); the worker
+ * writes, and whoever is left when the worker dies closes what it says. Descriptors in it mean the same
+ * in all of them, for they share one table. Owns its memory and nothing that it names. Every function
+ * takes NULL for the ledger of a process that has no guardian.
  */
 #pragma once
 

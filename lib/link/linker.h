@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Carries out a plan: makes objects, moves names to them, frees what was replaced. With link/breaker
- * and link/evict the only code that changes guests. Never loses a byte: what it replaces is freed only when it is
- * proven to be superfluous (see the top of linker.c). Called by the coordinating thread, once at a
- * time; runs workers of its own.
+ * and link/evict the only code that changes guests. Never loses a byte: what it replaces is freed only
+ * when it is proven to be superfluous (see the top of linker.c). Called by the coordinating thread,
+ * once at a time; runs workers of its own.
  */
 #pragma once
 

@@ -24,9 +24,9 @@
  *     own. That is not done for everybody who was interrupted: under attack most runs would evict, and
  *     while names move from the old inode its flag is off for long.
  *     A lease that is being broken cannot be renewed in place: it is given back and taken anew. If it
- *     is refused now, a writer slipped in; if it is not, but the object was written to, one came and went in between
- *     (which shows in size or mtime: where these changed, the content is read). On ext4, which
- *     refuses the write itself, he is waited for and told. Elsewhere the object is lost from here on:
+ *     is refused now, a writer slipped in; if it is not, but the object was written to, one came and
+ *     went in between (which shows in size or mtime: where these changed, the content is read). On ext4,
+ *     which refuses the write itself, he is waited for and told. Elsewhere the object is lost from here on:
  *     its verified content and who is seen to have it open are put aside (link/slip.c), nothing is
  *     linked to it any more, and whoever called the linker evicts it (link/evict.c).
  *  6. chmod, chown, utimes and setxattr by another name do not ask for leases. What they changed in

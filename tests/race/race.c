@@ -21,8 +21,9 @@
  *
  * run prints a line "KEY VALUE" for each count; "mode NAME ACKED REFUSED" for each mode. It exits with
  * 1 if anything was lost, has leaked or escaped. Times of open() are those of all that wait for leases;
- * "trunc" are those that truncate: they also wait until what is being written is on the disk (XFS). "net" is without the time in which the process could have run and did not get a processor. stall_us is
- * the longest time that another process did not get one which wanted to run every millisecond.
+ * "trunc" are those that truncate: they also wait until what is being written is on the disk (XFS).
+ * "net" is without the time in which the process could have run and did not get a processor. stall_us
+ * is the longest time that another process did not get one which wanted to run every millisecond.
  *
  * hold-*: opens FILE for writing (mmap: maps it shared-writable and closes it), prints "ready", waits
  * for a line, writes "later" to it, prints "written", waits for the end of stdin.
