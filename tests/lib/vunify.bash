@@ -47,6 +47,8 @@ farm_template() {
 		FARM_IMG=$VU_IMG
 		rmdir "$VU_MNT/lost+found"
 		vu_guests_make "$VU_MNT/guests" "$n" || return
+		# Another test may have a mount namespace of its own, with this mount in it still.
+		sync -f "$VU_MNT"
 		umount "$VU_MNT"
 		return
 	fi

@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ static pid_t start_reader(const struct farm *f, unsigned guest, int *ret_stop)
 	if (!pid) {
 		char text[64], c;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that has failed tells it nothing */
 		close(stop[1]);
 		while (read(stop[0], &c, 1)) {
 			int fd = open(p, O_RDONLY | O_CLOEXEC);
