@@ -63,7 +63,7 @@ few_undone() {
 # want one, neither does vunify, several times while somebody waits for it; with leases alone that is
 # waited for, too, so that who is on his way has landed (lib/link/cooling.c).
 short_waits() {
-	local limit=$(($1 * 1000 + 4 * $(said stall_us)))
+	local limit=$(($1 * 1000 + 8 * $(said stall_us)))
 	(($(said block_net_us) <= limit)) ||
 		die "an open took $(said block_net_us) us, the limit here is $limit us"
 }
