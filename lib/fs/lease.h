@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Positive result: somebody has it open for writing (or mapped shared-writable). */
@@ -18,6 +19,12 @@ enum vu_lease_e {
 
 /* Takes a read lease on a read-only descriptor. Returns 0, VU_LEASE_BUSY, or a negative errno. */
 int vu_lease_take(int fd);
+
+/*
+ * How long the kernel lets somebody wait for a lease, before it takes it away: lease-break-time, as it
+ * was when this was asked first; UINT64_MAX: for ever. Any thread.
+ */
+uint64_t vu_lease_break_ns(void);
 
 /* Is the lease held and nobody waiting for it to go? False: somebody waits inside open(). */
 bool vu_lease_quiet(int fd);

@@ -161,8 +161,9 @@ int vu_adopt_undo(struct vu_linkrun *run, struct vu_object *o, uint32_t inode)
 	struct vu_stat st;
 	int r = vu_moment_begin(&run->moment, o);
 
-	if (r == -ESTALE) /* whoever writes to it is of the guest that gets it back */
-		r = vu_moment_begin(&run->moment, o);
+	/* it stays an object: who writes to it may be of another guest, whose file was put back */
+	if (r == -ESTALE)
+		return -EBUSY;
 	if (r)
 		return r;
 	r = vu_stat_fd(o->fd, &st);

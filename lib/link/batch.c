@@ -242,10 +242,13 @@ static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c, unsi
 
 		if (c->n_names && c->n_names + n > most)
 			break;
+		/* room for all of the moment: else there are many small ones */
+		unsigned room = c->n_names ? n : VU_MAX(n, VU_MIN(most, s->end - s->next));
+
 		if (n > b->max_names)
 			r = VU_SKIP_LIMIT;
-		else
-			vu_reaper_room(&b->reaper, n, held + c->n_names);
+		else if (!vu_reaper_room(&b->reaper, room, held + c->n_names))
+			break;
 		/* one with a skip was tried before, for the generation before */
 		if (!r && !vu_tree_inode(t, inode)->skip)
 			r = vu_target_open(b->run, &b->dirs, s, b->stage, inode, s->tmp, &target,

@@ -508,8 +508,6 @@ int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
 	if (st.n_links != w->it->n_paths + 1)
 		return 1;
 	r = vu_moment_begin(&b->moment, w->object);
-	if (r == -ESTALE) /* whoever writes to it is of the guest that gets it */
-		r = vu_moment_begin(&b->moment, w->object);
 	if (r)
 		return r;
 	r = vu_stat_fd(w->object->fd, &st);
@@ -540,16 +538,22 @@ int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w)
 
 	if (!w->object)
 		return 0;
-	/* one with a writer is for who evicts: nothing that is written to it may be left behind */
-	if (is_slipped(b, w->into ? w->into : w->object) && (w->into || w->copy_ino))
+	if (w->object->given)
+		return fail(b, w, VU_SKIP_CHANGED, 0);
+	/*
+	 * One with a writer is for who evicts: nothing that is written to it may be left behind. Where the
+	 * file system refuses what is written, only the flag makes it do so. And the writer may be of
+	 * another guest than the one that would get the inode.
+	 */
+	if ((w->into ? w->into : w->object)->lost)
 		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	if (w->copy_ino)
 		return by_copy(b, w);
 	r = vu_breaking_give(b, w);
+	if (r == -ESTALE)
+		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	if (r <= 0)
 		return r;
-	if (is_slipped(b, w->object))
-		return fail(b, w, VU_SKIP_OPEN_FOR_WRITE, 0);
 	/* an item before it could not be broken: a copy after all */
 	r = vu_breaking_copy(b, w);
 	if (!r)

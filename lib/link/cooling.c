@@ -14,9 +14,11 @@
 #include "link/parking.h"
 
 #define NAP_NS UINT64_C(200000)
+#define STUBBORN_LOOKS 8
+#define QUIET_LOOKS 2
+#define LANDING_MAX_NS UINT64_C(1000000000)
 #define LANDING_LATES                                                                              \
 	8 /* how many times as long as this process an opener may wait for a processor */
-#define OVERDUE_NS VU_SLIP_NS /* lease-break-time is 45 s, if nobody has changed it */
 
 static void count(uint64_t *counter)
 {
@@ -42,49 +44,79 @@ enum heat {
 	STUBBORN, /* somebody waits still, who cannot be interrupted */
 };
 
+/* Interrupts who waits. Returns how many; negative when that could not be seen. */
+static int look(struct vu_object *o)
+{
+	struct vu_wanted w = {.super_dev = vu_pool_super_dev(o->pool), .ino = o->ino};
+	int r = vu_interrupt_waiters_each(&w, 1);
+
+	vu_waiters_add(&o->waited, &w.seen);
+	return r ? r : w.found ? (int)w.n : -ENOENT;
+}
+
 /*
- * Until for a whole cool-down nobody new came, at most so long. It ends with a look that began when
- * that time was over, not before a nap in it: on a busy machine a nap takes many times as long as it
- * should, and who came to wait meanwhile would be let in.
+ * After a look that began at at_ns and saw n: until for a whole cool-down nobody new came, at most so
+ * long. It ends with a look that began when that time was over, not before a nap in it: on a busy machine
+ * a nap takes many times as long as it should, and who came to wait meanwhile would be let in.
  *
  * Who is on his way from the permission check to the lease may sleep there, behind a reader of
  * /proc/locks (file_rwsem, Linux 6.18), and then has to get a processor. So where somebody came, others
  * may be on their way for longer than in a quiet moment; and the longer, the longer this thread had to
  * wait for a processor itself.
+ *
+ * How long somebody resisted counts from the first look, for before it nobody has interrupted him.
  */
 static enum heat next(struct vu_cooling *c, uint64_t at_ns, int n, uint64_t most_ns)
 {
-	if (n != 0 && at_ns >= c->begun_ns + most_ns)
-		return STUBBORN;
-	if (n != 0)
+	if (!c->looked_ns)
+		c->looked_ns = at_ns;
+	c->found = n != -ENOENT;
+	if (n != 0) {
+		c->n_seen++;
+		c->n_quiet = 0;
+		if (at_ns >= c->looked_ns + most_ns && c->n_seen >= STUBBORN_LOOKS)
+			return STUBBORN;
 		c->came_ns = vu_moment_now();
-	uint64_t end = c->came_ns ? c->came_ns + VU_MAX(VU_LANDING_NS, LANDING_LATES * c->late_ns)
-				  : c->begun_ns + VU_COOL_DOWN_NS;
+		return HOT;
+	}
+	c->n_quiet++;
+	uint64_t landing = VU_MIN(LANDING_LATES * c->late_ns, LANDING_MAX_NS);
+	uint64_t end = c->came_ns ? c->came_ns + VU_MAX(VU_LANDING_NS, landing) : 0;
 
-	return n == 0 && at_ns >= end ? COLD : HOT;
+	end = VU_MAX(end, c->begun_ns + VU_COOL_DOWN_NS);
+	return at_ns >= end && c->n_quiet >= QUIET_LOOKS ? COLD : HOT;
 }
 
-static bool cool_down(struct vu_object *o, uint64_t most_ns)
+/* A moment has ended. came_ns: when somebody came, into it or into one before; 0: nobody did. */
+static void start(struct vu_cooling *c, uint64_t came_ns)
 {
-	struct vu_cooling c = {.begun_ns = vu_moment_now()};
+	c->begun_ns = vu_moment_now();
+	c->came_ns = came_ns;
+	c->looked_ns = 0;
+	c->n_seen = c->n_quiet = 0;
+}
 
+static enum heat cool_down(struct vu_object *o, struct vu_cooling *c, uint64_t most_ns)
+{
 	for (;;) {
 		uint64_t at = vu_moment_now();
-		int n = vu_interrupt_waiters(vu_pool_super_dev(o->pool), o->ino, &o->waited);
-		enum heat heat = next(&c, at, n, most_ns);
+		enum heat heat = next(c, at, look(o), most_ns);
 
 		if (heat != HOT)
-			return heat == COLD;
+			return heat;
 		uint64_t asleep = vu_moment_now();
 
 		nap_ns(NAP_NS);
-		c.late_ns = VU_MAX(c.late_ns, vu_moment_now() - asleep);
+		c->late_ns = VU_MAX(c->late_ns, vu_moment_now() - asleep);
 	}
 }
 
 void vu_cooling_calm(struct vu_object *o)
 {
-	cool_down(o, VU_GRACE_NS);
+	struct vu_cooling c = {0};
+
+	start(&c, 0);
+	cool_down(o, &c, VU_GRACE_NS);
 }
 
 /* ---- who got in ---- */
@@ -172,30 +204,36 @@ static void renew(struct vu_moment_env *env, struct vu_object *o, int twin)
 		vu_cooling_slipped(env, o, twin);
 }
 
-static void finish(struct vu_moment_env *env, struct vu_object *o, bool cold, int twin)
+/* keep: somebody waits who cannot be interrupted. */
+static void finish(struct vu_moment_env *env, struct vu_object *o, bool keep, int twin)
 {
-	if (cold || !may_park(env, o) || !park(env, o, twin))
+	if (!keep || !may_park(env, o) || !park(env, o, twin))
 		renew(env, o, twin);
 }
 
 /* Who is frozen was taken out of open(), and starts anew when the flag is on. */
 static bool are_all_frozen(struct vu_moment_env *env, struct vu_object *o)
 {
-	return vu_freezer_holds(vu_moment_freezer(env)) &&
-	       !vu_interrupt_waiters(vu_pool_super_dev(o->pool), o->ino, &o->waited);
+	return vu_freezer_holds(vu_moment_freezer(env)) && !look(o);
 }
 
 void vu_cooling_now(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
-	if (!o->cooling.hot) {
+	struct vu_cooling c = {0};
+
+	if (o->cooling.hot) {
+		twin = twin < 0 ? o->cooling.twin : twin;
+		c.late_ns = o->cooling.late_ns;
+	} else {
 		count(&env->stats.interrupted);
 		o->waited.n = 0;
-	} else if (twin < 0) {
-		twin = o->cooling.twin;
 	}
-	bool cold = are_all_frozen(env, o) || cool_down(o, most_ns(env, o));
+	/* the lease is being broken, so somebody came, even if he is not seen to wait */
+	start(&c, vu_moment_now());
+	bool stubborn = !are_all_frozen(env, o) && cool_down(o, &c, most_ns(env, o)) == STUBBORN;
 
-	finish(env, o, cold, twin);
+	/* one that was not found any more has been taken away by the kernel: it cannot be kept */
+	finish(env, o, stubborn && c.found, twin);
 	vu_cooling_end(o);
 }
 
@@ -207,16 +245,15 @@ void vu_cooling_begin(struct vu_moment_env *env, struct vu_object *o, int twin)
 		vu_cooling_now(env, o, twin);
 		return;
 	}
-	count(&env->stats.interrupted);
 	if (!c->hot) {
+		count(&env->stats.interrupted);
 		o->waited.n = 0;
 		c->twin = -EBADF;
 		c->first_ns = vu_moment_now();
 		c->late_ns = 0;
 		c->hot = true;
 	}
-	c->begun_ns = vu_moment_now();
-	c->came_ns = 0;
+	start(c, vu_moment_now());
 	/* not a duplicate: that would keep the twin's lease when it is given back */
 	if (c->twin < 0 && twin >= 0)
 		c->twin = vu_reopen(twin, O_RDONLY);
@@ -233,7 +270,7 @@ bool vu_cooling_step(struct vu_moment_env *env, struct vu_object *o, uint64_t at
 
 	if (heat == HOT)
 		return false;
-	finish(env, o, heat == COLD, c->twin);
+	finish(env, o, heat == STUBBORN && c->found, c->twin);
 	return true;
 }
 
@@ -252,5 +289,7 @@ void vu_cooling_end(struct vu_object *o)
 
 bool vu_cooling_is_overdue(const struct vu_object *o)
 {
-	return o->cooling.hot && vu_moment_now() > o->cooling.first_ns + OVERDUE_NS;
+	uint64_t most = VU_MIN(VU_SLIP_NS, vu_lease_break_ns() / 4);
+
+	return o->cooling.hot && vu_moment_now() > o->cooling.first_ns + most;
 }

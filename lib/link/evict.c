@@ -417,6 +417,8 @@ static int part(struct evicting *v, struct vu_breaking_item *w)
 		return r;
 	}
 	r = vu_breaking_give(&v->b, &w[v->keeper]);
+	if (r == -ESTALE) /* whoever writes to it is of the guest that gets it */
+		r = vu_breaking_give(&v->b, &w[v->keeper]);
 	if (r)
 		return r;
 	v->breaker.names = moved; /* not those that it keeps */

@@ -152,8 +152,10 @@ static struct vu_wanted *find_asked(const char *line, const struct asked *a)
 	if (a->holder)
 		return pid == a->holder ? a->v : NULL;
 	for (size_t i = 0; i < a->n; i++)
-		if (a->v[i].ino == ino && a->v[i].super_dev == makedev(major, minor))
+		if (a->v[i].ino == ino && a->v[i].super_dev == makedev(major, minor)) {
+			a->v[i].found = true;
 			return &a->v[i];
+		}
 	return NULL;
 }
 
@@ -216,8 +218,10 @@ static int interrupt_asked(const struct asked *a)
 
 int vu_interrupt_waiters_each(struct vu_wanted *v, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		v[i].n = 0;
+		v[i].found = vu_sabotaged(NO_INTERRUPT);
+	}
 	return interrupt_asked(&(struct asked){.v = v, .n = n});
 }
 

@@ -28,7 +28,7 @@
 #include "fs/iattr.h"
 #include "link/moment.h"
 
-#define ENTRIES 512 /* a thread has two at most */
+#define ENTRIES 512 /* a thread has two at most, besides those of hot objects */
 #define POOLS 64    /* file systems of one run; what is on further ones is not guarded */
 #define POINT_MAX 4096
 
@@ -244,6 +244,15 @@ static int close_entry(struct closing *c, const struct entry *e, int kind)
 		return r == -ENOENT || r == -EBUSY ? 0 : r;
 	}
 	return 0;
+}
+
+bool vu_ledger_is_crowded(const struct vu_ledger *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; l && i < ENTRIES; i++)
+		n += atomic_load_explicit(&l->entries[i].state, memory_order_relaxed) != FREE;
+	return n >= ENTRIES / 2;
 }
 
 bool vu_ledger_is_open(const struct vu_ledger *l)

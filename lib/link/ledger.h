@@ -50,6 +50,9 @@ unsigned vu_ledger_enter(struct vu_ledger *l, enum vu_ledger_kind kind, const st
 /* After the last step. 0 is no entry. Any thread. */
 void vu_ledger_leave(struct vu_ledger *l, unsigned entry);
 
+/* Are half of the entries in use? Then none is to be kept for long. */
+bool vu_ledger_is_crowded(const struct vu_ledger *l);
+
 /* Is there an entry? */
 bool vu_ledger_is_open(const struct vu_ledger *l);
 

@@ -190,8 +190,8 @@ struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o
 
 static bool needs_look(const struct vu_object *o)
 {
-	return !o->lost && !o->cooling.hot && vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS &&
-	       !vu_lease_quiet(o->fd);
+	return !o->lost && !o->given && !o->cooling.hot &&
+	       vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS && !vu_lease_quiet(o->fd);
 }
 
 void vu_moment_look(struct vu_moment_env *env, struct vu_object *o)
@@ -258,9 +258,9 @@ int vu_moment_begin_inside(struct vu_moment_env *env, struct vu_object *o)
 {
 	pthread_mutex_lock(&o->lock);
 	bool was_lost = o->lost;
-	int r = 0;
+	int r = o->given ? -ENOENT : 0;
 
-	if (!was_lost && (o->cooling.hot ? vu_cooling_is_overdue(o) : !vu_lease_quiet(o->fd)))
+	if (!r && !was_lost && (o->cooling.hot ? vu_cooling_is_overdue(o) : !vu_lease_quiet(o->fd)))
 		disturbed(env, o);
 	/* with a writer about, the flag is the last thing that may hold him off */
 	if (o->lost && !was_lost)
@@ -406,7 +406,11 @@ void vu_moment_cool(struct vu_moment_env *env, struct vu_object *const *v, size_
 	for (size_t i = 0; i < n; i++) {
 		if (pthread_mutex_trylock(&v[i]->lock))
 			continue; /* in another moment */
-		cool_one(env, v[i], at, late_ns, r ? r : (int)wanted[i].n, &wanted[i].seen);
+		cool_one(env, v[i], at, late_ns,
+			 r		   ? r
+			 : wanted[i].found ? (int)wanted[i].n
+					   : -ENOENT,
+			 &wanted[i].seen);
 		pthread_mutex_unlock(&v[i]->lock);
 	}
 }
@@ -414,6 +418,7 @@ void vu_moment_cool(struct vu_moment_env *env, struct vu_object *const *v, size_
 void vu_moment_end_private(struct vu_moment_env *env, struct vu_object *o)
 {
 	o->ended_ns = 0;
+	o->given = true;
 	vu_cooling_end(o);
 	vu_lease_drop(o->fd);
 	unlock(env, o);

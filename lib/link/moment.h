@@ -69,7 +69,7 @@ struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o
 /*
  * Begins a moment: freezes who can be frozen, locks the object, sees to it that nobody waits for the lease,
  * takes the flag off. Returns 0; -ESTALE when the object is found lost just now (once; whoever must, may
- * ask again); or a negative errno; then with the object unlocked and unchanged.
+ * ask again); -ENOENT when it is none any more; or a negative errno; then with the object unlocked and unchanged.
  */
 int vu_moment_begin(struct vu_moment_env *env, struct vu_object *o);
 

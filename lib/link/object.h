@@ -20,12 +20,16 @@
 
 /* Of an object into whose last moment somebody came (link/cooling.h). All times CLOCK_MONOTONIC. */
 struct vu_cooling {
-	_Atomic bool hot;  /* the rest means nothing without it */
-	int twin;	   /* owned; or -EBADF */
-	uint64_t first_ns; /* since when the lease is being broken */
-	uint64_t begun_ns; /* end of the last moment into which somebody came */
-	uint64_t came_ns;  /* when somebody was seen last; 0: nobody since begun_ns */
-	uint64_t late_ns;  /* how long this process had to wait for a processor, at most */
+	_Atomic bool hot;   /* the rest means nothing without it */
+	int twin;	    /* owned; or -EBADF */
+	uint64_t first_ns;  /* since when the lease is being broken */
+	uint64_t begun_ns;  /* end of the last moment */
+	uint64_t looked_ns; /* when it was looked at first after that; 0: not yet */
+	uint64_t came_ns;   /* when somebody was seen last; 0: nobody was */
+	uint64_t late_ns;   /* how long this process had to wait for a processor, at most */
+	unsigned n_seen;    /* looks since then that saw somebody */
+	unsigned n_quiet;   /* looks since somebody was seen */
+	bool found;	    /* the last look found the lease */
 };
 
 /* Counted; the last reference closes it. */
@@ -42,6 +46,7 @@ struct vu_object {
 	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
 	unsigned entry;	   /* of the moment in the ledger (link/ledger.h) */
 	struct vu_cooling cooling;
+	bool given;   /* no object any more, but a guest's own file */
 	bool froze;   /* the moment at hand has entered the freezer */
 	bool rearmed; /* its lease was given up for an instant since metadata were compared */
 	struct vu_waiters waited; /* who waited for it when it was given up the last time */

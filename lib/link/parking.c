@@ -104,7 +104,7 @@ void vu_parking_refresh(struct vu_parking *p)
 	for (size_t i = 0; i < p->n; i++) {
 		struct place *at = &p->v[i];
 
-		if (now < at->since_ns + FRESH_NS)
+		if (now < at->since_ns + VU_MIN(FRESH_NS, vu_lease_break_ns() / 3))
 			continue;
 		(void)vu_interrupt_waiters(at->super_dev, at->ino, NULL);
 		vu_lease_drop(at->fd);

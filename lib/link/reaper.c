@@ -2,7 +2,9 @@
 #include "link/reaper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +15,7 @@
 #include "fs/lease.h"
 #include "link/freezer.h"
 #include "link/interrupt.h"
+#include "link/ledger.h"
 
 static void add(uint64_t *counter, uint64_t n)
 {
@@ -21,6 +24,7 @@ static void add(uint64_t *counter, uint64_t n)
 
 #define SLACK_NS UINT64_C(3000000)
 #define COOL_NS UINT64_C(1000000) /* between two looks at hot objects */
+#define COOL_LATE_NS UINT64_C(5000000)
 #define REST_NS UINT64_C(1000000000)
 #define TOLD_BY (SIGRTMIN + 2) /* that a lease is being broken, or something came */
 
@@ -178,6 +182,11 @@ static struct vu_target *next_urgent(struct vu_reaper *r)
 	return *at ? take_out(r, at) : NULL;
 }
 
+static bool must_cool(const struct vu_reaper *r)
+{
+	return r->n_hot && vu_moment_now() >= r->cool_ns + COOL_LATE_NS;
+}
+
 /* Nobody is made to wait for more than one time in the freezer. */
 static void settle_urgent(struct vu_reaper *r)
 {
@@ -188,8 +197,11 @@ static void settle_urgent(struct vu_reaper *r)
 	pthread_mutex_unlock(&r->lock);
 	inside = !vu_freezer_enter(f);
 	pthread_mutex_lock(&r->lock);
-	while (vu_freezer_has_time(f) && (t = next_urgent(r)))
-		settle_one(r, t, inside);
+	do {
+		t = next_urgent(r);
+		if (t)
+			settle_one(r, t, inside);
+	} while (t && vu_freezer_has_time(f) && !must_cool(r));
 	pthread_mutex_unlock(&r->lock);
 	if (inside)
 		vu_freezer_leave(f);
@@ -218,6 +230,21 @@ static struct vu_target *next_due(struct vu_reaper *r, uint64_t *ret_again)
 
 /* ---- hot objects; the lock is held before and after ---- */
 
+/* How long this thread could have run and did not get a processor (proc(5): schedstat). */
+static void measure_wait(struct vu_reaper *r)
+{
+	_cleanup_fd_ int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	unsigned long long ran, waited;
+	char text[96] = "";
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
+	    sscanf(text, "%llu %llu", &ran, &waited) != 2)
+		return;
+	if (r->waited_ns)
+		r->late_ns = VU_MAX(r->late_ns / 2, waited - r->waited_ns);
+	r->waited_ns = waited;
+}
+
 static void cool(struct vu_reaper *r)
 {
 	struct vu_object *v[VU_HOT_MAX], *cold[VU_HOT_MAX];
@@ -226,6 +253,7 @@ static void cool(struct vu_reaper *r)
 	for (unsigned i = 0; i < n; i++)
 		v[i] = r->hot[i];
 	pthread_mutex_unlock(&r->lock);
+	measure_wait(r);
 	vu_moment_cool(&r->run->moment, v, n, r->late_ns);
 	pthread_mutex_lock(&r->lock);
 	for (unsigned i = 0; i < r->n_hot; i++) {
@@ -267,7 +295,8 @@ static bool has_room(struct vu_reaper *r, const struct vu_object *o)
 	bool room = r->threaded && (is_listed(r, o) || r->n_hot + 2 <= VU_HOT_MAX);
 
 	pthread_mutex_unlock(&r->lock);
-	return room;
+	return room &&
+	       (vu_moment_is_hot(o) || !vu_ledger_is_crowded(vu_moment_ledger(&r->run->moment)));
 }
 
 static void take_over(struct vu_reaper *r, struct vu_object *o)
@@ -427,9 +456,17 @@ static void wait_for(struct vu_reaper *r, unsigned at_most)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void vu_reaper_room(struct vu_reaper *r, unsigned n, unsigned held)
+bool vu_reaper_room(struct vu_reaper *r, unsigned n, unsigned held)
 {
-	wait_for(r, r->max > n + held ? r->max - n - held : 0);
+	if (!held) {
+		wait_for(r, r->max > n ? r->max - n : 0);
+		return true;
+	}
+	pthread_mutex_lock(&r->lock);
+	bool room = r->n_names + held + n <= r->max;
+
+	pthread_mutex_unlock(&r->lock);
+	return room;
 }
 
 void vu_reaper_push(struct vu_reaper *r, struct vu_target *t)

@@ -26,16 +26,20 @@ struct vu_reaper {
 	unsigned n_urgent;		   /* in the queue */
 	struct vu_object *hot[VU_HOT_MAX]; /* owned references */
 	unsigned n_hot;
-	uint64_t cool_ns; /* when the hot objects are to be looked at next */
-	uint64_t late_ns; /* how long the thread waited for a processor lately */
+	uint64_t cool_ns;   /* when the hot objects are to be looked at next */
+	uint64_t late_ns;   /* how long the thread waited for a processor lately */
+	uint64_t waited_ns; /* and in all */
 	bool asleep, quit;
 };
 
 /* Starts it. max: names on their way at most. */
 void vu_reaper_start(struct vu_reaper *r, struct vu_linkrun *run, unsigned max);
 
-/* Waits until n more names have room beside held others of the caller's. */
-void vu_reaper_room(struct vu_reaper *r, unsigned n, unsigned held);
+/*
+ * Have n more names room beside held others of the caller's? With none held it waits until they have; else
+ * it does not, for somebody may wait for those.
+ */
+bool vu_reaper_room(struct vu_reaper *r, unsigned n, unsigned held);
 
 /* Ends a moment as vu_moment_end does; whoever came into it is seen to by the reaper. */
 int vu_reaper_end_moment(struct vu_reaper *r, struct vu_object *o, int twin);

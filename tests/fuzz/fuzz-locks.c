@@ -9,11 +9,13 @@
 #include <dirent.h>
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "link/interrupt.h"
 
 #define INO 4711
+#define DEV makedev(0xfe, 1)
 
 FILE *__real_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode);
@@ -81,15 +83,17 @@ static unsigned kernels_text(struct input *in, FILE *f, struct vu_waiters *ret)
 		uint8_t how = take_byte(in);
 		uint64_t ino = how & 1 ? INO : take_byte(in);
 		bool lease = !(how >> 1 & 3);
+		int minor = id % 4 != 0; /* the same number on another file system */
 
-		fprintf(f, "%d: %s %s READ %d fe:00:%ju 0 EOF\n", id, kinds[how >> 1 & 3],
-			how & 8 ? "BREAKING " : "ACTIVE   ", 100 + how, (uintmax_t)ino);
+		fprintf(f, "%d: %s %s READ %d fe:%02x:%ju 0 EOF\n", id, kinds[how >> 1 & 3],
+			how & 8 ? "BREAKING " : "ACTIVE   ", 100 + how, (unsigned)minor,
+			(uintmax_t)ino);
 		for (uint8_t i = how >> 4; i; i--) {
 			pid_t pid = 1 + take_byte(in) % 64;
 
 			fprintf(f, "%d: -> %s BREAKER   %s %d <none>:0 0 EOF\n", id,
 				kinds[how >> 1 & 3], pid & 1 ? "WRITE" : "READ ", (int)pid);
-			if (!lease || ino != INO)
+			if (!lease || ino != INO || !minor)
 				continue;
 			n++;
 			if (!has(ret, pid) && ret->n < VU_ARRAY_SIZE(ret->v))
@@ -114,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fwrite(in.p, 1, in.n, f);
 	CHECK(!fclose(f));
 	at_work = true;
-	int r = vu_interrupt_waiters(INO, &seen);
+	int r = vu_interrupt_waiters(DEV, INO, &seen);
 
 	at_work = false;
 	CHECK(r >= 0 && seen.n <= VU_ARRAY_SIZE(seen.v) && seen.n <= (unsigned)r);

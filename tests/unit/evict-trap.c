@@ -46,6 +46,7 @@ int __wrap_vu_interrupt_waiters_each(struct vu_wanted *v, size_t n)
 		return __real_vu_interrupt_waiters_each(v, n);
 	for (size_t i = 0; i < n; i++) {
 		v[i].n = 1;
+		v[i].found = true;
 		v[i].seen = (struct vu_waiters){.v = {trap.w->pid}, .n = 1};
 	}
 	return 0;

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,13 @@ static void park_no_more(struct farm *f)
 {
 	f->watch.parking = vu_parking_free(f->watch.parking);
 	trap.wait = trap.deaf = false;
+}
+
+static bool is_at(const char *path, int fd)
+{
+	struct stat a, b;
+
+	return !stat(path, &a) && !fstat(fd, &b) && a.st_ino == b.st_ino;
 }
 
 /* A process that reads the file of a guest all the time; it ends with 1 when it sees what was written. */
@@ -53,8 +61,9 @@ static pid_t start_reader(const struct farm *f, unsigned guest, int *ret_stop)
 		while (read(stop[0], &c, 1)) {
 			int fd = open(p, O_RDONLY | O_CLOEXEC);
 
+			/* one opened before the name has moved is the writer's own by now */
 			if (fd >= 0 && pread(fd, text, sizeof(text), 0) > 0 &&
-			    !strncmp(text, BYTES, strlen(BYTES)))
+			    !strncmp(text, BYTES, strlen(BYTES)) && is_at(p, fd))
 				_exit(1);
 			close(fd);
 		}
