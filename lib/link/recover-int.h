@@ -22,9 +22,14 @@ struct vu_recover {
 void vu_recover_tell(struct vu_recover *c, enum vu_event_kind kind, const struct vu_key *key,
 		     const char *path, int err, const char *text);
 
+enum vu_recover_e {
+	VU_RECOVER_BUSY = 1, /* somebody has it open for writing */
+	VU_RECOVER_UNSOUND,  /* it is not there, or not what it should be */
+};
+
 /*
- * Opens an object that holds its promise: flagged, leased. Returns 0; 1 when it is busy or not what it
- * should be; or a negative errno.
+ * Opens an object that holds its promise: flagged, leased. Returns 0, an enum vu_recover_e, or a
+ * negative errno.
  */
 int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struct vu_object **ret);
 

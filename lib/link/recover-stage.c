@@ -114,6 +114,14 @@ static int leave(struct leftover *l)
 	return 0;
 }
 
+/* Until the object can be worked with: then this goes on. */
+static int leave_for_object(struct leftover *l, const char *text)
+{
+	l->c->stats->left++;
+	vu_recover_tell(l->c, VU_EVENT_WARN, &l->in->key, l->in->path, 0, text);
+	return 0;
+}
+
 /* One that is to be evicted has a writer already: its flag goes off for the name to go. */
 static bool unlink_slipped(struct leftover *l, const struct vu_key *key)
 {
@@ -301,12 +309,8 @@ static int settle_link(struct leftover *l)
 		/* the object is damaged, or nobody's any more */
 		if (l->at_path != l->in->object_ino)
 			return rescue(l);
-		l->c->stats->left++;
-		vu_recover_tell(
-			l->c, VU_EVENT_WARN, &l->in->key, l->in->path, 0,
-			"a replaced file is kept in the stage: the object that replaced it is "
-			"damaged or open for writing");
-		return 0;
+		return leave_for_object(l, "a replaced file is kept in the stage: the object that "
+					   "replaced it is damaged or open for writing");
 	}
 	if (r)
 		return r;
@@ -348,12 +352,19 @@ static int restore_over_copy(struct leftover *l)
 	return drop_or_rescue_copy(l);
 }
 
-/* Whatever comes out, the object or the copy (the guest put something newer there), is superfluous. */
+/*
+ * Whatever comes out, the object or the copy (the guest put something newer there), is superfluous. But
+ * the writer of an object may be this guest, and what is written to it is to stay at the path: he is
+ * waited for. Of a slipped one eviction gives him the inode, and that comes first.
+ */
 static int finish_copy(struct leftover *l)
 {
 	struct vu_object *o = NULL;
 	int r = vu_recover_object_open(l->c, &l->in->key, &o), e;
 
+	if (r == VU_RECOVER_BUSY && !vu_pool_object_slipped(l->c->pool, &l->in->key))
+		return leave_for_object(l, "the private copy that its other names have is kept in "
+					   "the stage: the object is open for writing");
 	if (r > 0)
 		return remove_plain(l, "a private copy whose object is damaged: removed");
 	if (r)

@@ -215,17 +215,17 @@ int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struc
 	struct vu_stat st;
 
 	if (fd < 0)
-		return fd == -ENOENT ? 1 : fd;
+		return fd == -ENOENT ? VU_RECOVER_UNSOUND : fd;
 	int r = vu_lease_take(fd);
 
 	if (r)
-		return r;
+		return r == VU_LEASE_BUSY ? VU_RECOVER_BUSY : r;
 	r = vu_identify(fd, key, c->env->domains, domain_of(c, key), c->env->max_xattr_bytes, &st,
 			&attr);
 	if (r <= 0)
-		return r ? r : 1;
+		return r ? r : VU_RECOVER_UNSOUND;
 	if (!(st.attributes & STATX_ATTR_IMMUTABLE) && !c->env->dry_run)
-		return 1;
+		return VU_RECOVER_UNSOUND;
 	r = vu_object_new_consume(c->pool, key, fd, &st, &attr, ret);
 	if (!r)
 		fd = -EBADF;

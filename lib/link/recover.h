@@ -40,7 +40,7 @@ struct vu_recover_stats {
 	uint64_t rescued;	 /* moved to .vunify/rescued */
 	uint64_t slipped; /* objects that are open for writing: to be evicted (link/evict.h) */
 	uint64_t damaged; /* objects that are not what their name says */
-	uint64_t left;	  /* left in the stage: their guest is not known */
+	uint64_t left;	  /* left in the stage: guest not known, or object with a writer */
 };
 
 /*

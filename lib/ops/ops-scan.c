@@ -521,6 +521,10 @@ static int explain(struct scan *s, int r)
 	const char *on = at ? s->session.fs[at - 1].mount.point : NULL;
 
 	switch (r) {
+	case -EBUSY: /* of a journal */
+		return vu_fail(s->ops, r, "cannot go on", NULL,
+			       "what an earlier run left cannot be put right yet",
+			       "see the warnings before this; run it again when they are seen to");
 	case -ECANCELED:
 		return vu_fail(s->ops, VU_OPS_CANCELLED, "stopped", NULL,
 			       "everything is consistent, and the next run goes on from here",

@@ -503,6 +503,10 @@ static int explain(struct unmerge *u, int r)
 	case -EDQUOT:
 		return vu_fail(u->ops, VU_OPS_NO_SPACE, "cannot go on", on, strerror(-r),
 			       "free some space and run it again; nothing is lost");
+	case -EBUSY: /* of a journal */
+		return vu_fail(u->ops, r, "cannot go on", NULL,
+			       "what an earlier run left cannot be put right yet",
+			       "see the warnings before this; run it again when they are seen to");
 	case -ECANCELED:
 		return vu_fail(u->ops, VU_OPS_CANCELLED, "stopped", NULL,
 			       "everything is consistent, and the next run goes on from here",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lib/link killed at any time, and recovery afterwards. Linked with --wrap=vu_pool_object_open: a test
- * may let it fail.
+ * lib/link killed at any time, and recovery afterwards. Linked with --wrap=vu_exchange, so that a test
+ * can kill it before one; and with --wrap=vu_pool_object_open and --wrap=vu_lease_take, which a test may
+ * let fail.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/exchange.h"
+#include "fs/lease.h"
 #include "link-farm.h"
 
 static int opens_left = -1; /* calls that succeed before one fails with -ENOMEM; -1: all */
@@ -30,6 +33,78 @@ int __wrap_vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key
 	if (opens_left >= 0 && !opens_left--)
 		return -ENOMEM;
 	return __real_vu_pool_object_open(p, key);
+}
+
+static int exchanges_left = -1; /* before the process is killed; -1: it is not */
+
+int __real_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
+int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b);
+
+int __wrap_vu_exchange(int dirfd_a, const char *a, int dirfd_b, const char *b)
+{
+	if (exchanges_left >= 0 && !exchanges_left--)
+		raise(SIGKILL);
+	return __real_vu_exchange(dirfd_a, a, dirfd_b, b);
+}
+
+static bool busy; /* whatever it is, somebody has it open for writing */
+
+int __real_vu_lease_take(int fd);
+int __wrap_vu_lease_take(int fd);
+
+int __wrap_vu_lease_take(int fd)
+{
+	return busy ? VU_LEASE_BUSY : __real_vu_lease_take(fd);
+}
+
+/* An unmerge killed before its n-th exchange, flags set as the guardian does. Was there such a one? */
+static bool cut_unmerge(struct farm *f, int n)
+{
+	struct vu_breaker_stats b;
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		exchanges_left = n;
+		_exit(farm_unmerge(f, &b) != 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(sh("find %s/.vunify/objects -type f -exec chattr +i {} +", f->fs->mnt), 0);
+	return WIFSIGNALED(status);
+}
+
+/* A guest's names of one file stay that also where recovery meets a writer of the object. */
+static void recover_beside_writer(struct farm *f)
+{
+	struct vu_breaker_stats b;
+	uint64_t left = 0;
+	bool cut = true;
+
+	populate(f, 3);
+	manifest(f, "a", false);
+	for (int i = 0; cut; i++) {
+		struct vu_recover_stats s;
+
+		farm_scan(f);
+		assert_int_equal(farm_link(f), 0);
+		cut = cut_unmerge(f, i);
+		busy = true;
+		int r = farm_try_recover(f, false, &s);
+
+		busy = false;
+		assert_int_equal(r, 0);
+		left += s.left;
+		farm_recover(f, false);
+		stage_is_empty(f);
+		manifest(f, "b", false);
+		same_manifest(f, "a", "b");
+		for (unsigned g = 0; g < f->n; g++)
+			assert_true(stat_of(f, g, "usr/twin").st_ino ==
+				    stat_of(f, g, "usr/lib/f0").st_ino);
+	}
+	assert_true(left > 0);
+	farm_scan(f);
+	assert_int_equal(farm_unmerge(f, &b), 0);
 }
 
 /* A temporary name of an object goes in a moment; not as the file's that the object may have been. */
@@ -115,6 +190,7 @@ static void kills(struct farm *f)
 	same_manifest(f, "a", "b");
 }
 
+ON_ALL(recover_beside_writer)
 ON_ALL(recover_without_memory)
 ON_ALL(recover_flags)
 ON_ALL(kills)
@@ -122,6 +198,7 @@ ON_ALL(kills)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TESTS(recover_beside_writer),
 		TESTS(recover_without_memory),
 		TESTS(recover_flags),
 		TESTS(kills),
