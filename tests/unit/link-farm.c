@@ -568,6 +568,11 @@ void run_on(const char *type, void (*fn)(struct farm *f))
 	fn(&now);
 }
 
+void run_on_xfs(void **state)
+{
+	run_on("xfs", (void (*)(struct farm *)) * state);
+}
+
 int clean_up(void **state)
 {
 	(void)state;
