@@ -573,6 +573,11 @@ void run_on_xfs(void **state)
 	run_on("xfs", (void (*)(struct farm *)) * state);
 }
 
+void run_on_btrfs(void **state)
+{
+	run_on("btrfs", (void (*)(struct farm *)) * state);
+}
+
 int clean_up(void **state)
 {
 	(void)state;

@@ -112,9 +112,11 @@ void same_manifest(const struct farm *f, const char *a, const char *b);
 void run_on(const char *type, void (*fn)(struct farm *f));
 int clean_up(void **state);
 
-/* A struct CMUnitTest: what is the same on all of them is tried on one, which is quickly made. */
+/* A struct CMUnitTest: for what is not to be tried on all of them. XFS is quickly made. */
 void run_on_xfs(void **state);
-#define TEST_ON_XFS(fn) ((struct CMUnitTest){#fn, run_on_xfs, NULL, clean_up, (void *)(fn)})
+void run_on_btrfs(void **state);
+#define TEST_ON(fs, fn)                                                                            \
+	((struct CMUnitTest){#fn "_" #fs, run_on_##fs, NULL, clean_up, (void *)(fn)})
 
 #define ON_ALL(name)                                                                               \
 	static void name##_ext4(void **state)                                                      \

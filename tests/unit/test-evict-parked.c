@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -143,6 +144,60 @@ static void not_evicted_without_need(struct farm *f)
 	goes_on(f);
 }
 
+/* Lets the process go on whenever it stops, as a debugger does; it ends with this process. */
+static pid_t start_tracer(const struct writer *w)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (ptrace(PTRACE_SEIZE, w->pid, NULL, NULL))
+		_exit(1);
+	while (waitpid(w->pid, &status, __WALL) == w->pid && WIFSTOPPED(status)) {
+		bool group = status >> 16 == PTRACE_EVENT_STOP;
+		int sig = group ? 0 : WSTOPSIG(status);
+		bool stays = group && WSTOPSIG(status) != SIGTRAP;
+
+		ptrace(stays ? PTRACE_LISTEN : PTRACE_CONT, w->pid, NULL, (void *)(intptr_t)sig);
+	}
+	_exit(0);
+}
+
+static bool is_traced(const struct writer *w)
+{
+	return !sh("grep -q '^TracerPid:[[:space:]]*[1-9]' /proc/%d/status", (int)w->pid);
+}
+
+/* The same with a process that somebody else traces: it cannot be interrupted by ptrace(2). */
+static void not_evicted_though_traced(struct farm *f)
+{
+	struct writer *w = start_writer(f, 1);
+	struct vu_evict_stats st;
+	uint64_t ino = begin(f);
+
+	now_child = start_tracer(w);
+	for (int i = 0; i < 1000 && !is_traced(w); i++)
+		usleep(1000);
+	assert_true(is_traced(w));
+	make_private(f, 3);
+	park_from_now_on(f);
+	farm_scan(f);
+	set_trap(f, ino, 3, w, "o");
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(trap.ino, 0);
+	assert_false(answer(w));
+	evict(f, &st);
+	park_no_more(f);
+	assert_int_equal(st.evicted, 0);
+	assert_int_equal(f->stats.slips, 0);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE] + seen.n[VU_EVENT_WARN], 0);
+	assert_true(is_traced(w));
+	others_unchanged(f, "g[0-3]/");
+	goes_on(f);
+}
+
 /* Nobody knows whose process it is: then no guest keeps the inode, and there is nothing to rescue. */
 static void evicted_from_all(struct farm *f)
 {
@@ -200,15 +255,15 @@ static void unmerged_before_he_writes(struct farm *f)
 
 ON_BOTH(evicted_before_he_writes)
 ON_BOTH(not_evicted_without_need)
+ON_BOTH(not_evicted_though_traced)
 ON_BOTH(evicted_from_all)
 ON_BOTH(unmerged_before_he_writes)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TESTS_BOTH(evicted_before_he_writes),
-		TESTS_BOTH(not_evicted_without_need),
-		TESTS_BOTH(evicted_from_all),
+		TESTS_BOTH(evicted_before_he_writes),  TESTS_BOTH(not_evicted_without_need),
+		TESTS_BOTH(not_evicted_though_traced), TESTS_BOTH(evicted_from_all),
 		TESTS_BOTH(unmerged_before_he_writes),
 	};
 

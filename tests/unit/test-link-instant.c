@@ -331,14 +331,14 @@ static void unmerge_replaced_and_opened(struct farm *f)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_ON_XFS(link_replaced_twice),
-		TEST_ON_XFS(link_replaced_and_removed),
-		TEST_ON_XFS(link_replaced_always),
-		TEST_ON_XFS(link_other_name_removed),
-		TEST_ON_XFS(link_opened),
-		TEST_ON_XFS(unmerge_replaced_twice),
-		TEST_ON_XFS(unmerge_replaced_and_removed),
-		TEST_ON_XFS(unmerge_replaced_and_opened),
+		TEST_ON(xfs, link_replaced_twice),
+		TEST_ON(xfs, link_replaced_and_removed),
+		TEST_ON(xfs, link_replaced_always),
+		TEST_ON(xfs, link_other_name_removed),
+		TEST_ON(xfs, link_opened),
+		TEST_ON(xfs, unmerge_replaced_twice),
+		TEST_ON(xfs, unmerge_replaced_and_removed),
+		TEST_ON(xfs, unmerge_replaced_and_opened),
 	};
 
 	signal(SIGIO, SIG_IGN);

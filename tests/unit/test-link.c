@@ -169,6 +169,50 @@ static void few_descriptors(struct farm *f)
 	assert_int_equal(f->stats.names, 3 * 101);
 }
 
+/* Longer than any path that the kernel takes: such a file can be had step by step only. */
+static void long_paths(struct farm *f)
+{
+	char name[201];
+	struct vu_stat st[GUESTS];
+
+	memset(name, 'd', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	for (unsigned g = 0; g < GUESTS; g++) {
+		int at = openat(f->roots[g], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), next;
+
+		for (unsigned i = 0; i < 64; i++) {
+			assert_int_equal(mkdirat(at, name, 0755), 0);
+			next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			close(at);
+			at = next;
+		}
+		int fd = openat(at, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+		assert_int_equal(write(fd, "the same\n", 9), 9);
+		futimens(fd, (struct timespec[]){{MTIME, 5}, {MTIME, 6}});
+		close(fd);
+		close(at);
+	}
+	sync();
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(f->stats.names, 3);
+	assert_int_equal(f->stats.failed, 0);
+	for (unsigned g = 0; g < GUESTS; g++) {
+		int at = openat(f->roots[g], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), next;
+
+		for (unsigned i = 0; i < 64; i++) {
+			next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			close(at);
+			at = next;
+		}
+		assert_int_equal(vu_stat_at(at, "file", &st[g]), 0);
+		close(at);
+		assert_int_equal(st[g].version.ino, st[0].version.ino);
+		assert_int_equal(st[g].n_links, GUESTS + 1);
+	}
+}
+
 ON_ALL(round_trip)
 ON_ALL(writers)
 ON_ALL(few_descriptors)
@@ -179,6 +223,7 @@ int main(void)
 		TESTS(round_trip),
 		TESTS(writers),
 		TESTS(few_descriptors),
+		TEST_ON(xfs, long_paths),
 		cmocka_unit_test_teardown(link_limit, clean_up),
 	};
 

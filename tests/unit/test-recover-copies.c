@@ -308,19 +308,19 @@ static void damaged_object_name(struct farm *f)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_ON_XFS(copy_not_needed),
-		TEST_ON_XFS(copy_of_two_names),
-		TEST_ON_XFS(copy_of_a_damaged_object),
-		TEST_ON_XFS(copy_over_a_newer_file),
-		TEST_ON_XFS(written_copy_over_a_newer_file),
-		TEST_ON_XFS(copy_and_two_newer_files),
-		TEST_ON_XFS(no_intent),
-		TEST_ON_XFS(guest_not_known),
-		TEST_ON_XFS(guest_on_another_disk),
-		TEST_ON_XFS(bad_journal),
-		TEST_ON_XFS(object_name),
-		TEST_ON_XFS(object_name_and_a_writer),
-		TEST_ON_XFS(damaged_object_name),
+		TEST_ON(xfs, copy_not_needed),
+		TEST_ON(xfs, copy_of_two_names),
+		TEST_ON(xfs, copy_of_a_damaged_object),
+		TEST_ON(xfs, copy_over_a_newer_file),
+		TEST_ON(xfs, written_copy_over_a_newer_file),
+		TEST_ON(xfs, copy_and_two_newer_files),
+		TEST_ON(xfs, no_intent),
+		TEST_ON(xfs, guest_not_known),
+		TEST_ON(xfs, guest_on_another_disk),
+		TEST_ON(xfs, bad_journal),
+		TEST_ON(xfs, object_name),
+		TEST_ON(xfs, object_name_and_a_writer),
+		TEST_ON(xfs, damaged_object_name),
 	};
 
 	signal(SIGIO, SIG_IGN);

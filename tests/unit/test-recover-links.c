@@ -221,12 +221,12 @@ static void object_gone(struct farm *f)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_ON_XFS(superfluous),	 TEST_ON_XFS(newer),
-		TEST_ON_XFS(newer_and_equal),	 TEST_ON_XFS(one_name_of_two),
-		TEST_ON_XFS(open_for_writing),	 TEST_ON_XFS(another_mtime),
-		TEST_ON_XFS(object_damaged),	 TEST_ON_XFS(replaced),
-		TEST_ON_XFS(replaced_and_newer), TEST_ON_XFS(directory_replaced),
-		TEST_ON_XFS(object_gone),
+		TEST_ON(xfs, superfluous),	  TEST_ON(xfs, newer),
+		TEST_ON(xfs, newer_and_equal),	  TEST_ON(xfs, one_name_of_two),
+		TEST_ON(xfs, open_for_writing),	  TEST_ON(xfs, another_mtime),
+		TEST_ON(xfs, object_damaged),	  TEST_ON(xfs, replaced),
+		TEST_ON(xfs, replaced_and_newer), TEST_ON(xfs, directory_replaced),
+		TEST_ON(xfs, object_gone),
 	};
 
 	signal(SIGIO, SIG_IGN);
