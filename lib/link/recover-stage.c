@@ -42,7 +42,8 @@
 /* A name in the stage. */
 struct leftover {
 	struct vu_recover *c;
-	int dir; /* borrowed: its stage directory */
+	int dir;	 /* borrowed: its stage directory */
+	unsigned worker; /* whose it is */
 	const char *name;
 	struct vu_stat st;
 	const struct vu_intent *in; /* or NULL */
@@ -61,6 +62,52 @@ static const struct vu_intent *find_intent(const struct vu_recover *c, unsigned 
 		if (!strcmp(c->intents[i].tmp, tmp))
 			return &c->intents[i];
 	return NULL;
+}
+
+/* ---- names ---- */
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names of a directory, sorted; settling them changes the directory. */
+static int names_of(int fd, char ***ret, size_t *ret_n)
+{
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *d = again < 0 ? NULL : fdopendir(again);
+	const struct dirent *e;
+	char **v = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (!d)
+		return again < 0 ? -errno : vu_close_failed_consume(again);
+	while (!r && (errno = 0, e = readdir(d))) {
+		char **more;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		more = reallocarray(v, n + 1, sizeof(*v));
+		if (more)
+			v = more;
+		if (!more || !(v[n] = strdup(e->d_name)))
+			r = -ENOMEM;
+		else
+			n++;
+	}
+	if (n)
+		qsort(v, n, sizeof(*v), by_text);
+	*ret = v;
+	*ret_n = n;
+	return r ? r : -errno;
+}
+
+static void free_names(char **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(v[i]);
+	free(v);
 }
 
 /* ---- what can be done ---- */
@@ -278,6 +325,33 @@ static int look_at_path(struct leftover *l)
 	return is_nowhere(r) ? 0 : r;
 }
 
+/*
+ * All names of the inode are in the stage, and it is superfluous. They go together: were each judged on
+ * its own, one could be put back, because somebody opens it just then, behind one that was removed.
+ */
+static int remove_replaced(struct leftover *l)
+{
+	int r = remove_plain(l, "a replaced file: removed");
+	char **v = NULL;
+	size_t n = 0;
+
+	if (r || l->c->env->dry_run)
+		return r;
+	r = names_of(l->dir, &v, &n);
+	for (size_t i = 0; !r && i < n; i++) {
+		struct leftover other = *l;
+
+		other.name = v[i];
+		r = vu_stat_at(l->dir, v[i], &other.st);
+		if (r || other.st.version.ino != l->st.version.ino)
+			continue;
+		other.in = find_intent(l->c, l->worker, v[i]);
+		r = remove_plain(&other, "a replaced file: removed");
+	}
+	free_names(v, n);
+	return r;
+}
+
 /* What is in the stage came from a path that has the object now, or something else. */
 static int settle_linked(struct leftover *l, struct vu_object *o)
 {
@@ -290,9 +364,7 @@ static int settle_linked(struct leftover *l, struct vu_object *o)
 		all = equal ? is_all_in_stage(l) : 0;
 		if (all < 0)
 			return all;
-		if (all)
-			return remove_plain(l, "a replaced file: removed");
-		return restore_over_object(l, o);
+		return all ? remove_replaced(l) : restore_over_object(l, o);
 	}
 	if (equal)
 		return remove_plain(l,
@@ -438,7 +510,7 @@ static int settle(struct leftover *l)
 
 static int settle_name(struct vu_recover *c, int dir, unsigned worker, const char *name)
 {
-	struct leftover l = {.c = c, .dir = dir, .name = name, .parent = -EBADF};
+	struct leftover l = {.c = c, .dir = dir, .worker = worker, .name = name, .parent = -EBADF};
 	int r = vu_stat_at(dir, name, &l.st);
 
 	if (r)
@@ -447,50 +519,6 @@ static int settle_name(struct vu_recover *c, int dir, unsigned worker, const cha
 	r = settle(&l);
 	vu_close_p(&l.parent);
 	return r;
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names of a directory, sorted; settling them changes the directory. */
-static int names_of(int fd, char ***ret, size_t *ret_n)
-{
-	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *d = again < 0 ? NULL : fdopendir(again);
-	const struct dirent *e;
-	char **v = NULL;
-	size_t n = 0;
-	int r = 0;
-
-	if (!d)
-		return again < 0 ? -errno : vu_close_failed_consume(again);
-	while (!r && (errno = 0, e = readdir(d))) {
-		char **more;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		more = reallocarray(v, n + 1, sizeof(*v));
-		if (more)
-			v = more;
-		if (!more || !(v[n] = strdup(e->d_name)))
-			r = -ENOMEM;
-		else
-			n++;
-	}
-	if (n)
-		qsort(v, n, sizeof(*v), by_text);
-	*ret = v;
-	*ret_n = n;
-	return r ? r : -errno;
-}
-
-static void free_names(char **v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(v[i]);
-	free(v);
 }
 
 static int stage_dir(struct vu_recover *c, int dir, unsigned worker)
