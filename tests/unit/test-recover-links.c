@@ -48,6 +48,27 @@ static void newer(struct farm *f)
 	is_settled(f);
 }
 
+/* The journal has one line for each, with the fields apart by blanks. */
+#define ODD "odd %41\nname \377 ="
+
+static void newer_at_an_odd_path(struct farm *f)
+{
+	char path[PATH_LEN];
+
+	for (unsigned g = 0; g < GUESTS; g++) {
+		snprintf(path, sizeof(path), "g%u/%s", g, ODD);
+		put_other(f, path, "what is at the odd path");
+	}
+	struct leaver l = leaver_of(f, ODD);
+
+	put_other(f, ".vunify/stage/0/t-1", "newer");
+	intend_link(&l, "0/t-1", ODD);
+	leave(&l);
+	assert_int_equal(recover_both(f).names_restored, 1);
+	has_text_at(f, "g3/" ODD, "newer");
+	is_settled(f);
+}
+
 /* It came out of the exchange instead of the file that was expected: newer, whatever it is. */
 static void newer_and_equal(struct farm *f)
 {
@@ -221,11 +242,17 @@ static void object_gone(struct farm *f)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_ON(xfs, superfluous),	  TEST_ON(xfs, newer),
-		TEST_ON(xfs, newer_and_equal),	  TEST_ON(xfs, one_name_of_two),
-		TEST_ON(xfs, open_for_writing),	  TEST_ON(xfs, another_mtime),
-		TEST_ON(xfs, object_damaged),	  TEST_ON(xfs, replaced),
-		TEST_ON(xfs, replaced_and_newer), TEST_ON(xfs, directory_replaced),
+		TEST_ON(xfs, superfluous),
+		TEST_ON(xfs, newer),
+		TEST_ON(xfs, newer_at_an_odd_path),
+		TEST_ON(xfs, newer_and_equal),
+		TEST_ON(xfs, one_name_of_two),
+		TEST_ON(xfs, open_for_writing),
+		TEST_ON(xfs, another_mtime),
+		TEST_ON(xfs, object_damaged),
+		TEST_ON(xfs, replaced),
+		TEST_ON(xfs, replaced_and_newer),
+		TEST_ON(xfs, directory_replaced),
 		TEST_ON(xfs, object_gone),
 	};
 
