@@ -349,7 +349,9 @@ static int link_plan(struct scan *s)
 		vu_progress_begin(s->ops->progress, VU_PHASE_LINK, s->plan.n_names, 0);
 	if (c->mode == VU_MODE_REFLINK)
 		return vu_reflink_run(&env, &s->plan, &s->link);
-	return vu_linker_run(&env, &s->plan, &s->link);
+	int r = vu_linker_run(&env, &s->plan, &s->link);
+
+	return r == -EBUSY ? vu_recovery_awaited(s->ops) : r;
 }
 
 /*
@@ -521,10 +523,6 @@ static int explain(struct scan *s, int r)
 	const char *on = at ? s->session.fs[at - 1].mount.point : NULL;
 
 	switch (r) {
-	case -EBUSY: /* of a journal */
-		return vu_fail(s->ops, r, "cannot go on", NULL,
-			       "what an earlier run left cannot be put right yet",
-			       "see the warnings before this; run it again when they are seen to");
 	case -ECANCELED:
 		return vu_fail(s->ops, VU_OPS_CANCELLED, "stopped", NULL,
 			       "everything is consistent, and the next run goes on from here",

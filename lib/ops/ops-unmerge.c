@@ -353,6 +353,8 @@ static int break_items(struct unmerge *u)
 		vu_progress_begin(u->ops->progress, VU_PHASE_BREAK, u->n_paths, 0);
 	int r = vu_breaker_run(&env, u->items, u->n_items, &u->stats);
 
+	if (r == -EBUSY)
+		return vu_recovery_awaited(u->ops);
 	return r == VU_BREAK_NO_SPACE ? NO_SPACE : r;
 }
 
@@ -503,10 +505,6 @@ static int explain(struct unmerge *u, int r)
 	case -EDQUOT:
 		return vu_fail(u->ops, VU_OPS_NO_SPACE, "cannot go on", on, strerror(-r),
 			       "free some space and run it again; nothing is lost");
-	case -EBUSY: /* of a journal */
-		return vu_fail(u->ops, r, "cannot go on", NULL,
-			       "what an earlier run left cannot be put right yet",
-			       "see the warnings before this; run it again when they are seen to");
 	case -ECANCELED:
 		return vu_fail(u->ops, VU_OPS_CANCELLED, "stopped", NULL,
 			       "everything is consistent, and the next run goes on from here",

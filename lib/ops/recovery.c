@@ -114,6 +114,13 @@ static int recover(struct vu_eviction *v, bool dry_run, bool needed, struct vu_r
 	return r;
 }
 
+int vu_recovery_awaited(const struct vu_ops *ops)
+{
+	return vu_fail(ops, -EBUSY, "cannot go on", NULL,
+		       "what an earlier run left cannot be put right yet",
+		       "see the warnings before this; run it again when they are seen to");
+}
+
 int vu_recovery_run(struct vu_eviction *e, bool dry_run, struct vu_recover_stats *stats)
 {
 	return recover(e, dry_run, false, stats);

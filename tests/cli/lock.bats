@@ -36,3 +36,22 @@ BIG=usr/share/vu/big
 	vx 0 status
 	vx 0 history
 }
+
+# By another program: of vunify one works at a time.
+@test "while somebody holds the catalog's lock: it is told that the catalog is locked" {
+	vx 0 scan "$G"/g1
+	python3 - "$CAT" <<-EOF 3>&- &
+		import sqlite3, sys, time
+		db = sqlite3.connect(sys.argv[1], isolation_level=None)
+		db.execute("BEGIN IMMEDIATE")
+		open("$STATE/locked", "w").close()
+		time.sleep(120)
+	EOF
+	holder=$!
+	until [[ -e $STATE/locked ]]; do sleep 0.1; done
+	rc=0
+	vx 1 scan "$G"/g1 "$G"/g2 || rc=$?
+	kill "$holder"
+	eq "$rc" 0
+	has "$ERR" "cannot work with the catalog: $CAT: database is locked"
+}
