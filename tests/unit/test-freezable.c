@@ -372,6 +372,77 @@ static void test_lifted(void **state)
 	assert_int_equal(vu_freezer_lift_record(record), 0);
 }
 
+/* It was removed after it had been found, and nobody is in it any more. */
+static void test_removed(void **state)
+{
+	struct vu_freezer_watch w = {.look = look, .arg = base, .must = true};
+	struct vu_freezer *f = NULL;
+	char path[400];
+
+	(void)state;
+	need_cgroups();
+	snprintf(path, sizeof(path), "%s/a", base);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_int_equal(vu_freezer_new(&w, NULL, NULL, &f), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(vu_freezer_enter(f), 0);
+		vu_freezer_leave(f);
+		assert_true(i || !rmdir(path));
+	}
+	vu_freezer_free(f);
+}
+
+/* The record is of a cgroup that there was once, or is no record: whoever is frozen has that of others. */
+static void test_record_of_another(void **state)
+{
+	char record[SCRATCH_PATH_MAX], path[400], texts[4][600] = {""};
+	struct stat st;
+
+	(void)state;
+	need_cgroups();
+	process(0, "/a");
+	write_to("/a", "cgroup.freeze", "1");
+	snprintf(path, sizeof(path), "%s/a", base);
+	assert_int_equal(stat(path, &st), 0);
+	snprintf(texts[1], sizeof(texts[1]), "1\n%llu %s\n", (unsigned long long)st.st_ino + 1,
+		 path);
+	snprintf(texts[2], sizeof(texts[2]), "0\n%llu %s\n", (unsigned long long)st.st_ino, path);
+	snprintf(texts[3], sizeof(texts[3]), "1\n%llu%s\n", (unsigned long long)st.st_ino, path);
+	snprintf(record, sizeof(record), "%s/record", dirs[1]);
+	for (size_t i = 0; i < VU_ARRAY_SIZE(texts); i++) {
+		int fd = open(record, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+		assert_int_equal(write(fd, texts[i], strlen(texts[i])), (ssize_t)strlen(texts[i]));
+		close(fd);
+		assert_int_equal(vu_freezer_lift_record(record), 0);
+		assert_int_equal(access(record, F_OK), -1);
+	}
+	assert_int_equal(read_from("/a", "cgroup.freeze"), '1');
+	assert_int_equal(symlink("/dev/null", record), 0);
+	assert_int_equal(vu_freezer_lift_record(record), -ELOOP);
+	assert_int_equal(unlink(record), 0);
+	write_to("/a", "cgroup.freeze", "0");
+}
+
+/* It cannot be written where it is to be: freezing goes on without it. */
+static void test_no_record(void **state)
+{
+	struct vu_freezer_watch w = {.look = look, .arg = base};
+	char record[SCRATCH_PATH_MAX + 16];
+	struct vu_freezer *f = NULL;
+
+	(void)state;
+	need_cgroups();
+	process(0, "/a");
+	snprintf(record, sizeof(record), "%s/missing/record", dirs[1]);
+	assert_int_equal(vu_freezer_new(&w, NULL, record, &f), 0);
+	assert_int_equal(vu_freezer_enter(f), 0);
+	assert_true(vu_freezer_holds(f));
+	vu_freezer_leave(f);
+	assert_int_equal(read_from("/a", "cgroup.freeze"), '0');
+	vu_freezer_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +460,9 @@ int main(void)
 		TEST(test_freeze_of_somebody_else),
 		TEST(test_cannot_be_frozen),
 		TEST(test_lifted),
+		TEST(test_removed),
+		TEST(test_record_of_another),
+		TEST(test_no_record),
 	};
 
 	return cmocka_run_group_tests_name("freezable", tests, NULL, NULL);

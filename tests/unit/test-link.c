@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "link-farm.h"
+#include "link/freezer.h"
 
 static void round_trip(struct farm *f)
 {
@@ -169,6 +170,42 @@ static void few_descriptors(struct farm *f)
 	assert_int_equal(f->stats.names, 3 * 101);
 }
 
+static int look_in_vain(void *arg, int *dirs, size_t cap)
+{
+	(void)dirs;
+	(void)cap;
+	++*(unsigned *)arg;
+	return -EPERM;
+}
+
+/* A guest that cannot be frozen begins to run meanwhile: nothing is done without, and that is told once. */
+static void cannot_freeze(struct farm *f)
+{
+	unsigned looks = 0;
+	struct vu_freezer_watch w = {.look = look_in_vain, .arg = &looks, .must = true};
+	struct vu_freezer *freezer = NULL;
+
+	assert_int_equal(vu_freezer_new(&w, NULL, NULL, &freezer), 0);
+	populate(f, 30);
+	manifest(f, "a", true);
+	f->watch.freezer = freezer;
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	assert_true(looks > 0);
+	assert_int_equal(f->stats.names, 0);
+	assert_int_equal(f->stats.failed, 4 * 30);
+	assert_int_equal(seen.n[VU_EVENT_WARN], 1);
+	assert_false(immutable(f, 0, "usr/lib/f1"));
+	manifest(f, "b", true);
+	same_manifest(f, "a", "b");
+	f->watch.freezer = vu_freezer_free(freezer);
+	stage_is_empty(f);
+	/* and when it has ended */
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(f->stats.inodes, 3 * 30);
+}
+
 /* Longer than any path that the kernel takes: such a file can be had step by step only. */
 static void long_paths(struct farm *f)
 {
@@ -220,11 +257,9 @@ ON_ALL(few_descriptors)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TESTS(round_trip),
-		TESTS(writers),
-		TESTS(few_descriptors),
-		TEST_ON(xfs, long_paths),
-		cmocka_unit_test_teardown(link_limit, clean_up),
+		TESTS(round_trip),	  TESTS(writers),
+		TESTS(few_descriptors),	  TEST_ON(xfs, cannot_freeze),
+		TEST_ON(xfs, long_paths), cmocka_unit_test_teardown(link_limit, clean_up),
 	};
 
 	signal(SIGIO, SIG_IGN);
