@@ -99,6 +99,9 @@ static void do_link(struct proc *p, struct at *a)
 	char to[128];
 
 	sibling(p, a, ".link", to, sizeof(to));
+	/* the two had come apart (race-check.c): what is left of it goes first */
+	if (!a->r->linked && a->r->loose && unlink(to) && errno != ENOENT && was_refused(p, M_LINK))
+		return;
 	if ((a->r->linked ? unlink(to) : link(a->path, to)) && was_refused(p, M_LINK))
 		return;
 	a->r->linked = !a->r->linked;
