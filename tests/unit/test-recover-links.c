@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -98,6 +99,47 @@ static void one_name_of_two(struct farm *f)
 	assert_int_equal(recover_both(f).names_restored, 1);
 	assert_int_equal(stat_of(f, G, F1).st_ino, ino);
 	assert_int_equal(stat_of(f, G, "usr/more").st_ino, ino);
+	is_settled(f);
+}
+
+static int opened = -EBADF; /* somebody has the last name of the two open for writing, */
+static bool opens;	    /* as soon as the first of them is gone */
+
+int __real_unlinkat(int dirfd, const char *name, int flags);
+int __wrap_unlinkat(int dirfd, const char *name, int flags);
+
+int __wrap_unlinkat(int dirfd, const char *name, int flags)
+{
+	int r = __real_unlinkat(dirfd, name, flags);
+
+	if (!r && opens && !strncmp(name, "t-", 2)) {
+		opens = false;
+		opened = openat(dirfd, strcmp(name, "t-1") ? "t-1" : "t-2", O_WRONLY | O_CLOEXEC);
+	}
+	return r;
+}
+
+/* Both have moved. Whoever opens the file between their removals does not tear them apart. */
+static void opened_between(struct farm *f)
+{
+	struct leaver l = leaver_of(f, F0);
+	struct vu_recover_stats s;
+
+	put_equal(f, ".vunify/stage/0/t-1", F0);
+	assert_int_equal(sh("cd %s/.vunify/stage/0 && ln t-1 t-2", f->fs->mnt), 0);
+	intend_link(&l, "0/t-1", F0);
+	intend_link(&l, "0/t-2", TWIN);
+	leave(&l);
+	assert_int_equal(farm_recover(f, true).names_removed, 2);
+	opens = true;
+	s = farm_recover(f, false);
+	assert_false(opens);
+	assert_true(opened >= 0);
+	close(opened);
+	assert_int_equal(stat_of(f, G, F0).st_ino, l.object_ino);
+	assert_int_equal(stat_of(f, G, TWIN).st_ino, l.object_ino);
+	assert_int_equal(s.names_removed, 2);
+	assert_int_equal(s.names_restored, 0);
 	is_settled(f);
 }
 
@@ -242,17 +284,12 @@ static void object_gone(struct farm *f)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_ON(xfs, superfluous),
-		TEST_ON(xfs, newer),
-		TEST_ON(xfs, newer_at_an_odd_path),
-		TEST_ON(xfs, newer_and_equal),
-		TEST_ON(xfs, one_name_of_two),
-		TEST_ON(xfs, open_for_writing),
-		TEST_ON(xfs, another_mtime),
-		TEST_ON(xfs, object_damaged),
-		TEST_ON(xfs, replaced),
-		TEST_ON(xfs, replaced_and_newer),
-		TEST_ON(xfs, directory_replaced),
+		TEST_ON(xfs, superfluous),	    TEST_ON(xfs, newer),
+		TEST_ON(xfs, newer_at_an_odd_path), TEST_ON(xfs, newer_and_equal),
+		TEST_ON(xfs, one_name_of_two),	    TEST_ON(xfs, opened_between),
+		TEST_ON(xfs, open_for_writing),	    TEST_ON(xfs, another_mtime),
+		TEST_ON(xfs, object_damaged),	    TEST_ON(xfs, replaced),
+		TEST_ON(xfs, replaced_and_newer),   TEST_ON(xfs, directory_replaced),
 		TEST_ON(xfs, object_gone),
 	};
 
