@@ -2,6 +2,8 @@
 /* What recovery's two files share: objects (recover.c) and the stage (recover-stage.c). */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/inomap.h"
 #include "link/journal.h"
 #include "link/moment.h"
@@ -17,6 +19,7 @@ struct vu_recover {
 	uint32_t n_keys, cap_keys;
 	struct vu_intent *intents; /* owned, with their strings; in the order of the journals */
 	size_t n_intents, cap_intents;
+	bool synced; /* what was read is on disk */
 };
 
 void vu_recover_tell(struct vu_recover *c, enum vu_event_kind kind, const struct vu_key *key,

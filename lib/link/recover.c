@@ -6,7 +6,8 @@
  * moment, or had just got its name in the pool, or somebody took the flag off:
  *   - noted as slipped: flag on, whatever it is; it is evicted afterwards (link/evict.c)
  *   - only the pool has it: nobody needs it; removed
- *   - leased (nobody writes to it), and content, metadata and mtime give its key: flag on
+ *   - leased (nobody writes to it), and content, metadata and mtime give its key: flag on. One
+ *     syncfs(2) comes first: what is compared may be in memory only, and the flag is believed
  *   - else, with one guest at most (two links): it is simply that guest's file again; the pool's name
  *     is removed, and whoever writes to it is in the right
  *   - else, open for writing in one of its guests (but on ext4): noted as slipped, flag on
@@ -150,13 +151,29 @@ static int damage(struct vu_recover *c, const struct vu_key *key, bool busy)
 	return 0;
 }
 
+/*
+ * What is compared is on disk before its flag can be. Not with a lease held: who wants to write to one
+ * of them would have to wait for it.
+ */
+static int sync_once(struct vu_recover *c)
+{
+	int r = c->synced || c->env->dry_run ? 0 : vu_pool_sync(c->pool);
+
+	c->synced = c->synced || !r;
+	return r;
+}
+
 /* An object without its flag. */
 static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int fd,
 			   const struct vu_stat *st)
 {
 	struct vu_stat now;
 	struct vu_attr attr;
-	int busy = vu_lease_take(fd), r;
+	int r = sync_once(c);
+
+	if (r)
+		return r;
+	int busy = vu_lease_take(fd);
 
 	if (busy < 0)
 		return busy;

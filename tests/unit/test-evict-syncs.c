@@ -319,6 +319,28 @@ static void evicts_with_a_late_copy(struct farm *f)
 	have_moved(f, ino, 0xd);
 }
 
+/* ---- recovery ---- */
+
+/* An eviction that was killed before it had synced the copy, which has a name as an object already. */
+static void recovers_a_fresh_object(struct farm *f)
+{
+	uint64_t ino = slip(f, start_writer(f, 1));
+	struct vu_evict_stats st;
+
+	assert_int_equal(
+		sh("cd %s/.vunify && o=$(basename slipped/*.copy .copy) && k=${o%%-*} && "
+		   "d=$(dirname $(find objects -name \"$o\")) && cp -p --preserve=all "
+		   "slipped/$o.copy new && mv new slipped/$o.copy && ln slipped/$o.copy $d/$k-1",
+		   f->fs->mnt),
+		0);
+	watch(f);
+	assert_int_equal(farm_recover(f, false).reflagged, 1);
+	was_in_order();
+	evict(f, &st);
+	assert_int_equal(st.evicted, 1);
+	have_moved(f, ino, 0xd);
+}
+
 #define WATCHED(fn) ((struct CMUnitTest){#fn "_xfs", run_on_xfs, NULL, stop_watching, (void *)(fn)})
 
 int main(void)
@@ -331,6 +353,7 @@ int main(void)
 		WATCHED(notes_a_slip),
 		WATCHED(evicts),
 		WATCHED(evicts_with_a_late_copy),
+		WATCHED(recovers_a_fresh_object),
 	};
 
 	signal(SIGIO, SIG_IGN);
