@@ -14,8 +14,9 @@
  *   - else it is damage: told, and left as it is
  * An object with its flag is believed; one that only the pool has is removed.
  *
- * Then the stage (recover-stage.c), then the journals are emptied, unless something had to be left.
- * Power lost or killed in between: the same again.
+ * Then the stage (recover-stage.c), then the journals are emptied, unless something had to be left. All of
+ * that is metadata, whose order the file systems keep, as linker and breaker rely on as well: a journal is
+ * not empty before what it told of is settled. Power lost or killed in between: the same again.
  */
 #include "link/recover.h"
 
@@ -309,13 +310,6 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 		r = check_object(&c, &c.keys[i]);
 	if (!r)
 		r = vu_recover_stage(&c);
-	/*
-	 * What was put right is to be on disk before the memory of it goes. All of it is metadata, whose
-	 * order ext4, XFS and btrfs keep by themselves: power cuts find nothing where this is left out. It
-	 * is for not having to rely on that.
-	 */
-	if (!r && !env->dry_run && stats->left == left && (c.n_intents || stats->reflagged))
-		r = vu_pool_sync(pool);
 	if (!r && !env->dry_run && stats->left == left)
 		r = vu_journal_reset_all(pool);
 	done(&c);
