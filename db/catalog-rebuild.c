@@ -5,7 +5,7 @@
  *    trust, rules) decides what may share, and nothing else in the farm says it.
  * 2. The new catalog is made beside the old one, as PATH.rebuild: one name, so that a killed rebuild is
  *    cleaned up by the next; the directory is root's, and the caller holds the lock. It is on disk and
- *    complete before step 3.
+ *    complete before step 3, because closing it moves the WAL into it, and SQLite syncs both.
  * 3. The WAL goes aside first: SQLite would replay it into whatever database lies at the path. Then the
  *    names are exchanged, and the old file gets its name aside.
  */
@@ -158,11 +158,7 @@ static int make_new(const char *name, struct vu_catalog_rebuilt *out)
 		return r;
 	r = add_guests(cat, out);
 	c = vu_catalog_close(cat);
-	if (r || c)
-		return r ? r : c;
-	_cleanup_fd_ int fd = open(name, O_RDONLY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) ? -errno : 0;
+	return r ? r : c;
 }
 
 /* ---- the exchange ---- */
