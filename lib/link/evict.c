@@ -455,6 +455,9 @@ static int evict(struct evicting *v)
 	if (r)
 		return r;
 	v->stats->evicted++;
+	/* an eviction before this one, which was cut off, may have made an object of the copy */
+	if (!v->into)
+		return vu_successor_forget(&v->b.moment, pool_of(v), &v->e->key);
 	return vu_successor_drop_copy(&v->b.moment, pool_of(v), &v->e->key, v->into);
 }
 
