@@ -156,32 +156,51 @@ struct vu_breaker_env evict_env(struct farm *f, const struct vu_slip_watch *w,
 	};
 }
 
-void evict_from(struct farm *f, struct vu_evict_stats *ret, int ready)
+static int evict_one(const struct vu_breaker_env *env, struct vu_evict *e,
+		     struct vu_evict_stats *stats, struct farm *f, int ready)
+{
+	struct break_list l = {.f = f};
+
+	assert_int_equal(break_object(&l, e->ino, &e->key), 0);
+	e->items = l.v;
+	e->n_items = l.n;
+	if (ready >= 0)
+		assert_int_equal(write(ready, "r", 1), 1);
+	int r = vu_evict_run(env, e, stats);
+
+	break_list_done(&l);
+	return r;
+}
+
+static int try_evict(struct farm *f, struct vu_evict_stats *ret, int ready)
 {
 	struct vu_pool *pools[1] = {f->pool};
-	struct vu_slip_watch w = watch_of(f);
+	struct vu_slip_watch w = f->watch.who ? f->watch : watch_of(f);
 
 	w.parking = f->watch.parking;
 
 	struct vu_breaker_env env = evict_env(f, &w, pools);
 	struct vu_evict *v = NULL;
-	size_t n;
+	size_t n = 0;
 
 	*ret = (struct vu_evict_stats){0};
 	memset(seen.n, 0, sizeof(seen.n));
-	assert_int_equal(vu_evict_look(&env, 0, &v, &n, ret), 0);
-	for (size_t i = 0; i < n; i++) {
-		struct break_list l = {.f = f};
+	int r = vu_evict_look(&env, 0, &v, &n, ret);
 
-		assert_int_equal(break_object(&l, v[i].ino, &v[i].key), 0);
-		v[i].items = l.v;
-		v[i].n_items = l.n;
-		if (ready >= 0)
-			assert_int_equal(write(ready, "r", 1), 1);
-		assert_int_equal(vu_evict_run(&env, &v[i], ret), 0);
-		break_list_done(&l);
-	}
+	for (size_t i = 0; !r && i < n; i++)
+		r = evict_one(&env, &v[i], ret, f, ready);
 	free(v);
+	return r;
+}
+
+void evict_from(struct farm *f, struct vu_evict_stats *ret, int ready)
+{
+	assert_int_equal(try_evict(f, ret, ready), 0);
+}
+
+int evict_or_fail(struct farm *f, struct vu_evict_stats *ret)
+{
+	return try_evict(f, ret, -1);
 }
 
 void evict(struct farm *f, struct vu_evict_stats *ret)

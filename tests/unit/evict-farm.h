@@ -47,6 +47,8 @@ struct vu_breaker_env evict_env(struct farm *f, const struct vu_slip_watch *w,
  */
 void evict_from(struct farm *f, struct vu_evict_stats *ret, int ready);
 void evict(struct farm *f, struct vu_evict_stats *ret);
+/* Where it may fail: what it returned. */
+int evict_or_fail(struct farm *f, struct vu_evict_stats *ret);
 
 void has_text(const struct farm *f, unsigned g, const char *rel, const char *want);
 
