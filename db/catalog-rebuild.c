@@ -7,12 +7,12 @@
  *    cleaned up by the next; the directory is root's, and the caller holds the lock. It is on disk and
  *    complete before step 3, because closing it moves the WAL into it, and SQLite syncs both.
  * 3. The WAL goes aside first: SQLite would replay it into whatever database lies at the path. Then the
- *    names are exchanged, and the old file gets its name aside.
+ *    old file gets its name aside, and the new one is renamed over it. Killed in between, it has both names.
  */
 #include "db/catalog-rebuild.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -203,20 +203,41 @@ static int aside_name(const char *path, char **ret)
 	return -EEXIST;
 }
 
+/*
+ * The old file gets its second name first: so there is one at the path at any time, and whatever fails, the
+ * old one is there still. Not every file system has second names.
+ */
+static int exchange(const char *path, const char *name, const char *aside)
+{
+	bool linked = !link(path, aside);
+
+	if (!linked && errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+		return -errno;
+	if (!linked && rename(path, aside))
+		return -errno;
+	if (!rename(name, path))
+		return 0;
+	int err = errno;
+
+	if (linked ? unlink(aside) : rename(aside, path))
+		return -errno;
+	return -err;
+}
+
 static int put_in_place(const char *path, const char *name, const char *aside)
 {
 	int r = move_aside(path, aside, "-wal");
 
 	if (!r)
 		r = move_aside(path, aside, "-shm");
-	if (r)
-		return r;
-	if (!renameat2(AT_FDCWD, name, AT_FDCWD, path, RENAME_EXCHANGE))
-		return rename(name, aside) ? -errno : 0;
-	/* not on every file system, and none of the two is lost without it */
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	return rename(path, aside) || rename(name, path) ? -errno : 0;
+	if (!r)
+		r = exchange(path, name, aside);
+	if (!r)
+		return 0;
+	/* the old one is as it was with what its WAL says */
+	(void)move_aside(aside, path, "-shm");
+	(void)move_aside(aside, path, "-wal");
+	return r;
 }
 
 static int replace(const char *path, bool is_there, struct vu_catalog_rebuilt *out)

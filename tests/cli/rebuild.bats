@@ -176,3 +176,48 @@ page_of() {
 	has "$OUT" 'made anew with 0 guests'
 	vx 10 scan
 }
+
+# All but the index of the log, which whoever reads it makes.
+catalog_files() {
+	(cd "$STATE" && sha256sum "${CAT##*/}"* | grep -v -- '-shm$')
+}
+
+# fails_with CALL ERROR NUMBER: a rebuild in which that call fails. The old catalog is not changed.
+fails_with() {
+	local rc=0 files
+	command -v strace >/dev/null || skip "needs strace"
+	files=$(catalog_files)
+	strace -qq -f -o /dev/null -e "trace=$1" -e "inject=$1:error=$2:when=$3" \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" recover --rebuild-catalog \
+		>"$STATE/out" 2>"$STATE/err" || rc=$?
+	ERR=$(<"$STATE/err")
+	((rc == 1 || rc == 13)) || die "exit code $rc: $ERR" || return
+	eq "$(catalog_files)" "$files" "the old catalog"
+}
+
+@test "I9: a rebuild that fails leaves the old catalog where and what it was" {
+	set_up_farm
+	overwrite $((($(page_of inode) - 1) * 8192)) '\377\377\377\377\377\377\377\377'
+	cp "$CAT" "$STATE/damaged"
+	# its log, what belongs to that, and the new catalog
+	for n in 1 2 3; do
+		fails_with rename ENOSPC $n
+	done
+	echo "what was committed last" >"$CAT-wal"
+	fails_with rename ENOSPC 3
+	rm -f "$CAT"-*
+	vx 0 recover --rebuild-catalog
+	cmp "$(echo "$CAT".damaged-*)" "$STATE/damaged"
+	guests_are "$GUESTS"
+}
+
+@test "a catalog is rebuilt where a file can have one name only" {
+	set_up_farm
+	overwrite $((($(page_of inode) - 1) * 8192)) '\377\377\377\377\377\377\377\377'
+	cp "$CAT" "$STATE/damaged"
+	command -v strace >/dev/null || skip "needs strace"
+	strace -qq -f -o /dev/null -e trace=link -e inject=link:error=EPERM \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" recover --rebuild-catalog >"$STATE/out" 2>&1
+	cmp "$(echo "$CAT".damaged-*)" "$STATE/damaged"
+	guests_are "$GUESTS"
+}
