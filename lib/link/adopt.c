@@ -84,8 +84,8 @@ static int give_back(struct vu_linkrun *run, const struct vu_pool *pool, const s
 	return r;
 }
 
-int vu_adopt_open(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t inode, int *fd,
-		  struct vu_key *key, struct vu_object **ret, int *ret_err)
+static int adopt_claimed(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t inode,
+			 int *fd, struct vu_key *key, struct vu_object **ret, int *ret_err)
 {
 	const struct vu_inode *n = vu_tree_inode(run->env->tree, inode);
 	struct vu_ledger *ledger = vu_moment_ledger(&run->moment);
@@ -110,6 +110,23 @@ int vu_adopt_open(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t i
 		return e ? e : as_result(r, ret_err);
 	*fd = -EBADF;
 	return 0;
+}
+
+int vu_adopt_open(struct vu_linkrun *run, const struct vu_pool *pool, bool claim, uint32_t inode,
+		  int *fd, struct vu_key *key, struct vu_object **ret, int *ret_err)
+{
+	uint64_t ino = vu_tree_inode(run->env->tree, inode)->ino;
+	/* as soon as the pool has it, others can find it */
+	int r = claim ? vu_object_claim(pool, ino) : 0;
+
+	if (r)
+		return r > 0 ? VU_SKIP_OPEN_FOR_WRITE : as_result(r, ret_err);
+	r = adopt_claimed(run, pool, inode, fd, key, ret, ret_err);
+	if (!r)
+		(*ret)->claimed = claim;
+	else if (claim)
+		vu_object_unclaim(pool, ino);
+	return r;
 }
 
 static int open_leased(struct vu_linkrun *run, struct vu_dirs *dirs, uint32_t inode, int *ret_fd)
@@ -147,12 +164,14 @@ static int open_leased(struct vu_linkrun *run, struct vu_dirs *dirs, uint32_t in
 }
 
 int vu_adopt_inode(struct vu_linkrun *run, struct vu_dirs *dirs, const struct vu_pool *pool,
-		   uint32_t inode, struct vu_key *key, struct vu_object **ret, int *ret_err)
+		   bool claim, uint32_t inode, struct vu_key *key, struct vu_object **ret,
+		   int *ret_err)
 {
 	_cleanup_fd_ int fd = -EBADF;
 	int r = open_leased(run, dirs, inode, &fd);
 
-	return r ? as_result(r, ret_err) : vu_adopt_open(run, pool, inode, &fd, key, ret, ret_err);
+	return r ? as_result(r, ret_err)
+		 : vu_adopt_open(run, pool, claim, inode, &fd, key, ret, ret_err);
 }
 
 int vu_adopt_undo(struct vu_linkrun *run, struct vu_object *o, uint32_t inode)
@@ -204,8 +223,8 @@ static void tell_suspect(struct vu_linkrun *run, const struct vu_key *key, const
 		       &(struct vu_event){.kind = VU_EVENT_WARN, .object = name, .text = text});
 }
 
-int vu_adopt_existing(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t inode,
-		      const struct vu_key *key, struct vu_object **ret, int *ret_err)
+static int open_existing(struct vu_linkrun *run, const struct vu_pool *pool, uint32_t inode,
+			 const struct vu_key *key, struct vu_object **ret, int *ret_err)
 {
 	const struct vu_inode *n = vu_tree_inode(run->env->tree, inode);
 	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
@@ -238,6 +257,23 @@ int vu_adopt_existing(struct vu_linkrun *run, const struct vu_pool *pool, uint32
 		return as_result(r, ret_err);
 	fd = -EBADF;
 	return 0;
+}
+
+int vu_adopt_existing(struct vu_linkrun *run, const struct vu_pool *pool, bool claim,
+		      uint32_t inode, const struct vu_key *key, struct vu_object **ret,
+		      int *ret_err)
+{
+	uint64_t ino = vu_tree_inode(run->env->tree, inode)->ino;
+	int r = claim ? vu_object_claim(pool, ino) : 0;
+
+	if (r)
+		return r > 0 ? VU_SKIP_OPEN_FOR_WRITE : as_result(r, ret_err);
+	r = open_existing(run, pool, inode, key, ret, ret_err);
+	if (!r)
+		(*ret)->claimed = claim;
+	else if (claim)
+		vu_object_unclaim(pool, ino);
+	return r;
 }
 
 /* ---- records ---- */

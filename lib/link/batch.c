@@ -61,13 +61,13 @@ static int enter_fs(struct vu_batch *b, uint16_t fs)
 
 /*
  * To learn who waits for a lease takes as long as there are leases (link/interrupt.h). So once somebody
- * came, there are few, and nobody waits for long.
+ * came, there are few, and nobody waits for long. Nor does who breaks a link, for an object of the batch.
  */
 static unsigned at_most(const struct vu_batch *b, unsigned most)
 {
 	bool came = __atomic_load_n(&b->run->moment.stats.interrupted, __ATOMIC_RELAXED) > 0;
 
-	return came ? VU_MIN(most, AMONG_WRITERS) : most;
+	return came || b->claims ? VU_MIN(most, AMONG_WRITERS) : most;
 }
 
 unsigned vu_batch_size(const struct vu_batch *b)
@@ -111,8 +111,8 @@ static int adopt_any(struct vu_batch *b, struct vu_linkslot *s)
 
 	for (;;) {
 		struct vu_key key = s->plan->key;
-		int err = 0,
-		    r = vu_adopt_inode(b->run, &b->dirs, pool_of(b), inode, &key, &s->object, &err);
+		int err = 0, r = vu_adopt_inode(b->run, &b->dirs, pool_of(b), b->claims, inode,
+						&key, &s->object, &err);
 
 		if (!r) {
 			s->inode = inode;
@@ -145,7 +145,7 @@ static int open_slot(struct vu_batch *b, struct vu_linkslot *s, const struct vu_
 	*s = (struct vu_linkslot){.plan = p, .next = p->first, .end = p->first + p->n};
 	if (!p->keeper_is_object)
 		return adopt_any(b, s);
-	r = vu_adopt_existing(b->run, pool_of(b), p->keeper, &p->key, &s->object, &err);
+	r = vu_adopt_existing(b->run, pool_of(b), b->claims, p->keeper, &p->key, &s->object, &err);
 	if (r < 0)
 		return r;
 	if (r > 0)
@@ -373,7 +373,7 @@ static int next_generation(struct vu_batch *b, struct vu_linkslot *s, struct chu
 
 	vu_reaper_drain(&b->reaper);
 	t->fd = -EBADF;
-	r = vu_adopt_open(b->run, pool_of(b), inode, &fd, &key, &o, &err);
+	r = vu_adopt_open(b->run, pool_of(b), b->claims, inode, &fd, &key, &o, &err);
 	vu_close_p(&fd);
 	/* the others are opened anew: their temporary names are meant for the old object */
 	if (t->next) {
@@ -527,14 +527,12 @@ static int link_slots(struct vu_batch *b, uint32_t n)
 	return r;
 }
 
-int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
+static int run_objects(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 {
 	const struct vu_plan *plan = b->run->plan;
 	uint32_t opened = 0;
-	int r = enter_fs(b, plan->objects[objects[0]].fs), e;
+	int r = 0, e;
 
-	if (r)
-		return r;
 	for (; !r && opened < n && !must_stop(b); opened++)
 		r = open_slot(b, &b->slots[opened], &plan->objects[objects[opened]]);
 	b->opened = opened;
@@ -553,5 +551,21 @@ int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 	}
 	if (!r && (opened < n || must_stop(b)))
 		r = b->run->error ? b->run->error : -ECANCELED;
+	return r;
+}
+
+int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
+{
+	int r = enter_fs(b, b->run->plan->objects[objects[0]].fs);
+
+	if (r)
+		return r;
+	r = vu_claims_begin(vu_pool_claims(pool_of(b)));
+	if (r < 0)
+		return r;
+	b->claims = r;
+	r = run_objects(b, objects, n);
+	if (!b->claims)
+		vu_claims_end(vu_pool_claims(pool_of(b)));
 	return r;
 }

@@ -18,6 +18,7 @@ struct vu_batch {
 	struct vu_linkslot *slots; /* owned; max_objects */
 	uint32_t opened;	   /* of them, in this batch */
 	uint64_t looked_ns;	   /* when its objects were last looked at */
+	bool claims;		   /* others share the pool: objects of this batch are claimed */
 	/* of the file system at work */
 	uint16_t fs;
 	bool open;

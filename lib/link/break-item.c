@@ -65,9 +65,9 @@ void vu_breaking_leave(struct vu_breaking *b)
 {
 	if (!b->open)
 		return;
-	vu_journal_close(pool_of(b), 0, &b->journal);
+	vu_journal_close(pool_of(b), b->slot, &b->journal);
 	close(b->stage);
-	vu_pool_stage_remove(pool_of(b), 0);
+	vu_pool_stage_remove(pool_of(b), b->slot);
 	b->open = false;
 }
 
@@ -77,13 +77,13 @@ int vu_breaking_enter(struct vu_breaking *b, uint32_t fs)
 		return 0;
 	vu_breaking_leave(b);
 	b->fs = fs;
-	int r = vu_journal_open(pool_of(b), 0, &b->journal);
+	int r = vu_journal_open(pool_of(b), b->slot, &b->journal);
 
 	if (r)
 		return r;
-	b->stage = vu_pool_stage_open(pool_of(b), 0);
+	b->stage = vu_pool_stage_open(pool_of(b), b->slot);
 	if (b->stage < 0) {
-		vu_journal_close(pool_of(b), 0, &b->journal);
+		vu_journal_close(pool_of(b), b->slot, &b->journal);
 		return b->stage;
 	}
 	b->open = true;
@@ -170,11 +170,11 @@ static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w, const ch
 static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w)
 {
 	const struct vu_guest *g = &b->env->guests->v[w->it->guest];
-	char tmp[2 + 48] = "0/";
-	int r = 0;
+	char tmp[16 + 48];
+	int at = snprintf(tmp, sizeof(tmp), "%u/", b->slot), r = 0;
 
 	for (uint32_t k = 0; !r && k < w->it->n_paths; k++) {
-		tmp_of(b, w->tmp + k, tmp + 2);
+		tmp_of(b, w->tmp + k, tmp + at);
 		r = vu_journal_add(&b->journal,
 				   &(struct vu_intent){
 					   .kind = w->into ? VU_JOURNAL_LINK : VU_JOURNAL_COPY,

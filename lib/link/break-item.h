@@ -14,6 +14,7 @@ struct vu_breaking {
 	const struct vu_breaker_env *env;
 	struct vu_breaker_stats *stats;
 	struct vu_moment_env moment;
+	unsigned slot;	 /* of its stage and journal (link/claim.h); 0: the linker's first */
 	uint64_t prefix; /* random; of all temporary names */
 	uint64_t next_tmp;
 	uint32_t fs;

@@ -476,7 +476,7 @@ static int open_old(struct evicting *v)
 		       : vu_object_open(pool_of(v), &v->e->key, false, max, &v->old, NULL);
 
 	if (r)
-		return r;
+		return r; /* claimed by who breaks links: the next run sees to it */
 	fd = -EBADF;
 	v->old->parked = parked;
 	v->old->lost = true;

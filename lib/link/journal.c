@@ -255,24 +255,14 @@ static int each_line(const struct vu_pool *p, const char *name,
 	return r ? r : ferror(f) ? -EIO : 0;
 }
 
-static bool is_journal(const char *name)
+bool vu_journal_is(const char *name, unsigned *ret_slot)
 {
-	return !strcmp(name, "journal") || !strncmp(name, "journal.", strlen("journal."));
-}
+	const char *dot = name + strlen("journal");
 
-int vu_journal_each(const struct vu_pool *p, int (*fn)(void *arg, const struct vu_intent *in),
-		    void *arg)
-{
-	int fd = openat(vu_pool_fd(p), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while (!r && (errno = 0, e = readdir(d)))
-		if (is_journal(e->d_name))
-			r = each_line(p, e->d_name, fn, arg);
-	return r ? r : -errno;
+	if (strncmp(name, "journal", strlen("journal")))
+		return false;
+	*ret_slot = *dot == '.' ? (unsigned)strtoul(dot + 1, NULL, 10) : 0;
+	return !*dot || (*dot == '.' && dot[1] && !dot[1 + strspn(dot + 1, "0123456789")]);
 }
 
 static int reset_one(const struct vu_pool *p, const char *name)
@@ -285,16 +275,30 @@ static int reset_one(const struct vu_pool *p, const char *name)
 	return fd < 0 ? -errno : 0;
 }
 
-int vu_journal_reset_all(const struct vu_pool *p)
+/* For each journal of the slots: its lines to fn, or emptied where fn is NULL. */
+static int each_journal(const struct vu_pool *p, const struct vu_slots *slots,
+			int (*fn)(void *arg, const struct vu_intent *in), void *arg)
 {
 	int fd = openat(vu_pool_fd(p), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
+	unsigned slot;
 
 	if (!d)
 		return fd < 0 ? -errno : vu_close_failed_consume(fd);
 	while (!r && (errno = 0, e = readdir(d)))
-		if (is_journal(e->d_name))
-			r = reset_one(p, e->d_name);
+		if (vu_journal_is(e->d_name, &slot) && vu_slots_have(slots, slot))
+			r = fn ? each_line(p, e->d_name, fn, arg) : reset_one(p, e->d_name);
 	return r ? r : -errno;
+}
+
+int vu_journal_each(const struct vu_pool *p, const struct vu_slots *slots,
+		    int (*fn)(void *arg, const struct vu_intent *in), void *arg)
+{
+	return each_journal(p, slots, fn, arg);
+}
+
+int vu_journal_reset_all(const struct vu_pool *p, const struct vu_slots *slots)
+{
+	return each_journal(p, slots, NULL, NULL);
 }

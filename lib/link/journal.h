@@ -54,13 +54,16 @@ int vu_journal_flush(struct vu_journal *j);
 /* Empties it. Returns 0 or a negative errno. */
 int vu_journal_reset(struct vu_journal *j);
 
+/* Is it the name of a journal? ret_slot: whose. */
+bool vu_journal_is(const char *name, unsigned *ret_slot);
+
 /*
- * Calls fn for each line of each journal of the pool, a later line of the same tmp after an earlier
+ * Calls fn for each line of each journal of these slots, a later line of the same tmp after an earlier
  * one; the strings live for the call. Lines that were cut off are left out. Returns what fn returned
  * if not 0, 0, or a negative errno.
  */
-int vu_journal_each(const struct vu_pool *p, int (*fn)(void *arg, const struct vu_intent *in),
-		    void *arg);
+int vu_journal_each(const struct vu_pool *p, const struct vu_slots *slots,
+		    int (*fn)(void *arg, const struct vu_intent *in), void *arg);
 
-/* Empties all journals of the pool, and removes all but worker 0's. 0 or a negative errno. */
-int vu_journal_reset_all(const struct vu_pool *p);
+/* Empties the journals of these slots, and removes all but worker 0's. 0 or a negative errno. */
+int vu_journal_reset_all(const struct vu_pool *p, const struct vu_slots *slots);

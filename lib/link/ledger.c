@@ -240,7 +240,7 @@ static int close_entry(struct closing *c, const struct entry *e, int kind)
 	case VU_LEDGER_ADOPT:
 		return undo_adopt(pool, e);
 	case VU_LEDGER_UNUSED:
-		r = vu_pool_object_remove(pool, &e->key);
+		r = vu_pool_object_remove_claimed(pool, &e->key);
 		return r == -ENOENT || r == -EBUSY ? 0 : r;
 	}
 	return 0;

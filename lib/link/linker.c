@@ -35,7 +35,8 @@
  * The exchange is on disk before the removal of what it replaced: both change the same file system,
  * whose journal keeps the order of metadata. Recovery is link/recover.c; it needs no catalog.
  *
- * One linker works on a pool at a time (its lock); it alone holds leases on objects.
+ * One linker works on a pool at a time (its lock). Beside it links may be broken by others (link/claim.h):
+ * an object that one of them has claimed is skipped, and they wait for those of the batch at work.
  */
 #include "link/linker.h"
 

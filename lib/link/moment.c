@@ -181,6 +181,9 @@ struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o
 		return NULL;
 	let_go(env, o);
 	close(o->fd);
+	/* of one that is parked the lease is kept (link/parking.h) */
+	if (o->claimed && !o->parked)
+		vu_object_unclaim(o->pool, o->ino);
 	pthread_mutex_destroy(&o->lock);
 	free(o);
 	return NULL;

@@ -17,6 +17,8 @@
 #include "fs/lease.h"
 #include "fs/xattr.h"
 
+#define CLAIM_NS UINT64_C(50000000) /* who breaks a link has an object for some milliseconds */
+
 int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
 			  const struct vu_stat *st, const struct vu_attr *attr,
 			  struct vu_object **ret)
@@ -67,12 +69,24 @@ static int complete(int fd, size_t max_xattr_bytes, struct vu_attr *attr)
 	return r > 0 ? -E2BIG : r;
 }
 
+int vu_object_claim(const struct vu_pool *pool, uint64_t ino)
+{
+	return vu_claim_wait(vu_pool_claims(pool), ino, CLAIM_NS);
+}
+
+void vu_object_unclaim(const struct vu_pool *pool, uint64_t ino)
+{
+	vu_claim_release(vu_pool_claims(pool), ino);
+}
+
 int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
 			 size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
 {
 	struct vu_stat st;
 	int r = vu_stat_fd(fd, &st);
 
+	if (!r)
+		r = vu_object_claim(pool, st.version.ino);
 	if (r)
 		return r;
 	struct vu_attr attr = vu_stat_attr(&st);
@@ -80,23 +94,36 @@ int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, i
 	r = complete(fd, max_xattr_bytes, &attr);
 	if (!r)
 		r = vu_object_new_consume(pool, key, fd, &st, &attr, ret);
-	if (!r && ret_st)
+	if (r) {
+		vu_object_unclaim(pool, st.version.ino);
+		return r;
+	}
+	(*ret)->claimed = true;
+	if (ret_st)
 		*ret_st = st;
-	return r;
+	return 0;
 }
 
 int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
 		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
 {
 	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
+	struct vu_stat st;
 
 	if (fd < 0)
 		return fd;
-	int r = leased ? vu_lease_take(fd) : 0;
+	int r = vu_stat_fd(fd, &st);
 
 	if (!r)
-		r = vu_object_of_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
+		r = vu_object_claim(pool, st.version.ino);
+	if (r)
+		return r;
+	r = leased ? vu_lease_take(fd) : 0;
 	if (!r)
+		r = vu_object_of_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
+	if (r)
+		vu_object_unclaim(pool, st.version.ino);
+	else
 		fd = -EBADF;
 	return r;
 }

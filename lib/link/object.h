@@ -46,6 +46,7 @@ struct vu_object {
 	uint64_t ended_ns; /* end of the last moment, CLOCK_MONOTONIC; 0: there was none */
 	unsigned entry;	   /* of the moment in the ledger (link/ledger.h) */
 	struct vu_cooling cooling;
+	bool claimed; /* link/claim.h: given back with the last reference */
 	bool given;   /* no object any more, but a guest's own file */
 	bool froze;   /* the moment at hand has entered the freezer */
 	bool rearmed; /* its lease was given up for an instant since metadata were compared */
@@ -65,14 +66,25 @@ int vu_object_new_consume(const struct vu_pool *pool, const struct vu_key *key, 
 
 struct vu_object *vu_object_ref(struct vu_object *o);
 
-/* The same with what the open file is now. Returns 0 or a negative errno. */
+/*
+ * Claims the object of an open file for this process, before a lease is taken; waits for a while. Returns
+ * 0; 1 when another process works on it; or a negative errno. Whoever makes a struct vu_object of it sets
+ * claimed there; else vu_object_unclaim.
+ */
+int vu_object_claim(const struct vu_pool *pool, uint64_t ino);
+void vu_object_unclaim(const struct vu_pool *pool, uint64_t ino);
+
+/*
+ * The same as _new_consume with what the open file is now, claimed. Returns 0; 1 when another process works
+ * on it; or a negative errno.
+ */
 int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
 			 size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);
 
 /*
  * Opens an object of the pool as it is now. leased: takes its lease; without, nothing keeps writers out
- * (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased); or a negative
- * errno. ret_st (or NULL) is what it was.
+ * (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased), or another process
+ * works on it; or a negative errno. ret_st (or NULL) is what it was.
  */
 int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
 		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);

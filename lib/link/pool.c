@@ -3,6 +3,7 @@
  * Layout of a pool, all of it owned by root and not accessible to anybody else (0700 / 0600):
  *
  *   .vunify/lock              flock(2) by the linker at work
+ *   .vunify/claims            who else works on which object (link/claim.c)
  *   .vunify/objects/ab/NAME   objects; NAME as model/key writes it, ab its first two digits
  *   .vunify/stage/N/TMP       names on their way, of worker N
  *   .vunify/journal, journal.N  what worker 0, N is about to do (link/journal.c)
@@ -46,10 +47,11 @@
 
 struct vu_pool {
 	struct vu_mount mount;
-	int fd;	     /* .vunify */
-	int objects; /* .vunify/objects */
-	int stage;   /* .vunify/stage; -EBADF when only looking and there is none */
-	int lock;    /* -EBADF when only looking */
+	int fd;			  /* .vunify */
+	int objects;		  /* .vunify/objects */
+	int stage;		  /* .vunify/stage; -EBADF when only looking and there is none */
+	int lock;		  /* -EBADF when only looking, or sharing */
+	struct vu_claims *claims; /* owned */
 };
 
 VU_DEFINE_CLEANUP(struct vu_pool *, vu_pool_close)
@@ -61,6 +63,7 @@ struct vu_pool *vu_pool_close(struct vu_pool *p)
 	vu_close_p(&p->objects);
 	vu_close_p(&p->stage);
 	vu_close_p(&p->lock);
+	p->claims = vu_claims_close(p->claims);
 	vu_close_p(&p->fd);
 	vu_mount_done(&p->mount);
 	free(p);
@@ -152,19 +155,24 @@ static int open_top(const struct vu_mount *m, const struct vu_stat *root, bool i
 	return 0;
 }
 
-static int open_parts(struct vu_pool *p, int top, bool make, char **ret_why)
+static int open_parts(struct vu_pool *p, int top, unsigned flags, char **ret_why)
 {
+	bool make = flags & VU_POOL_CREATE, share = flags & VU_POOL_SHARE;
 	int r = open_dir(top, POOL_DIR, &p->mount, make, &p->fd, ret_why);
 
 	if (r == -ENOENT)
 		return VU_POOL_MISSING;
 	if (!r && make)
 		r = take_lock(p);
+	if (!r && (make || share))
+		r = vu_claims_open(p->fd, share, &p->claims);
+	else if (!r)
+		r = vu_claims_open_look(p->fd, &p->claims);
 	if (!r)
 		r = open_dir(p->fd, "objects", &p->mount, make, &p->objects, ret_why);
 	if (!r)
 		r = open_dir(p->fd, "stage", &p->mount, make, &p->stage, ret_why);
-	return r == -ENOENT && !make ? VU_POOL_MISSING : r;
+	return (r == -ENOENT && !make) || r == -ESTALE ? VU_POOL_MISSING : r;
 }
 
 static int check_mount(const struct vu_mount *m, bool make, char **ret_why)
@@ -213,7 +221,7 @@ static int open_pool(int root_fd, bool is_guest, unsigned flags, struct vu_pool 
 	if (!r)
 		r = open_top(&p->mount, &root, is_guest, &top, ret_why);
 	if (!r)
-		r = open_parts(p, top, make, ret_why);
+		r = open_parts(p, top, flags, ret_why);
 	if (!r && make && !has_shards(p)) {
 		r = vu_probe_stage(p->stage, ret_why);
 		if (r > 0)
@@ -332,13 +340,9 @@ bool vu_pool_object_slipped(const struct vu_pool *p, const struct vu_key *key)
 	return !faccessat(p->fd, path, F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
-int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key)
+static int remove_open(const struct vu_pool *p, const struct vu_key *key, int fd)
 {
-	_cleanup_fd_ int fd = vu_pool_object_open(p, key);
 	struct vu_stat st;
-
-	if (fd < 0)
-		return fd;
 	int r = vu_stat_fd(fd, &st);
 
 	if (r)
@@ -359,6 +363,32 @@ int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key)
 	return r ? r : -EBUSY;
 }
 
+int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(p, key);
+	struct vu_stat st;
+
+	if (fd < 0)
+		return fd;
+	int r = vu_stat_fd(fd, &st);
+
+	if (r)
+		return r;
+	r = vu_claim(p->claims, st.version.ino);
+	if (r)
+		return r > 0 ? -EBUSY : r;
+	r = remove_open(p, key, fd);
+	vu_claim_release(p->claims, st.version.ino);
+	return r;
+}
+
+int vu_pool_object_remove_claimed(const struct vu_pool *p, const struct vu_key *key)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(p, key);
+
+	return fd < 0 ? fd : remove_open(p, key, fd);
+}
+
 int vu_pool_generation_next(const struct vu_pool *p, struct vu_key *key)
 {
 	char path[OBJECT_PATH_MAX];
@@ -372,105 +402,6 @@ int vu_pool_generation_next(const struct vu_pool *p, struct vu_key *key)
 }
 
 /* ---- stage and journals ---- */
-
-static int dir_has_any(int parent, const char *name)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while ((errno = 0, e = readdir(d)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			return 1;
-	return -errno;
-}
-
-/* Anything in the stage but empty directories of workers? */
-static int stage_needs_recovery(const struct vu_pool *p)
-{
-	int fd = openat(p->stage, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while (!r && (errno = 0, e = readdir(d)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			r = e->d_type == DT_DIR ? dir_has_any(p->stage, e->d_name) : 1;
-	return r ? r : -errno;
-}
-
-/* Is there an object that is not immutable? One statx(2) for each: nothing opens, nothing is read. */
-static int shard_has_open(int objects, const char *shard)
-{
-	int fd = openat(objects, shard, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-	struct vu_stat st;
-	struct vu_key key;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while ((errno = 0, e = readdir(d)))
-		if (!vu_key_parse(e->d_name, &key) && !vu_stat_at(fd, e->d_name, &st) &&
-		    !(st.attributes & STATX_ATTR_IMMUTABLE))
-			return 1;
-	return -errno;
-}
-
-static int has_open_object(const struct vu_pool *p)
-{
-	int fd = openat(p->objects, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while (!r && (errno = 0, e = readdir(d)))
-		if (is_shard(e->d_name))
-			r = shard_has_open(p->objects, e->d_name);
-	return r ? r : -errno;
-}
-
-static int has_slipped(const struct vu_pool *p)
-{
-	int fd = vu_pool_part_open(p, SLIPPED, false);
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-
-	if (!d)
-		return fd == -ENOENT ? 0 : fd < 0 ? fd : vu_close_failed_consume(fd);
-	while ((errno = 0, e = readdir(d)))
-		if (e->d_name[0] != '.')
-			return 1;
-	return -errno;
-}
-
-int vu_pool_needs_recovery(const struct vu_pool *p)
-{
-	int fd = openat(p->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-	struct vu_stat st;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while ((errno = 0, e = readdir(d))) {
-		if (strncmp(e->d_name, "journal", strlen("journal")))
-			continue;
-		if (!vu_stat_at(p->fd, e->d_name, &st) && st.version.size)
-			return 1;
-	}
-	if (errno)
-		return -errno;
-	int r = stage_needs_recovery(p);
-
-	if (!r)
-		r = has_slipped(p);
-	return r ? r : has_open_object(p);
-}
 
 int vu_pool_stage_open(const struct vu_pool *p, unsigned n)
 {
@@ -562,6 +493,11 @@ int vu_pool_sync(const struct vu_pool *p)
 	return syncfs(p->fd) ? -errno : 0;
 }
 
+struct vu_claims *vu_pool_claims(const struct vu_pool *p)
+{
+	return p->claims;
+}
+
 int vu_pool_fd(const struct vu_pool *p)
 {
 	return p->fd;
@@ -577,6 +513,8 @@ int vu_pool_dissolve(const struct vu_pool *p)
 {
 	char shard[3];
 
+	if (vu_claims_keep_out(p->claims))
+		return 0;
 	for (unsigned i = 0; i < 256; i++) {
 		snprintf(shard, sizeof(shard), "%02x", i);
 		unlinkat(p->objects, shard, AT_REMOVEDIR);
@@ -586,6 +524,7 @@ int vu_pool_dissolve(const struct vu_pool *p)
 	if (unlinkat(p->fd, "stage", AT_REMOVEDIR) || unlinkat(p->fd, "journal", 0))
 		return errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT ? 0 : -errno;
 	unlinkat(p->fd, "lock", 0);
+	unlinkat(p->fd, "claims", 0);
 	unlinkat(p->fd, SLIPPED, AT_REMOVEDIR);
 	_cleanup_fd_ int top = openat(p->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 

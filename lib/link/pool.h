@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "link/claim.h"
 #include "model/key.h"
 
 struct vu_pool;
@@ -18,7 +19,8 @@ struct vu_pool;
 enum vu_pool_flag {
 	VU_POOL_LOOK = 0, /* only look: no lock, nothing is made; the probe is by type alone */
 	VU_POOL_CREATE =
-		1 << 0, /* make it if missing, lock it, probe what the file system can do */
+		1 << 0,		/* make it if missing, lock it, probe what the file system can do */
+	VU_POOL_SHARE = 1 << 1, /* to break links, beside a linker (link/claim.h): no lock */
 };
 
 enum vu_pool_e {
@@ -71,22 +73,19 @@ int vu_pool_object_unlink(const struct vu_pool *p, const struct vu_key *key);
 
 /*
  * Removes an object whose only name is the pool's: lease, flag off, name away. Returns 0; -EBUSY when
- * it has other names, is open for writing, or is to be evicted; or a negative errno. Holds
- * VU_POOL_CREATE's lock.
+ * it has other names, is open for writing, is to be evicted, or is claimed by another process; or a negative
+ * errno. With VU_POOL_CREATE or VU_POOL_SHARE; the caller must not have it claimed.
  */
 int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key);
+
+/* The same for who closes up what a dead process had claimed, whose claims it holds (link/guardian.h). */
+int vu_pool_object_remove_claimed(const struct vu_pool *p, const struct vu_key *key);
 
 /* Has somebody got it open for writing, and is it to be evicted (link/slip.h)? Any thread. */
 bool vu_pool_object_slipped(const struct vu_pool *p, const struct vu_key *key);
 
 /* The first generation from *key's on that no object of the same hash has; written to *key. */
 int vu_pool_generation_next(const struct vu_pool *p, struct vu_key *key);
-
-/*
- * Has a run been cut short: is there a line in a journal, a name in the stage, an object that is not
- * immutable, or one to be evicted? Returns 1 or 0, or a negative errno.
- */
-int vu_pool_needs_recovery(const struct vu_pool *p);
 
 /*
  * Removes the pool from the disk, if it holds no object, nothing on its way and nothing rescued. It can
@@ -109,6 +108,9 @@ bool vu_pool_slip_writes(const struct vu_pool *p);
 int vu_pool_sync(const struct vu_pool *p);
 
 /* ---- for lib/link ---- */
+
+/* Who works on which object. */
+struct vu_claims *vu_pool_claims(const struct vu_pool *p);
 
 /* The open directories .vunify and .vunify/stage; borrowed. */
 int vu_pool_fd(const struct vu_pool *p);

@@ -20,6 +20,7 @@ struct vu_recover {
 	struct vu_intent *intents; /* owned, with their strings; in the order of the journals */
 	size_t n_intents, cap_intents;
 	bool synced; /* what was read is on disk */
+	struct vu_slots slots; /* that nobody works with */
 };
 
 void vu_recover_tell(struct vu_recover *c, enum vu_event_kind kind, const struct vu_key *key,

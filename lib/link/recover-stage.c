@@ -541,6 +541,10 @@ int vu_recover_stage(struct vu_recover *c)
 	int r = names_of(top, &v, &n);
 
 	for (size_t i = 0; !r && i < n; i++) {
+		unsigned slot = (unsigned)strtoul(v[i], NULL, 10);
+
+		if (!vu_slots_have(&c->slots, slot))
+			continue;
 		_cleanup_fd_ int dir =
 			openat(top, v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -548,7 +552,7 @@ int vu_recover_stage(struct vu_recover *c)
 			r = errno == ENOTDIR ? settle_name(c, top, UINT32_MAX, v[i]) : -errno;
 			continue;
 		}
-		r = stage_dir(c, dir, (unsigned)strtoul(v[i], NULL, 10));
+		r = stage_dir(c, dir, slot);
 		if (!r && !c->env->dry_run)
 			unlinkat(top, v[i], AT_REMOVEDIR);
 	}

@@ -194,6 +194,7 @@ static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int f
 	return damage(c, key, busy);
 }
 
+/* It is claimed by this process, and vu_pool_object_remove gives the claim back. */
 static int remove_unused(struct vu_recover *c, const struct vu_key *key)
 {
 	int r = c->env->dry_run ? 0 : vu_moment_remove_unused(&c->moment, c->pool, key);
@@ -205,8 +206,22 @@ static int remove_unused(struct vu_recover *c, const struct vu_key *key)
 	return 0;
 }
 
+/* One that nobody else works on. */
+static int check_claimed(struct vu_recover *c, const struct vu_key *key, int fd)
+{
+	struct vu_stat st;
+	int r = vu_stat_fd(fd, &st);
+
+	if (r || (st.attributes & STATX_ATTR_IMMUTABLE && st.n_links > 1))
+		return r;
+	if (vu_pool_object_slipped(c->pool, key))
+		return st.attributes & STATX_ATTR_IMMUTABLE ? 0 : reflag(c, key, fd, NULL, NULL);
+	return st.n_links == 1 ? remove_unused(c, key) : check_unflagged(c, key, fd, &st);
+}
+
 static int check_object(struct vu_recover *c, const struct vu_key *key)
 {
+	const struct vu_claims *claims = vu_pool_claims(c->pool);
 	_cleanup_fd_ int fd = vu_pool_object_open(c->pool, key);
 	struct vu_stat st;
 
@@ -217,13 +232,15 @@ static int check_object(struct vu_recover *c, const struct vu_key *key)
 	if (r)
 		return r;
 	c->stats->objects++;
-	if (vu_pool_object_slipped(c->pool, key))
-		return st.attributes & STATX_ATTR_IMMUTABLE ? 0 : reflag(c, key, fd, NULL, NULL);
-	if (st.n_links == 1) {
-		close(vu_take_fd(fd)); /* the lease is for who removes it */
-		return remove_unused(c, key);
-	}
-	return st.attributes & STATX_ATTR_IMMUTABLE ? 0 : check_unflagged(c, key, fd, &st);
+	if (st.attributes & STATX_ATTR_IMMUTABLE && st.n_links > 1)
+		return 0;
+	if (c->env->dry_run ? vu_claim_is_taken(claims, st.version.ino)
+			    : vu_claim(claims, st.version.ino) == VU_CLAIMED)
+		return 0;
+	r = check_claimed(c, key, fd);
+	if (!c->env->dry_run)
+		vu_claim_release(claims, st.version.ino);
+	return r;
 }
 
 int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struct vu_object **ret)
@@ -303,7 +320,9 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 
 	vu_moment_env_init(&c.moment, env->sink, env->max_xattr_bytes);
 	c.moment.watch = env->watch;
-	r = vu_journal_each(pool, keep_intent, &c);
+	/* with -n what others work on is not claimed: it is told from what is left by looking */
+	vu_slots_claim(vu_pool_claims(pool), &c.slots);
+	r = vu_journal_each(pool, &c.slots, keep_intent, &c);
 	if (!r)
 		r = vu_pool_list(pool, list_one, &c);
 	for (uint32_t i = 0; !r && i < c.n_keys; i++)
@@ -311,7 +330,8 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 	if (!r)
 		r = vu_recover_stage(&c);
 	if (!r && !env->dry_run && stats->left == left)
-		r = vu_journal_reset_all(pool);
+		r = vu_journal_reset_all(pool, &c.slots);
+	vu_slots_release(vu_pool_claims(pool), &c.slots);
 	done(&c);
 	return r;
 }

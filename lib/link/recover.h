@@ -44,6 +44,13 @@ struct vu_recover_stats {
 };
 
 /*
+ * Has a run been cut short: is there a line in a journal, a name in the stage, an object that is not
+ * immutable, or one to be evicted, which nobody has claimed (link/claim.h)? Returns 1 or 0, or a negative
+ * errno. Any thread, with any pool that is open.
+ */
+int vu_recover_is_needed(const struct vu_pool *pool);
+
+/*
  * Recovers a pool; adds to stats. Returns 0, or a negative errno (what was done is done, the rest can
  * be done again). Objects that are open for writing never stop it: see slipped; on ext4 they are told as
  * damage.

@@ -114,6 +114,8 @@ static int try_sibling(void *arg, uint64_t ino, const struct vu_key *key)
 				      : vu_pool_object_open(m->pool, key);
 
 	m->r = fd < 0 ? fd : vu_object_of_consume(m->pool, key, fd, max, &o, NULL);
+	if (m->r > 0)
+		m->r = -EBUSY;
 	if (!m->r)
 		fd = -EBADF;
 	if (!m->r)

@@ -74,7 +74,7 @@ static int recover_pools(struct vu_eviction *v, bool dry_run, bool needed,
 		if (!fs->pool)
 			continue;
 		if (needed) {
-			int n = vu_pool_needs_recovery(fs->pool);
+			int n = vu_recover_is_needed(fs->pool);
 
 			if (n < 0)
 				return n;

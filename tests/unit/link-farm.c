@@ -409,7 +409,7 @@ unsigned n_objects(const struct farm *f)
 
 void stage_is_empty(const struct farm *f)
 {
-	assert_int_equal(vu_pool_needs_recovery(f->pool), 0);
+	assert_int_equal(vu_recover_is_needed(f->pool), 0);
 }
 
 void manifest(const struct farm *f, const char *file, bool with_dirtimes)

@@ -36,7 +36,7 @@ static void link_while(struct farm *f, const char *acts)
 	assert_int_equal(farm_link(f), 0);
 	assert_int_equal(trap.ino, 0);
 	assert_int_equal(f->stats.slips, 1);
-	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	assert_int_equal(vu_recover_is_needed(f->pool), 1);
 	evict(f, &st);
 	assert_int_equal(st.evicted, 1);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
@@ -156,7 +156,7 @@ static void evict_twice(struct farm *f)
 	if (trap.ino) /* the order of the two names is the file system's */
 		skip();
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
-	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	assert_int_equal(vu_recover_is_needed(f->pool), 1);
 	evict(f, &st);
 	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 0);
 	stage_is_empty(f);

@@ -98,7 +98,7 @@ static void writes_afterwards(struct farm *f)
 	slip_begin(&s, f);
 	assert_true(ask(w, 'o'));
 	slip_end(&s);
-	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	assert_int_equal(vu_recover_is_needed(f->pool), 1);
 	assert_true(ask(w, 'w'));
 	evict(f, &st);
 	assert_int_equal(st.evicted, 1);

@@ -290,7 +290,7 @@ static void moments_under_attack(struct farm *f)
 		      (unsigned long)env.stats.slips, w->refused, w->ops);
 	assert_true(env.stats.interrupted > 0 && w->refused > 0);
 	/* rare on XFS and btrfs, and never unnoticed; on ext4 the write itself is refused */
-	assert_true(w->ops == 0 || (env.stats.slips > 0 && vu_pool_needs_recovery(f->pool) == 1));
+	assert_true(w->ops == 0 || (env.stats.slips > 0 && vu_recover_is_needed(f->pool) == 1));
 	vu_moment_env_done(&env);
 	munmap(w, sizeof(*w));
 }

@@ -251,7 +251,7 @@ static void journal_in_use(struct farm *f)
 	assert_int_equal(sh("echo left >%s/.vunify/journal.1", f->fs->mnt), 0);
 	assert_int_equal(vu_journal_open(f->pool, 1, &j), -EBUSY);
 	assert_int_equal(sh("grep -qx left %s/.vunify/journal.1", f->fs->mnt), 0);
-	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	assert_int_equal(vu_recover_is_needed(f->pool), 1);
 }
 
 int main(void)

@@ -174,7 +174,7 @@ static void guest_not_known(struct farm *f)
 	assert_int_equal(recover_both(f).left, 1);
 	assert_int_equal(seen.n[VU_EVENT_WARN], 1);
 	has_text_at(f, ".vunify/stage/0/t-1", "newer");
-	assert_int_equal(vu_pool_needs_recovery(f->pool), 1);
+	assert_int_equal(vu_recover_is_needed(f->pool), 1);
 }
 
 /* A root of another file system that has the inode number of the guest's. */
