@@ -109,13 +109,16 @@ static int copy_nocow(int from, int to)
 	return ioctl(to, FS_IOC_SETFLAGS, &flags) ? -errno : 0;
 }
 
-int vu_copy_content(int from, int to, uint64_t size)
+int vu_copy_content(int from, int to, uint64_t size, bool *ret_shared)
 {
 	struct vu_stat st;
 	int r = copy_nocow(from, to);
+	bool shared = !r && !ioctl(to, FICLONE, from);
 
-	if (!r && ioctl(to, FICLONE, from))
+	if (!r && !shared)
 		r = copy_sparse(from, to, (off_t)size);
+	if (ret_shared)
+		*ret_shared = shared;
 	if (!r)
 		r = vu_stat_fd(to, &st);
 	if (!r && st.version.size != size)

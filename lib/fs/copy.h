@@ -5,16 +5,18 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "fs/stat.h"
 
 /*
- * Makes the empty file `to` (open for writing) hold the first size bytes of `from`. Returns 0;
- * -ESTALE when `from` is shorter; or a negative errno.
+ * Makes the empty file `to` (open for writing) hold the first size bytes of `from`. ret_shared (or NULL):
+ * whether it shares all extents with it, so that no data have to be written. Returns 0; -ESTALE when `from`
+ * is shorter; or a negative errno.
  */
-int vu_copy_content(int from, int to, uint64_t size);
+int vu_copy_content(int from, int to, uint64_t size, bool *ret_shared);
 
 /*
  * Gives `to` the owner, mode, xattrs, inode flags and times of `from`, which is st. Only inode flags

@@ -25,9 +25,16 @@ static struct vu_pool *pool_of(const struct vu_breaking *b)
 	return b->env->pools[b->fs];
 }
 
+#define TMP_SIZE 64
+
 static void tmp_of(const struct vu_breaking *b, uint64_t n, char *tmp)
 {
-	snprintf(tmp, 48, "c-%016llx-%llx", (unsigned long long)b->prefix, (unsigned long long)n);
+	if (b->live)
+		snprintf(tmp, TMP_SIZE, "b-%llx-%016llx-%llx", (unsigned long long)b->live_ino,
+			 (unsigned long long)b->prefix, (unsigned long long)n);
+	else
+		snprintf(tmp, TMP_SIZE, "c-%016llx-%llx", (unsigned long long)b->prefix,
+			 (unsigned long long)n);
 }
 
 static const char *guest_of(const struct vu_breaking *b, const struct vu_breaking_item *w)
@@ -131,18 +138,46 @@ int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct v
 
 /* ---- copy ---- */
 
-static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w, const char *tmp)
+/* One more name of the copy; the first, of one that has none yet. */
+static int name_copy(struct vu_breaking *b, struct vu_breaking_item *w, int fd)
+{
+	char tmp[TMP_SIZE];
+
+	tmp_of(b, w->tmp + w->n_tmp, tmp);
+	int r = vu_link_fd(fd, b->stage, tmp);
+
+	w->n_tmp += !r;
+	return r;
+}
+
+static int create_copy(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	char tmp[TMP_SIZE];
+
+	if (b->live) {
+		int fd = openat(b->stage, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+		return fd < 0 ? -errno : fd;
+	}
+	tmp_of(b, w->tmp, tmp);
+	int fd = openat(b->stage, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	w->n_tmp += fd >= 0;
+	return fd < 0 ? -errno : fd;
+}
+
+static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 {
 	struct vu_stat st;
-	_cleanup_fd_ int fd = openat(b->stage, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool shared;
+	_cleanup_fd_ int fd = create_copy(b, w);
 
 	if (fd < 0)
-		return -errno;
-	w->n_tmp = 1;
+		return fd;
 	int r = vu_stat_fd(w->object->fd, &st);
 
 	if (!r)
-		r = vu_copy_content(w->object->fd, fd, st.version.size);
+		r = vu_copy_content(w->object->fd, fd, st.version.size, &shared);
 	if (!r)
 		r = vu_copy_metadata(w->object->fd, &st, fd, b->env->max_xattr_bytes);
 	if (r)
@@ -156,21 +191,19 @@ static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w, const ch
 		r = vu_stat_fd(fd, &st);
 	else if (!r)
 		r = -EIO;
-	w->copy_ino = st.version.ino;
-	for (uint32_t k = 1; !r && k < w->it->n_paths; k++) {
-		char more[48];
-
-		tmp_of(b, w->tmp + k, more);
-		r = vu_link_fd(fd, b->stage, more);
-		w->n_tmp += !r;
-	}
+	w->copy_ino = b->live_ino = st.version.ino;
+	/* extents that are shared are metadata, which is on disk before the exchange is */
+	if (!r && b->live && !shared && fdatasync(fd))
+		r = -errno;
+	while (!r && w->n_tmp < w->it->n_paths)
+		r = name_copy(b, w, fd);
 	return r;
 }
 
 static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w)
 {
 	const struct vu_guest *g = &b->env->guests->v[w->it->guest];
-	char tmp[16 + 48];
+	char tmp[16 + TMP_SIZE];
 	int at = snprintf(tmp, sizeof(tmp), "%u/", b->slot), r = 0;
 
 	for (uint32_t k = 0; !r && k < w->it->n_paths; k++) {
@@ -192,9 +225,9 @@ static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w
 	return r;
 }
 
-static int drop_copy(struct vu_breaking *b, struct vu_breaking_item *w)
+void vu_breaking_drop(struct vu_breaking *b, struct vu_breaking_item *w)
 {
-	char tmp[48];
+	char tmp[TMP_SIZE];
 
 	for (uint32_t k = 0; k < w->n_tmp; k++) {
 		struct vu_stat st;
@@ -212,19 +245,15 @@ static int drop_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	}
 	w->n_tmp = 0;
 	w->copy_ino = 0;
-	return 0;
 }
 
 int vu_breaking_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 {
-	char tmp[48];
-
 	if (!w->object)
 		return 0;
 	w->tmp = b->next_tmp;
 	b->next_tmp += w->it->n_paths;
-	tmp_of(b, w->tmp, tmp);
-	int r = w->into ? 0 : make_copy(b, w, tmp);
+	int r = w->into ? 0 : make_copy(b, w);
 
 	if (w->into)
 		w->copy_ino = w->into->ino;
@@ -232,7 +261,7 @@ int vu_breaking_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 		r = write_intents(b, w);
 	if (!r)
 		return 0;
-	drop_copy(b, w);
+	vu_breaking_drop(b, w);
 	return fail(b, w, VU_SKIP_UNREADABLE, r);
 }
 
@@ -240,7 +269,7 @@ int vu_breaking_sync(struct vu_breaking *b)
 {
 	int r = vu_journal_flush(&b->journal);
 
-	return r ? r : vu_pool_sync(pool_of(b));
+	return r || b->live ? r : vu_pool_sync(pool_of(b));
 }
 
 /* ---- move ---- */
@@ -292,6 +321,17 @@ static void restore_time(struct vu_breaking *b, const struct vu_breaking_item *w
 					       "be put back"});
 }
 
+/* The guest may have made or removed a name in it since the exchange: then its new time is the right one. */
+static void restore_unless_changed(struct vu_breaking *b, const struct vu_breaking_item *w,
+				   uint32_t k, int dir, const struct vu_stat *before,
+				   const struct vu_stat *after)
+{
+	struct vu_stat now;
+
+	if (!vu_stat_fd(dir, &now) && now.version.mtime_ns == after->version.mtime_ns)
+		restore_time(b, w, k, dir, before->version.mtime_ns);
+}
+
 /* What came out is not the object: the guest has just put it there. */
 static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, const char *tmp,
 		    int dir, const char *base, uint64_t newest)
@@ -328,8 +368,8 @@ static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, con
 static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
 {
 	const char *base;
-	char tmp[48];
-	struct vu_stat st, before;
+	char tmp[TMP_SIZE];
+	struct vu_stat st, before, after;
 	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
 
 	if (dir < 0)
@@ -349,6 +389,8 @@ static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uin
 		b->unsettled = -errno;
 	if (r)
 		return r == -ENOENT ? 0 : r;
+	if (vu_stat_fd(dir, &after))
+		after = before;
 	r = vu_stat_at(b->stage, tmp, &st);
 	if (!r && st.version.ino == w->it->ino)
 		r = unlinkat(b->stage, tmp, 0) ? -errno : 1;
@@ -356,7 +398,7 @@ static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uin
 		r = give_way(b, w, tmp, dir, base, st.version.ino);
 	if (r < 0)
 		b->unsettled = r;
-	restore_time(b, w, k, dir, before.version.mtime_ns);
+	restore_unless_changed(b, w, k, dir, &before, &after);
 	return r;
 }
 
@@ -431,7 +473,7 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 		    bool *moved)
 {
 	int r = begin(b, w), e, first = 0;
-	char tmp[48];
+	char tmp[TMP_SIZE];
 
 	if (r)
 		return r;
@@ -565,7 +607,7 @@ int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w)
 {
 	struct vu_stat st;
 
-	drop_copy(b, w);
+	vu_breaking_drop(b, w);
 	if (!w->object)
 		return 0;
 	/* immutable, and no name but the pool's */

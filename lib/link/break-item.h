@@ -14,7 +14,13 @@ struct vu_breaking {
 	const struct vu_breaker_env *env;
 	struct vu_breaker_stats *stats;
 	struct vu_moment_env moment;
-	unsigned slot;	 /* of its stage and journal (link/claim.h); 0: the linker's first */
+	unsigned slot; /* of its stage and journal (link/claim.h); 0: the linker's first */
+	/*
+	 * One item at a time, for somebody who waits (link/live.h): there is no sync of the file system, so
+	 * the copy is written by itself, and its temporary names tell which inode it is.
+	 */
+	bool live;
+	uint64_t live_ino;
 	uint64_t prefix; /* random; of all temporary names */
 	uint64_t next_tmp;
 	uint32_t fs;
@@ -54,6 +60,9 @@ int vu_breaking_move(struct vu_breaking *b, struct vu_breaking_item *w);
  * negative errno.
  */
 int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w);
+
+/* Removes what is left of its copy in the stage. */
+void vu_breaking_drop(struct vu_breaking *b, struct vu_breaking_item *w);
 
 int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w);
 int vu_breaking_settled(struct vu_breaking *b);

@@ -470,6 +470,15 @@ static int settle_copy(struct leftover *l)
 	return l->at_path == l->in->ino ? restore_over_copy(l) : rescue(l);
 }
 
+/*
+ * A copy that was made for a guest that waited (link/break-item.c): its name tells which inode that was,
+ * for the journal of those is not synced. All of its names are here, so no guest has it.
+ */
+static bool is_live_copy(const struct leftover *l)
+{
+	return strtoull(l->name + 2, NULL, 16) == l->st.version.ino && is_all_in_stage(l) == 1;
+}
+
 static int settle(struct leftover *l)
 {
 	uint32_t key;
@@ -491,6 +500,8 @@ static int settle(struct leftover *l)
 	if (!strncmp(l->name, "p-", 2))
 		return remove_probe(l);
 	if (!l->in && !strncmp(l->name, "c-", 2))
+		return remove_plain(l, "an unfinished file: removed");
+	if (!l->in && !strncmp(l->name, "b-", 2) && is_live_copy(l))
 		return remove_plain(l, "an unfinished file: removed");
 	if (!l->in)
 		return rescue(l);

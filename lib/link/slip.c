@@ -54,7 +54,7 @@ static int verified_copy(int dir, int from, const struct vu_object *o, const cha
 	int r = fd < 0 ? -errno : vu_stat_fd(from, &st);
 
 	if (!r)
-		r = vu_copy_content(from, fd, o->size);
+		r = vu_copy_content(from, fd, o->size, NULL);
 	if (!r)
 		r = vu_copy_metadata(from, &st, fd, max_xattr_bytes);
 	as.fd = fd;

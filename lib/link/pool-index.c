@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An inode that is not in the listing is no object if its ctime is older than the listing: to become one
+ * it got a name and a flag, which changed its ctime, and nobody can set that. A guest can make its own files
+ * look young; so there is a new listing only for those that have a flag, or are claimed, and at most once in
+ * RELIST_NS.
+ */
+#include "link/pool-index.h"
+
+#include <errno.h>
+#include <linux/stat.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/inomap.h"
+
+#define RELIST_NS UINT64_C(50000000)
+/* Before Linux 6.13 the ctime stands still for up to 10 ms; and the clock may have been set back a little. */
+#define CLOCK_SLACK_NS UINT64_C(1000000000)
+
+struct vu_pool_index {
+	const struct vu_pool *pool;
+	pthread_rwlock_t lock;
+	struct vu_inomap by_ino; /* index in keys */
+	struct vu_key *keys;	 /* owned */
+	uint32_t n, cap;
+	uint64_t
+		since_ns; /* CLOCK_REALTIME: a ctime before that is in the listing, or no object's */
+	uint64_t listed_ns; /* CLOCK_MONOTONIC */
+	_Atomic bool stale;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+static int add(void *arg, uint64_t ino, const struct vu_key *key)
+{
+	struct vu_pool_index *x = arg;
+
+	if (x->n == x->cap) {
+		uint32_t cap = x->cap ? 2 * x->cap : 1024;
+		struct vu_key *keys = reallocarray(x->keys, cap, sizeof(*keys));
+
+		if (!keys)
+			return -ENOMEM;
+		x->keys = keys;
+		x->cap = cap;
+	}
+	x->keys[x->n] = *key;
+	return vu_inomap_set(&x->by_ino, ino, x->n++);
+}
+
+/* With the lock for writing. */
+static int list(struct vu_pool_index *x)
+{
+	uint64_t now = clock_ns(CLOCK_REALTIME);
+
+	x->stale = false;
+	x->n = 0;
+	vu_inomap_done(&x->by_ino);
+	x->by_ino = (struct vu_inomap){0};
+	int r = vu_pool_list(x->pool, add, x);
+
+	x->since_ns = now - CLOCK_SLACK_NS;
+	x->listed_ns = clock_ns(CLOCK_MONOTONIC);
+	if (r)
+		x->stale = true;
+	return r;
+}
+
+int vu_pool_index_new(const struct vu_pool *pool, struct vu_pool_index **ret)
+{
+	struct vu_pool_index *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return -ENOMEM;
+	x->pool = pool;
+	pthread_rwlock_init(&x->lock, NULL);
+	int r = list(x);
+
+	if (r)
+		vu_pool_index_free(x);
+	else
+		*ret = x;
+	return r;
+}
+
+struct vu_pool_index *vu_pool_index_free(struct vu_pool_index *x)
+{
+	if (!x)
+		return NULL;
+	pthread_rwlock_destroy(&x->lock);
+	vu_inomap_done(&x->by_ino);
+	free(x->keys);
+	free(x);
+	return NULL;
+}
+
+/* With the lock. */
+static int look_up(const struct vu_pool_index *x, uint64_t ino, struct vu_key *ret)
+{
+	uint32_t i;
+
+	if (!vu_inomap_get(&x->by_ino, ino, &i))
+		return 0;
+	*ret = x->keys[i];
+	return 1;
+}
+
+/* With the lock. May it have become an object behind the listing? */
+static bool may_be_new(const struct vu_pool_index *x, const struct vu_stat *st)
+{
+	if (!x->stale && st->version.ctime_ns < x->since_ns)
+		return false;
+	return st->attributes & STATX_ATTR_IMMUTABLE ||
+	       vu_claim_is_taken(vu_pool_claims(x->pool), st->version.ino);
+}
+
+int vu_pool_index_find(struct vu_pool_index *x, const struct vu_stat *st, struct vu_key *ret)
+{
+	if (!S_ISREG(st->mode) || st->n_links < 2 || st->version.dev != vu_pool_dev(x->pool))
+		return 0;
+	pthread_rwlock_rdlock(&x->lock);
+	int r = look_up(x, st->version.ino, ret);
+	bool again =
+		!r && may_be_new(x, st) && clock_ns(CLOCK_MONOTONIC) >= x->listed_ns + RELIST_NS;
+
+	pthread_rwlock_unlock(&x->lock);
+	if (!again)
+		return r;
+	pthread_rwlock_wrlock(&x->lock);
+	r = look_up(x, st->version.ino, ret);
+	if (!r)
+		r = list(x);
+	if (!r)
+		r = look_up(x, st->version.ino, ret);
+	pthread_rwlock_unlock(&x->lock);
+	return r;
+}
+
+void vu_pool_index_stale(struct vu_pool_index *x)
+{
+	x->stale = true;
+}
