@@ -50,11 +50,12 @@ no_reports() {
 	[[ -z $out ]] || die "$1: $out"
 }
 
-# Those that are quick even so; with VU_NIGHTLY all but those that measure time, or race for it.
+# Those that are quick even so; with VU_NIGHTLY all but those that measure time, or race for it, or need
+# seccomp, which valgrind has not.
 units() {
 	if [[ -n ${VU_NIGHTLY:-} ]]; then
 		sed -n "/^unit_tests = /,/^]/s/^  '\(.*\)',/test-\1/p" "$VU_TOP/tests/unit/meson.build" |
-			grep -vxE 'test-(link-race|link-crash|walk|evict|evict-parked|evict-slips)'
+			grep -vxE 'test-(link-race|link-crash|walk|evict|evict-parked|evict-slips|filter|filter-live|profile)'
 	else
 		printf 'test-%s\n' base escape model choose mountinfo package content
 	fi

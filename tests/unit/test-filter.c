@@ -22,6 +22,8 @@
 #include "cow/call.h"
 #include "cow/filter.h"
 
+#include "bpf-run.h"
+
 #define X64 AUDIT_ARCH_X86_64
 #define X86 AUDIT_ARCH_I386
 #define A64 AUDIT_ARCH_AARCH64
@@ -33,56 +35,6 @@
 
 /* A register whose upper half is not zero, which nobody may look at. */
 #define DIRTY(v) (UINT64_C(0xdeadbeef00000000) | (uint32_t)(v))
-
-static uint32_t run(const struct vu_filter *f, const struct seccomp_data *d)
-{
-	uint32_t acc = 0;
-
-	for (size_t pc = 0;; pc++) {
-		assert_true(pc < f->n);
-		const struct sock_filter *i = &f->insn[pc];
-		bool yes;
-
-		switch (i->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			assert_true(i->k % 4 == 0 && i->k + 4 <= sizeof(*d));
-			memcpy(&acc, (const char *)d + i->k, 4);
-			continue;
-		case BPF_ALU | BPF_AND | BPF_K:
-			acc &= i->k;
-			continue;
-		case BPF_RET | BPF_K:
-			return i->k;
-		case BPF_JMP | BPF_JA:
-			pc += i->k;
-			continue;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			yes = acc == i->k;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-			yes = acc > i->k;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			yes = acc >= i->k;
-			break;
-		case BPF_JMP | BPF_JSET | BPF_K:
-			yes = acc & i->k;
-			break;
-		default:
-			fail_msg("instruction %zu has the code %x", pc, i->code);
-			return 0;
-		}
-		pc += yes ? i->jt : i->jf;
-	}
-}
-
-static uint32_t run_call(const struct vu_filter *f, uint32_t arch, int nr, const uint64_t args[6])
-{
-	struct seccomp_data d = {nr, arch, 0, {0}};
-
-	memcpy(d.args, args, sizeof(d.args));
-	return run(f, &d);
-}
 
 static struct vu_call_numbers *numbers;
 
@@ -208,7 +160,7 @@ static void check_numbers(const struct arch *a, unsigned flags)
 	assert_int_equal(vu_filter_new(a->machine, flags, &f), 0);
 	for (int nr = -2; nr < 3000; nr++) {
 		for (size_t i = 0; i < VU_ARRAY_SIZE(args); i++) {
-			uint32_t got = run_call(f, a->audit, nr, args[i]);
+			uint32_t got = bpf_run(f, a->audit, nr, args[i]);
 			uint32_t want = expected(a, flags & VU_FILTER_DESCRIPTORS, nr, args[i]);
 
 			/* what is negative has the x32 bit, and no meaning elsewhere */
@@ -251,9 +203,9 @@ static void test_open_flags(void **state)
 				uint64_t at[6] = {7, 9, others ? DIRTY(v) : v};
 				uint64_t plain[6] = {9, at[2]};
 
-				assert_int_equal(run_call(f, a->audit, a->openat, at), want);
+				assert_int_equal(bpf_run(f, a->audit, a->openat, at), want);
 				if (a->open >= 0)
-					assert_int_equal(run_call(f, a->audit, a->open, plain),
+					assert_int_equal(bpf_run(f, a->audit, a->open, plain),
 							 want);
 			}
 		}
@@ -294,7 +246,7 @@ static void test_ioctls(void **state)
 		for (size_t k = 0; k < VU_ARRAY_SIZE(requests); k++) {
 			uint64_t args[6] = {3, requests[k].request, 0x1000};
 
-			assert_int_equal(run_call(f, archs[i].audit, archs[i].ioctl, args),
+			assert_int_equal(bpf_run(f, archs[i].audit, archs[i].ioctl, args),
 					 requests[k].want);
 		}
 		vu_filter_free(f);
@@ -310,9 +262,9 @@ static void test_other_archs(void **state)
 	(void)state;
 	assert_int_equal(vu_filter_new(X64, 0, &f), 0);
 	for (int nr = 0; nr < 600; nr++) {
-		assert_int_equal(run_call(f, X64, nr | 0x40000000, args), ERROR(ENOSYS));
+		assert_int_equal(bpf_run(f, X64, nr | 0x40000000, args), ERROR(ENOSYS));
 		if (nr < 450)
-			assert_int_equal(run_call(f, A64, nr, args), ERROR(ENOSYS));
+			assert_int_equal(bpf_run(f, A64, nr, args), ERROR(ENOSYS));
 	}
 	f = vu_filter_free(f);
 	assert_int_equal(vu_filter_new(AUDIT_ARCH_S390X, 0, &f), -EOPNOTSUPP);
