@@ -16,30 +16,12 @@
 #include "fs/copy.h"
 #include "fs/exchange.h"
 #include "fs/lease.h"
-#include "link/dirs.h"
+#include "link/break-name.h"
 #include "link/interrupt.h"
-#include "link/swap.h"
 
 static struct vu_pool *pool_of(const struct vu_breaking *b)
 {
 	return b->env->pools[b->fs];
-}
-
-#define TMP_SIZE 64
-
-static void tmp_of(const struct vu_breaking *b, uint64_t n, char *tmp)
-{
-	if (b->live)
-		snprintf(tmp, TMP_SIZE, "b-%llx-%016llx-%llx", (unsigned long long)b->live_ino,
-			 (unsigned long long)b->prefix, (unsigned long long)n);
-	else
-		snprintf(tmp, TMP_SIZE, "c-%016llx-%llx", (unsigned long long)b->prefix,
-			 (unsigned long long)n);
-}
-
-static const char *guest_of(const struct vu_breaking *b, const struct vu_breaking_item *w)
-{
-	return b->env->guests->v[w->it->guest].name;
 }
 
 /* Does this errno concern the one item only? */
@@ -58,7 +40,7 @@ static int fail(struct vu_breaking *b, struct vu_breaking_item *w, enum vu_skip 
 					   .kind = VU_EVENT_SKIP,
 					   .skip = why,
 					   .err = err,
-					   .guest = guest_of(b, w),
+					   .guest = b->env->guests->v[w->it->guest].name,
 					   .path = w->it->n_paths ? w->it->paths[0] : NULL,
 					   .size = w->size,
 				   });
@@ -141,9 +123,9 @@ int vu_breaking_open(struct vu_breaking *b, struct vu_breaking_item *w, struct v
 /* One more name of the copy; the first, of one that has none yet. */
 static int name_copy(struct vu_breaking *b, struct vu_breaking_item *w, int fd)
 {
-	char tmp[TMP_SIZE];
+	char tmp[VU_BREAKING_TMP_MAX];
 
-	tmp_of(b, w->tmp + w->n_tmp, tmp);
+	vu_breaking_tmp(b, w->tmp + w->n_tmp, tmp);
 	int r = vu_link_fd(fd, b->stage, tmp);
 
 	w->n_tmp += !r;
@@ -152,14 +134,14 @@ static int name_copy(struct vu_breaking *b, struct vu_breaking_item *w, int fd)
 
 static int create_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 {
-	char tmp[TMP_SIZE];
+	char tmp[VU_BREAKING_TMP_MAX];
 
 	if (b->live) {
 		int fd = openat(b->stage, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 
 		return fd < 0 ? -errno : fd;
 	}
-	tmp_of(b, w->tmp, tmp);
+	vu_breaking_tmp(b, w->tmp, tmp);
 	int fd = openat(b->stage, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	w->n_tmp += fd >= 0;
@@ -203,11 +185,11 @@ static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w)
 {
 	const struct vu_guest *g = &b->env->guests->v[w->it->guest];
-	char tmp[16 + TMP_SIZE];
+	char tmp[16 + VU_BREAKING_TMP_MAX];
 	int at = snprintf(tmp, sizeof(tmp), "%u/", b->slot), r = 0;
 
 	for (uint32_t k = 0; !r && k < w->it->n_paths; k++) {
-		tmp_of(b, w->tmp + k, tmp + at);
+		vu_breaking_tmp(b, w->tmp + k, tmp + at);
 		r = vu_journal_add(&b->journal,
 				   &(struct vu_intent){
 					   .kind = w->into ? VU_JOURNAL_LINK : VU_JOURNAL_COPY,
@@ -227,12 +209,12 @@ static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w
 
 void vu_breaking_drop(struct vu_breaking *b, struct vu_breaking_item *w)
 {
-	char tmp[TMP_SIZE];
+	char tmp[VU_BREAKING_TMP_MAX];
 
 	for (uint32_t k = 0; k < w->n_tmp; k++) {
 		struct vu_stat st;
 
-		tmp_of(b, w->tmp + k, tmp);
+		vu_breaking_tmp(b, w->tmp + k, tmp);
 		int r = vu_stat_at(b->stage, tmp, &st);
 
 		/* a guest's file that could not be put back may be there: that is for recovery */
@@ -284,122 +266,11 @@ static void tell_moved(struct vu_breaking *b, const struct vu_breaking_item *w, 
 		vu_progress_add(b->env->progress, 1, 0);
 	vu_moment_emit(&b->moment, &(struct vu_event){
 					   .kind = w->into ? VU_EVENT_UNIFY : VU_EVENT_BREAK,
-					   .guest = guest_of(b, w),
+					   .guest = b->env->guests->v[w->it->guest].name,
 					   .path = w->it->paths[k],
 					   .object = name,
 					   .size = w->size,
 				   });
-}
-
-static int open_parent(const struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
-		       const char **ret_base)
-{
-	const char *path = w->it->paths[k], *slash = strrchr(path, '/');
-	_cleanup_free_ char *dir = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
-
-	if (!dir)
-		return -ENOMEM;
-	*ret_base = slash ? slash + 1 : path;
-	return vu_dirs_open_path(b->env->root_fds[w->it->guest], dir,
-				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
-}
-
-/* The directory of a name. */
-static void restore_time(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
-			 int dir, uint64_t mtime_ns)
-{
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, vu_stat_timespec(mtime_ns)};
-
-	if (futimens(dir, times))
-		vu_moment_emit(&b->moment,
-			       &(struct vu_event){
-				       .kind = VU_EVENT_WARN,
-				       .err = -errno,
-				       .guest = guest_of(b, w),
-				       .path = w->it->paths[k],
-				       .text = "the modification time of its directory could not "
-					       "be put back"});
-}
-
-/* The guest may have made or removed a name in it since the exchange: then its new time is the right one. */
-static void restore_unless_changed(struct vu_breaking *b, const struct vu_breaking_item *w,
-				   uint32_t k, int dir, const struct vu_stat *before,
-				   const struct vu_stat *after)
-{
-	struct vu_stat now;
-
-	if (!vu_stat_fd(dir, &now) && now.version.mtime_ns == after->version.mtime_ns)
-		restore_time(b, w, k, dir, before->version.mtime_ns);
-}
-
-/* What came out is not the object: the guest has just put it there. */
-static int give_way(struct vu_breaking *b, const struct vu_breaking_item *w, const char *tmp,
-		    int dir, const char *base, uint64_t newest)
-{
-	_cleanup_free_ char *path = NULL;
-	int r = vu_swap_back(b->stage, tmp, dir, base, newest, w->copy_ino);
-
-	if (!r && unlinkat(b->stage, tmp, 0))
-		return -errno;
-	/* who was about to write to the copy starts anew, and finds the newest at the path */
-	for (int i = 0; !r && w->copy_fd >= 0 && i < 10 && !vu_lease_quiet(w->copy_fd); i++)
-		if (vu_interrupt_waiters(vu_pool_super_dev(pool_of(b)), w->copy_ino, NULL) <= 0)
-			break;
-	if (!r)
-		return 0;
-	if (r > 0)
-		r = vu_pool_rescue(pool_of(b), b->stage, tmp, &path);
-	if (r) {
-		b->unsettled = r;
-		return r;
-	}
-	vu_moment_emit(
-		&b->moment,
-		&(struct vu_event){
-			.kind = VU_EVENT_WARN,
-			.guest = guest_of(b, w),
-			.path = path,
-			.text = "a guest replaced or removed a file while it was given another inode: a "
-				"version of it was moved to .vunify/rescued"});
-	return 0;
-}
-
-/* One name. Returns 1 when it leads to the new inode now, 0 when the guest has changed it, or errno. */
-static int move_one(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
-{
-	const char *base;
-	char tmp[TMP_SIZE];
-	struct vu_stat st, before, after;
-	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
-
-	if (dir < 0)
-		return dir == -ENOENT || dir == -ENOTDIR || dir == -ELOOP ? 0 : dir;
-	tmp_of(b, w->tmp + k, tmp);
-	int r = vu_stat_at(dir, base, &st);
-
-	if (r || st.version.ino != w->it->ino)
-		return r == -ENOENT ? 0 : r;
-	r = vu_stat_fd(dir, &before);
-	if (!r && w->into)
-		r = vu_link_fd(w->into->fd, b->stage, tmp);
-	if (r)
-		return r;
-	r = vu_exchange(b->stage, tmp, dir, base);
-	if (r && w->into && unlinkat(b->stage, tmp, 0))
-		b->unsettled = -errno;
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	if (vu_stat_fd(dir, &after))
-		after = before;
-	r = vu_stat_at(b->stage, tmp, &st);
-	if (!r && st.version.ino == w->it->ino)
-		r = unlinkat(b->stage, tmp, 0) ? -errno : 1;
-	else if (!r)
-		r = give_way(b, w, tmp, dir, base, st.version.ino);
-	if (r < 0)
-		b->unsettled = r;
-	restore_unless_changed(b, w, k, dir, &before, &after);
-	return r;
 }
 
 /* The copy, if it is the object's equal still: xattrs can be restored from it. */
@@ -457,7 +328,7 @@ static int take_back(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t
 	back.copy_ino = w->object->ino;
 	back.copy_fd = -EBADF;
 	for (uint32_t k = 0; r >= 0 && k < it.n_paths; k++) {
-		r = moved[k] ? move_one(b, &back, k) : 0;
+		r = moved[k] ? vu_breaking_move_name(b, &back, k) : 0;
 		*ret_moved -= r > 0;
 		moved[k] = moved[k] && r <= 0;
 	}
@@ -473,17 +344,17 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 		    bool *moved)
 {
 	int r = begin(b, w), e, first = 0;
-	char tmp[TMP_SIZE];
+	char tmp[VU_BREAKING_TMP_MAX];
 
 	if (r)
 		return r;
 	/* until all is in its place nobody writes to the copy: it may have to give way again */
-	tmp_of(b, w->tmp, tmp);
+	vu_breaking_tmp(b, w->tmp, tmp);
 	_cleanup_fd_ int copy = w->into ? -EBADF : vu_regular_open(b->stage, tmp, NULL);
 
 	w->copy_fd = copy >= 0 && !vu_lease_take(copy) ? copy : -EBADF;
 	for (uint32_t k = 0; k < w->it->n_paths; k++) {
-		r = move_one(b, w, k);
+		r = vu_breaking_move_name(b, w, k);
 		moved[k] = r > 0;
 		*ret_moved += r > 0;
 		if (r < 0 && !first)
@@ -526,20 +397,6 @@ static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	return r;
 }
 
-/*
- * A name that became private where it stands: nothing in its directory has changed, so its ctime is
- * made to, or whoever remembers the directory would take the name for unified still.
- */
-static void touch_parent(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k)
-{
-	const char *base;
-	struct vu_stat st;
-	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
-
-	if (dir >= 0 && !vu_stat_fd(dir, &st))
-		restore_time(b, w, k, dir, st.version.mtime_ns);
-}
-
 int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
 {
 	struct vu_stat st;
@@ -564,7 +421,7 @@ int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
 	}
 	vu_moment_end_private(&b->moment, w->object);
 	for (uint32_t k = 0; k < w->it->n_paths; k++) {
-		touch_parent(b, w, k);
+		vu_breaking_touch_parent(b, w, k);
 		tell_moved(b, w, k);
 	}
 	b->stats->inodes++;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/exchange.h"
 #include "link/break-item.h"
 #include "link/object-table.h"
 #include "link/pool-index.h"
@@ -91,6 +92,7 @@ void vu_live_stats(const struct vu_live *l, struct vu_live_stats *ret)
 	ret->inodes = __atomic_load_n(&l->stats.inodes, __ATOMIC_RELAXED);
 	ret->copied_bytes = __atomic_load_n(&l->stats.copied_bytes, __ATOMIC_RELAXED);
 	ret->given = __atomic_load_n(&l->stats.given, __ATOMIC_RELAXED);
+	ret->renamed = __atomic_load_n(&l->stats.renamed, __ATOMIC_RELAXED);
 	ret->slips = __atomic_load_n(&l->stats.slips, __ATOMIC_RELAXED);
 }
 
@@ -186,9 +188,10 @@ int vu_live_worker_new(struct vu_live *l, struct vu_live_worker **ret)
 		.env = &w->env, .stats = &w->stats, .stage = -EBADF, .live = true};
 	vu_moment_env_init(&w->breaking.moment, &w->sink, l->env->max_xattr_bytes);
 	w->breaking.moment.watch = l->env->watch;
+	/* its slot is taken when there is something to be copied: names alone change without one */
 	int r = getrandom(&w->breaking.prefix, sizeof(w->breaking.prefix), 0) ==
 				sizeof(w->breaking.prefix)
-			? enter_slot(w)
+			? 0
 			: -EIO;
 
 	if (r)
@@ -235,12 +238,23 @@ static int tidy(struct vu_live_worker *w)
 
 	if (b->unsettled) {
 		leave_slot(w);
-		return enter_slot(w);
+		return 0;
 	}
 	if (++w->n_lines < JOURNAL_MAX)
 		return 0;
 	w->n_lines = 0;
 	return vu_journal_reset(&b->journal);
+}
+
+static int get(struct vu_live_worker *w, const struct vu_live_name *name, struct vu_object **ret)
+{
+	int r = vu_object_table_get(w->live->table, &name->key, name->ino, ret);
+
+	if (r == -ENOENT || r == -ESTALE) {
+		vu_pool_index_stale(w->live->index);
+		return VU_LIVE_CHANGED;
+	}
+	return r > 0 ? VU_LIVE_BUSY : r;
 }
 
 static int break_item(struct vu_live_worker *w, struct vu_breaking_item *item)
@@ -289,14 +303,12 @@ int vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name)
 	};
 	struct vu_breaking_item item = {.it = &it, .copy_fd = -EBADF};
 	struct vu_object *o = NULL;
-	int r = vu_object_table_get(w->live->table, &name->key, name->ino, &o), e;
+	int r = w->breaking.open ? 0 : enter_slot(w), e;
 
-	if (r == -ENOENT || r == -ESTALE) {
-		vu_pool_index_stale(w->live->index);
-		return VU_LIVE_CHANGED;
-	}
+	if (!r)
+		r = get(w, name, &o);
 	if (r)
-		return r > 0 ? VU_LIVE_BUSY : r;
+		return r;
 	w->skip = VU_SKIP_NONE;
 	w->err = 0;
 	item.object = vu_object_ref(o);
@@ -306,4 +318,76 @@ int vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name)
 	count(w);
 	e = tidy(w);
 	return r ? r : e;
+}
+
+/* ---- names alone ---- */
+
+struct change {
+	const struct vu_live_place *is, *other;
+	int (*fn)(const struct change *c, const struct vu_object *o);
+};
+
+/* One moment for one system call. */
+static int change_names(struct vu_live_worker *w, const struct vu_live_name *name,
+			const struct change *c)
+{
+	struct vu_moment_env *env = &w->breaking.moment;
+	struct vu_object *o = NULL;
+	struct vu_stat st;
+	int r = get(w, name, &o), e;
+
+	if (r)
+		return r;
+	r = vu_moment_begin_strict(env, o);
+	if (!r) {
+		r = vu_stat_at(c->is->dir, c->is->base, &st);
+		if (!r)
+			r = st.version.ino == name->ino ? c->fn(c, o) : VU_LIVE_CHANGED;
+		else if (r == -ENOENT)
+			r = VU_LIVE_CHANGED;
+		e = vu_moment_end(env, o, -EBADF);
+		r = e ? e : r;
+	} else if (r == -ESTALE || r == -EAGAIN) {
+		r = VU_LIVE_BUSY;
+	}
+	vu_object_table_put(w->live->table, o);
+	if (!r)
+		add(&w->live->stats.renamed, 1);
+	count(w);
+	return r;
+}
+
+static int do_unlink(const struct change *c, const struct vu_object *o)
+{
+	(void)o;
+	return unlinkat(c->is->dir, c->is->base, 0) ? -errno : 0;
+}
+
+static int do_rename_over(const struct change *c, const struct vu_object *o)
+{
+	(void)o;
+	return renameat(c->other->dir, c->other->base, c->is->dir, c->is->base) ? -errno : 0;
+}
+
+static int do_link(const struct change *c, const struct vu_object *o)
+{
+	return vu_link_fd(o->fd, c->other->dir, c->other->base);
+}
+
+int vu_live_unlink(struct vu_live_worker *w, const struct vu_live_name *name,
+		   const struct vu_live_place *is)
+{
+	return change_names(w, name, &(struct change){is, NULL, do_unlink});
+}
+
+int vu_live_rename_over(struct vu_live_worker *w, const struct vu_live_name *name,
+			const struct vu_live_place *from, const struct vu_live_place *is)
+{
+	return change_names(w, name, &(struct change){is, from, do_rename_over});
+}
+
+int vu_live_link(struct vu_live_worker *w, const struct vu_live_name *name,
+		 const struct vu_live_place *is, const struct vu_live_place *to)
+{
+	return change_names(w, name, &(struct change){is, to, do_link});
 }

@@ -47,6 +47,7 @@ enum vu_live_e {
 struct vu_live_stats {
 	uint64_t names, inodes, copied_bytes, given; /* as of the breaker */
 	uint64_t slips;
+	uint64_t renamed; /* names that went away, were replaced or added without a copy */
 };
 
 /* env and what it names outlive it. Returns 0 or a negative errno. */
@@ -61,7 +62,7 @@ struct vu_live *vu_live_free(struct vu_live *l);
 int vu_live_find(struct vu_live *l, const struct vu_stat *st, struct vu_key *ret);
 
 /*
- * A worker, for one thread at a time. Returns 0; -EUSERS when all slots of the pool are taken; or another
+ * A worker, for one thread at a time. Takes a slot of the pool (link/claim.h) with the first copy. Returns 0 or a
  * negative errno.
  */
 int vu_live_worker_new(struct vu_live *l, struct vu_live_worker **ret);
@@ -69,8 +70,28 @@ struct vu_live_worker *vu_live_worker_free(struct vu_live_worker *w);
 
 /*
  * Gives these names a private copy together. Returns 0 when the first is private now; an enum vu_live_e; or a
- * negative errno for who waits (-ENOSPC, -EDQUOT, -ENOMEM, -EIO ...): then all is as it was.
+ * negative errno for who waits (-ENOSPC, -EDQUOT, -ENOMEM, -EIO ...; -EUSERS: there is no slot): then all is
+ * as it was.
  */
 int vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
+
+/* Where a name is, or is to be: an open directory (O_PATH is enough) by the pool's mount. */
+struct vu_live_place {
+	int dir; /* borrowed */
+	const char *base;
+};
+
+/*
+ * Changes of names alone, for which nothing is copied: the name of an object goes away; another file's name
+ * takes its place; the object gets one more name. In one step, as the system call would do it; `is` is the
+ * name that the object has. Return 0; VU_LIVE_CHANGED when the object is not there (any more), VU_LIVE_BUSY; or a
+ * negative errno that the system call gave, or of getting there: then all is as it was.
+ */
+int vu_live_unlink(struct vu_live_worker *w, const struct vu_live_name *name,
+		   const struct vu_live_place *is);
+int vu_live_rename_over(struct vu_live_worker *w, const struct vu_live_name *name,
+			const struct vu_live_place *from, const struct vu_live_place *is);
+int vu_live_link(struct vu_live_worker *w, const struct vu_live_name *name,
+		 const struct vu_live_place *is, const struct vu_live_place *to);
 
 void vu_live_stats(const struct vu_live *l, struct vu_live_stats *ret);

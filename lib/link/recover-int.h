@@ -19,7 +19,7 @@ struct vu_recover {
 	uint32_t n_keys, cap_keys;
 	struct vu_intent *intents; /* owned, with their strings; in the order of the journals */
 	size_t n_intents, cap_intents;
-	bool synced; /* what was read is on disk */
+	bool synced;	       /* what was read is on disk */
 	struct vu_slots slots; /* that nobody works with */
 };
 

@@ -102,7 +102,7 @@ static void recovers(struct farm *f)
 
 	farm_recover(f, false);
 	/* where somebody has slipped into the new object too, it looks again */
-	for (int i = 0; i < 3 && (!i || vu_pool_needs_recovery(f->pool) > 0); i++)
+	for (int i = 0; i < 3 && (!i || vu_recover_is_needed(f->pool) > 0); i++)
 		evict(f, &st);
 	farm_recover(f, false);
 	if (seen.n[VU_EVENT_DAMAGE])
