@@ -154,6 +154,9 @@ static int decode_rename(uint32_t flags, struct vu_call *c)
 	    (flags & RENAME_EXCHANGE && flags != RENAME_EXCHANGE))
 		return VU_CALL_MALFORMED;
 	c->path[1].need = flags & RENAME_NOREPLACE ? VU_NEED_NOTHING : VU_NEED_GONE;
+	/* more is done than that another name takes its place: that is left to the kernel */
+	if (flags == RENAME_WHITEOUT)
+		c->path[1].need = VU_NEED_ALL;
 	if (flags & RENAME_EXCHANGE) {
 		c->op = VU_CALL_EXCHANGE;
 		c->path[1].need = VU_NEED_ALL;
@@ -164,8 +167,6 @@ static int decode_rename(uint32_t flags, struct vu_call *c)
 /* The AT_ flags are all of the first path. */
 static int decode_at_flags(const struct vu_shape *s, uint32_t flags, struct vu_call_path *p)
 {
-	if (s->when == VU_SHAPE_NO_DIRECTORY && flags == AT_REMOVEDIR)
-		return VU_CALL_NONE;
 	if (flags & ~s->at_flags)
 		return VU_CALL_MALFORMED;
 	if (flags & AT_SYMLINK_NOFOLLOW)
@@ -200,6 +201,11 @@ static int decode_operation(const struct vu_shape *s, const struct arch *a,
 		p->need = cuts_to_nothing(s, a, d) ? VU_NEED_METADATA : VU_NEED_ALL;
 		return 0;
 	case VU_CALL_UNLINK:
+		if (half(d, s->flags) & AT_REMOVEDIR)
+			c->op = VU_CALL_RMDIR;
+		p->need = VU_NEED_GONE;
+		break;
+	case VU_CALL_RMDIR:
 		p->need = VU_NEED_GONE;
 		break;
 	default:

@@ -27,6 +27,7 @@ enum vu_call_op {
 	VU_CALL_OPEN, /* for writing, or to cut it */
 	VU_CALL_TRUNCATE,
 	VU_CALL_UNLINK,
+	VU_CALL_RMDIR, /* of what may be a file: then the answer is another than for an immutable one */
 	VU_CALL_RENAME,
 	VU_CALL_EXCHANGE, /* two names */
 	VU_CALL_LINK,

@@ -66,8 +66,6 @@ static int tell_shape(const struct teller *t, const struct vu_shape *s)
 	switch (s->when) {
 	case VU_SHAPE_OPENS_TO_WRITE:
 		return tell_open(t, s);
-	case VU_SHAPE_NO_DIRECTORY:
-		return tell(t, s, VU_RULE_MASKED, s->flags, AT_REMOVEDIR, 0);
 	case VU_SHAPE_PATH_OR_FD:
 		if (!descriptors)
 			return tell(t, s, VU_RULE_NOT_NULL, s->from.path, 0, 0);

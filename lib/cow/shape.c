@@ -45,7 +45,9 @@ static const struct vu_shape shapes[] = {
 	 PATH(0), .length = ARG(1)},
 
 	{"unlink", 0, VU_CALL_UNLINK, VU_SHAPE_ALWAYS, 0, PATH(0)},
-	{"unlinkat", 0, VU_CALL_UNLINK, VU_SHAPE_NO_DIRECTORY, 0, AT(0), .flags = ARG(2)},
+	{"unlinkat", 0, VU_CALL_UNLINK, VU_SHAPE_ALWAYS, 0, AT(0), .flags = ARG(2),
+	 .at_flags = AT_REMOVEDIR},
+	{"rmdir", 0, VU_CALL_RMDIR, VU_SHAPE_ALWAYS, 0, PATH(0)},
 	{"rename", 0, VU_CALL_RENAME, VU_SHAPE_ALWAYS, 0, PATH(0), PATH(1)},
 	{"renameat", 0, VU_CALL_RENAME, VU_SHAPE_ALWAYS, 0, AT(0), AT(2)},
 	{"renameat2", 0, VU_CALL_RENAME, VU_SHAPE_ALWAYS, 0, AT(0), AT(2), .flags = ARG(4)},

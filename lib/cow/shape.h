@@ -21,7 +21,6 @@
 enum vu_shape_when {
 	VU_SHAPE_ALWAYS,
 	VU_SHAPE_OPENS_TO_WRITE, /* the open flags can write or truncate, and can meet a file */
-	VU_SHAPE_NO_DIRECTORY,	 /* without AT_REMOVEDIR */
 	VU_SHAPE_PATH_OR_FD,	 /* with a NULL path the descriptor itself is meant */
 	VU_SHAPE_FD,		 /* by descriptor alone */
 };

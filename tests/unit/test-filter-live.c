@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -180,9 +181,9 @@ static void read_string(pid_t pid, uint64_t address, char *out, size_t size)
 
 static const char *op_name(enum vu_call_op op)
 {
-	static const char *const names[] = {"open",	"truncate", "unlink",	   "rename",
-					    "exchange", "link",	    "chmod",	   "chown",
-					    "utimes",	"setxattr", "removexattr", "setattr"};
+	static const char *const names[] = {"open",	"truncate",    "unlink", "rmdir", "rename",
+					    "exchange", "link",	       "chmod",	 "chown", "utimes",
+					    "setxattr", "removexattr", "setattr"};
 
 	return names[op];
 }
@@ -236,6 +237,28 @@ static void answer(int listener, char *out, size_t size)
 	assert_int_equal(ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp), 0);
 }
 
+static pid_t now_child; /* ended by the teardown at the latest */
+
+/* Also after a failed assertion: it waits for an answer, or for what to do next, for ever. */
+static int end_child(void **state)
+{
+	(void)state;
+	if (now_child > 0) {
+		kill(now_child, SIGKILL);
+		waitpid(now_child, NULL, 0);
+	}
+	now_child = 0;
+	return 0;
+}
+
+static void read_told(int fd, struct told *t)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_int_equal(read(fd, t, sizeof(*t)), sizeof(*t));
+}
+
 /* Plays the calls in a child under the filter. */
 static void play(unsigned flags, const struct live *l, size_t n, call_fn *call)
 {
@@ -248,14 +271,17 @@ static void play(unsigned flags, const struct live *l, size_t n, call_fn *call)
 	assert_int_equal(vu_filter_new(0, flags, &f), 0);
 	assert_int_equal(pipe2(told, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
-	pid_t pid = fork();
+	pid_t pid = now_child = fork();
 
 	assert_true(pid >= 0);
-	if (!pid)
+	if (!pid) {
+		/* whoever ends the test by force ends this too */
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		child(f, told[1], go[0], l, n, call);
+	}
 	close(told[1]);
 	close(go[0]);
-	assert_int_equal(read(told[0], &t, sizeof(t)), sizeof(t));
+	read_told(told[0], &t);
 	assert_true(t.listener >= 0);
 	assert_int_equal(t.no_new_privs, 0);
 
@@ -271,12 +297,13 @@ static void play(unsigned flags, const struct live *l, size_t n, call_fn *call)
 		assert_true(poll(p, 2, 10000) > 0);
 		if (p[1].revents & POLLIN)
 			answer(listener, got, sizeof(got));
-		assert_int_equal(read(told[0], &t, sizeof(t)), sizeof(t));
+		read_told(told[0], &t);
 		if (strcmp(got, l[i].want ? l[i].want : "") || t.result != -l[i].error)
 			fail_msg("row %zu, call %d: '%s' and %ld, not '%s' and %d", i, l[i].nr, got,
 				 t.result, l[i].want ? l[i].want : "", -l[i].error);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	now_child = 0;
 	assert_int_equal(status, 0);
 	close(listener);
 	close(pidfd);
@@ -309,7 +336,10 @@ static void test_installed(void **state)
 		{SYS_openat2, {(uint64_t)AT_FDCWD, A, HOW, 24}, "open /nowhere/a", ENOENT},
 		{SYS_truncate, {A, 0}, "truncate /nowhere/a", ENOENT},
 		{SYS_unlinkat, {(uint64_t)AT_FDCWD, A, 0}, "unlink /nowhere/a", ENOENT},
-		{SYS_unlinkat, {(uint64_t)AT_FDCWD, A, DIRTY(AT_REMOVEDIR)}, NULL, ENOENT},
+		{SYS_unlinkat,
+		 {(uint64_t)AT_FDCWD, A, DIRTY(AT_REMOVEDIR)},
+		 "rmdir /nowhere/a",
+		 ENOENT},
 		{SYS_renameat2,
 		 {(uint64_t)AT_FDCWD, A, (uint64_t)AT_FDCWD, B, 2},
 		 "exchange /nowhere/a /nowhere/b",
@@ -414,7 +444,7 @@ static void test_installed_old(void **state)
 		{SYS_open, {A, O_RDWR}, "open /nowhere/a", ENOENT},
 		{SYS_creat, {A, 0600}, "open /nowhere/a", ENOENT},
 		{SYS_unlink, {A}, "unlink /nowhere/a", ENOENT},
-		{SYS_rmdir, {A}, NULL, ENOENT},
+		{SYS_rmdir, {A}, "rmdir /nowhere/a", ENOENT},
 		{SYS_mkdir, {A, 0700}, NULL, ENOENT},
 		{SYS_rename, {A, B}, "rename /nowhere/a /nowhere/b", ENOENT},
 		{SYS_renameat,
@@ -468,7 +498,8 @@ static void test_installed_i386(void **state)
 		{16, {A, 0, 0}, "chown /nowhere/a", ENOENT},
 		{30, {A, 0}, "utimes /nowhere/a", ENOENT},
 		{38, {A, B}, "rename /nowhere/a /nowhere/b", ENOENT},
-		{40, {A}, NULL, ENOENT}, /* rmdir */
+		{39, {A, 0700}, NULL, ENOENT}, /* mkdir */
+		{40, {A}, "rmdir /nowhere/a", ENOENT},
 		{92, {A, 0}, "truncate /nowhere/a", ENOENT},
 		{94, {999, 0600}, NULL, EBADF},
 		{95, {999, 0, 0}, NULL, EBADF},
@@ -491,7 +522,7 @@ static void test_installed_i386(void **state)
 		{298, {cwd, A, 0, 0, 0}, "chown /nowhere/a", ENOENT},
 		{299, {cwd, A, 0}, "utimes /nowhere/a", ENOENT},
 		{301, {cwd, DIRTY(A), DIRTY(0)}, "unlink /nowhere/a", ENOENT},
-		{301, {cwd, A, AT_REMOVEDIR}, NULL, ENOENT},
+		{301, {cwd, A, AT_REMOVEDIR}, "rmdir /nowhere/a", ENOENT},
 		{302, {cwd, A, cwd, B}, "rename /nowhere/a /nowhere/b", ENOENT},
 		{303, {cwd, A, cwd, B, 0}, "link /nowhere/a /nowhere/b", ENOENT},
 		{306, {cwd, A, 0600}, "chmod /nowhere/a", ENOENT},
@@ -590,9 +621,12 @@ static void test_install(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_install),	      cmocka_unit_test(test_installed),
-		cmocka_unit_test(test_installed_new), cmocka_unit_test(test_installed_opens),
-		cmocka_unit_test(test_installed_old), cmocka_unit_test(test_installed_i386),
+		cmocka_unit_test(test_install),
+		cmocka_unit_test_teardown(test_installed, end_child),
+		cmocka_unit_test_teardown(test_installed_new, end_child),
+		cmocka_unit_test_teardown(test_installed_opens, end_child),
+		cmocka_unit_test_teardown(test_installed_old, end_child),
+		cmocka_unit_test_teardown(test_installed_i386, end_child),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

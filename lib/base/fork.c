@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * glibc keeps a thread's number in memory, which its own fork(2) brings up to date. This is done by the
+ * kernel here, at the address that glibc once told it (PR_GET_TID_ADDRESS; without it, the number of
+ * the parent stays there, which only matters to who compares owners of recursive mutexes).
+ */
+#include "base/fork.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+pid_t vu_fork(uint64_t flags, int *ret_pidfd)
+{
+	int pidfd = -EBADF;
+	struct clone_args a = {
+		.flags = flags | (ret_pidfd ? CLONE_PIDFD : 0),
+		.exit_signal = SIGCHLD,
+		.pidfd = ret_pidfd ? (uintptr_t)&pidfd : 0,
+	};
+	uint64_t tid = 0;
+
+	if (!prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) && tid) {
+		a.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+		a.child_tid = tid;
+	}
+	long r = syscall(SYS_clone3, &a, sizeof(a));
+
+	if (r > 0 && ret_pidfd)
+		*ret_pidfd = pidfd;
+	return r < 0 ? -errno : (pid_t)r;
+}

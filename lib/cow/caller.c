@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cow/caller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static bool has_cap(const struct vu_caller *c, unsigned cap)
+{
+	return c->caps >> cap & 1;
+}
+
+/* The line of a status file that begins so; behind the name and its tab. */
+static const char *line_of(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = text; p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (!strncmp(p, name, len))
+			return p + len;
+	}
+	return NULL;
+}
+
+/* The fourth number: real, effective, saved, file system. */
+static int fourth(const char *line, uint32_t *ret)
+{
+	unsigned u[4];
+
+	if (!line || sscanf(line, "%u %u %u %u", &u[0], &u[1], &u[2], &u[3]) != 4)
+		return -EINVAL;
+	*ret = u[3];
+	return 0;
+}
+
+static void read_groups(struct vu_caller *c, const char *line)
+{
+	char *end;
+
+	for (const char *p = line; p && *p && *p != '\n'; p = end) {
+		unsigned long g = strtoul(p, &end, 10);
+
+		if (end == p)
+			return;
+		if (c->n_groups == VU_CALLER_GROUPS) {
+			c->any_group = true;
+			return;
+		}
+		c->groups[c->n_groups++] = (uint32_t)g;
+	}
+}
+
+int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret)
+{
+	char path[32], text[4096];
+	const char *caps;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/status", tid);
+	_cleanup_fd_ int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return n ? -errno : -ESRCH;
+	text[n] = 0;
+	*ret = (struct vu_caller){0};
+	caps = line_of(text, "CapEff:");
+	if (fourth(line_of(text, "Uid:"), &ret->fsuid) ||
+	    fourth(line_of(text, "Gid:"), &ret->fsgid) || !caps) {
+		/* so many groups that the rest is cut off */
+		ret->any_group = true;
+		ret->caps = UINT64_MAX;
+		return 0;
+	}
+	ret->caps = strtoull(caps, NULL, 16);
+	read_groups(ret, line_of(text, "Groups:"));
+	return 0;
+}
+
+#define ROOT_CAPS ((UINT64_C(1) << CAP_DAC_OVERRIDE) | (UINT64_C(1) << CAP_FOWNER))
+
+static bool in_our_user_namespace(int proc, pid_t tid)
+{
+	char path[40];
+	struct stat his, ours;
+
+	snprintf(path, sizeof(path), "%d/ns/user", tid);
+	return !fstatat(proc, path, &his, 0) && !fstatat(proc, "self/ns/user", &ours, 0) &&
+	       his.st_ino == ours.st_ino && his.st_dev == ours.st_dev;
+}
+
+/* No module has a profile for him; where none has any, the file cannot be read, or is empty. */
+static bool is_unconfined(int proc, pid_t tid)
+{
+	char path[48], text[64] = "";
+
+	snprintf(path, sizeof(path), "%d/attr/current", tid);
+	_cleanup_fd_ int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		return errno == EINVAL;
+	return !*text || !strncmp(text, "unconfined", strlen("unconfined"));
+}
+
+bool vu_caller_is_root(const struct vu_caller *c, int proc, pid_t tid)
+{
+	return !c->fsuid && (c->caps & ROOT_CAPS) == ROOT_CAPS &&
+	       in_our_user_namespace(proc, tid) && is_unconfined(proc, tid);
+}
+
+static bool in_group(const struct vu_caller *c, uint32_t gid)
+{
+	if (c->any_group || c->fsgid == gid)
+		return true;
+	for (unsigned i = 0; i < c->n_groups; i++)
+		if (c->groups[i] == gid)
+			return true;
+	return false;
+}
+
+static bool may_write(const struct vu_caller *c, const struct vu_stat *st)
+{
+	if (has_cap(c, CAP_DAC_OVERRIDE))
+		return true;
+	if (c->fsuid == st->uid)
+		return st->mode & S_IWUSR;
+	if (in_group(c, st->gid) && st->mode & S_IWGRP)
+		return true;
+	/* where there is an ACL the group's bits are its mask: somebody may have them by name */
+	return st->mode & (S_IWOTH | S_IWGRP);
+}
+
+static bool is_owner(const struct vu_caller *c, const struct vu_stat *st)
+{
+	return c->fsuid == st->uid || has_cap(c, CAP_FOWNER);
+}
+
+static bool may_remove(const struct vu_caller *c, const struct vu_stat *st,
+		       const struct vu_stat *dir)
+{
+	if (!may_write(c, dir))
+		return false;
+	return !(dir->mode & S_ISVTX) || is_owner(c, st) || is_owner(c, dir);
+}
+
+bool vu_caller_may(const struct vu_caller *c, enum vu_call_op op, const struct vu_stat *st,
+		   const struct vu_stat *dir)
+{
+	switch (op) {
+	case VU_CALL_OPEN:
+	case VU_CALL_TRUNCATE:
+		return may_write(c, st);
+	case VU_CALL_UNLINK:
+	case VU_CALL_RMDIR:
+	case VU_CALL_RENAME:
+	case VU_CALL_EXCHANGE:
+		return may_remove(c, st, dir);
+	case VU_CALL_CHOWN:
+		return is_owner(c, st) || has_cap(c, CAP_CHOWN);
+	case VU_CALL_CHMOD:
+	case VU_CALL_SETATTR:
+		return is_owner(c, st);
+	case VU_CALL_LINK:
+	case VU_CALL_UTIMES:
+	case VU_CALL_SETXATTR:
+	case VU_CALL_REMOVEXATTR:
+		return is_owner(c, st) || may_write(c, st) || has_cap(c, CAP_SYS_ADMIN) ||
+		       has_cap(c, CAP_SETFCAP);
+	}
+	return true;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cow/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* Linux 6.6; Debian 12's headers are older. */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#endif
+#ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+struct vu_notify {
+	int listener;
+	struct seccomp_notif *request;	   /* owned */
+	struct seccomp_notif_resp *answer; /* owned */
+	size_t request_size, answer_size;
+};
+
+int vu_notify_new(int listener, struct vu_notify **ret)
+{
+	struct seccomp_notif_sizes sizes;
+	struct vu_notify *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	n->listener = listener;
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes)) {
+		free(n);
+		return -errno;
+	}
+	/* the kernel writes as much as it knows, which may be more than is known here */
+	n->request_size = VU_MAX(sizes.seccomp_notif, sizeof(*n->request));
+	n->answer_size = VU_MAX(sizes.seccomp_notif_resp, sizeof(*n->answer));
+	n->request = calloc(1, n->request_size);
+	n->answer = calloc(1, n->answer_size);
+	if (!n->request || !n->answer) {
+		vu_notify_free(n);
+		return -ENOMEM;
+	}
+	*ret = n;
+	return 0;
+}
+
+struct vu_notify *vu_notify_free(struct vu_notify *n)
+{
+	if (!n)
+		return NULL;
+	free(n->request);
+	free(n->answer);
+	free(n);
+	return NULL;
+}
+
+void vu_notify_sync_wake_up(int listener)
+{
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+}
+
+int vu_notify_receive(struct vu_notify *n, const struct seccomp_notif **ret)
+{
+	memset(n->request, 0, n->request_size);
+	if (ioctl(n->listener, SECCOMP_IOCTL_NOTIF_RECV, n->request))
+		return -errno;
+	*ret = n->request;
+	return 0;
+}
+
+bool vu_notify_is_valid(const struct vu_notify *n, uint64_t id)
+{
+	return !ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id);
+}
+
+static int answer(struct vu_notify *n, uint64_t id, int err, uint32_t flags)
+{
+	int r;
+
+	memset(n->answer, 0, n->answer_size);
+	n->answer->id = id;
+	n->answer->error = err;
+	n->answer->flags = flags;
+	do
+		r = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_SEND, n->answer);
+	while (r && errno == EINTR);
+	return r ? -errno : 0;
+}
+
+int vu_notify_continue(struct vu_notify *n, uint64_t id)
+{
+	return answer(n, id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+int vu_notify_fail(struct vu_notify *n, uint64_t id, int err)
+{
+	return answer(n, id, err, 0);
+}
+
+int vu_notify_done(struct vu_notify *n, uint64_t id)
+{
+	return answer(n, id, 0, 0);
+}
+
+int vu_notify_replace_fd(const struct vu_notify *n, uint64_t id, int fd, int number, bool cloexec)
+{
+	struct seccomp_notif_addfd a = {
+		.id = id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD,
+		.srcfd = (uint32_t)fd,
+		.newfd = (uint32_t)number,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0,
+	};
+
+	return ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 ? -errno : 0;
+}
