@@ -24,10 +24,10 @@ static const char *reflink_hint(const struct vu_session_fs *fs)
 						: "unify guests on ext4, XFS or btrfs";
 }
 
-static int open_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd, bool make)
+static int open_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd, unsigned flags)
 {
 	_cleanup_free_ char *why = NULL;
-	int r = vu_pool_open(root_fd, make ? VU_POOL_CREATE : VU_POOL_LOOK, &fs->pool, &why);
+	int r = vu_pool_open(root_fd, flags, &fs->pool, &why);
 
 	switch (r) {
 	case 0:
@@ -88,7 +88,7 @@ int vu_session_open_pools(struct vu_session *s, bool make)
 		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
 
 		if (!fs->pool)
-			r = open_pool(s, fs, s->root_fds[i], make);
+			r = open_pool(s, fs, s->root_fds[i], make ? VU_POOL_CREATE : VU_POOL_LOOK);
 		if (!r)
 			r = check_root(s, i);
 	}
@@ -118,7 +118,38 @@ int vu_session_find_pools(struct vu_session *s)
 		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
 
 		if (!fs->pool && !has_no_pool(s, i))
-			r = open_pool(s, fs, s->root_fds[i], false);
+			r = open_pool(s, fs, s->root_fds[i], VU_POOL_LOOK);
+	}
+	return r;
+}
+
+/* Makes the pool of a file system where there is none; somebody else may just do that. */
+static int make_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd)
+{
+	int r = open_pool(s, fs, root_fd, VU_POOL_CREATE);
+
+	fs->pool = vu_pool_close(fs->pool);
+	if (r != VU_OPS_LOCKED)
+		return r;
+	vu_problem_done(s->ops->problem);
+	return 0;
+}
+
+int vu_session_share_pools(struct vu_session *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < s->guests.n; i++) {
+		struct vu_session_fs *fs = &s->fs[s->guest_fs[i]];
+
+		if (has_no_pool(s, i))
+			continue;
+		fs->pool = vu_pool_close(fs->pool);
+		r = open_pool(s, fs, s->root_fds[i], VU_POOL_SHARE);
+		if (!r && !fs->pool)
+			r = make_pool(s, fs, s->root_fds[i]);
+		if (!r && !fs->pool)
+			r = open_pool(s, fs, s->root_fds[i], VU_POOL_SHARE);
 	}
 	return r;
 }
@@ -133,7 +164,7 @@ int vu_session_lock_pools(struct vu_session *s)
 		if (!fs->pool || fs->locked)
 			continue;
 		fs->pool = vu_pool_close(fs->pool);
-		r = open_pool(s, fs, s->root_fds[i], true);
+		r = open_pool(s, fs, s->root_fds[i], VU_POOL_CREATE);
 		fs->locked = !r;
 	}
 	return r;

@@ -110,6 +110,12 @@ int vu_session_find_pools(struct vu_session *s);
  */
 int vu_session_open_beside(struct vu_session *s, struct vu_session *of);
 
+/*
+ * Opens the pools to break links there beside others (VU_POOL_SHARE); makes those that are missing. Where there
+ * can be none, none is. Returns like vu_session_open.
+ */
+int vu_session_share_pools(struct vu_session *s);
+
 /* Takes the locks of the pools that are there, to change them. Returns like vu_session_open. */
 int vu_session_lock_pools(struct vu_session *s);
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The use-case behind `vunify run`: a command in a guest, or a launcher of one, that finds unified files as
+ * files of its own: a call that would change one gives it a private copy first. Works beside a scan, and beside
+ * others of its kind.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cow/enter.h"
+#include "cow/supervisor.h"
+#include "link/live.h"
+#include "ops/context.h"
+
+struct vu_run_options {
+	char *guest;	   /* name of a registered guest, or a root */
+	char *const *argv; /* the command; with a NULL behind */
+	bool chroot_only;
+	bool wrap;	     /* the command is a launcher, which is not in the guest */
+	bool no_descriptors; /* calls by descriptor are not notified of (VU_FILTER_DESCRIPTORS) */
+};
+
+struct vu_run_report {
+	bool started;		 /* the command was executed, or could not be: end says so */
+	struct vu_enter_end end; /* of the command */
+	struct vu_supervisor_stats calls;
+	struct vu_live_stats broken;
+	uint64_t warnings, damages;
+};
+
+/*
+ * Returns 0 when the command has ended; else like all operations, and it was not executed. The report is
+ * written in any case.
+ */
+int vu_ops_run(struct vu_ops *ops, const struct vu_run_options *o, struct vu_run_report *ret);

@@ -1,0 +1,230 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vunify run: a command in a guest finds unified files as files of its own, and the others notice nothing.
+
+FARM_GUESTS=3
+load ../lib/farm
+
+D=usr/share/vu
+
+# The small guests get a shell, and are unified.
+shell() {
+	local g
+	command -v busybox >/dev/null || skip "needs busybox-static"
+	for g in "$G"/g?; do
+		cp "$(command -v busybox)" "$g/bin/busybox"
+		for f in sh cat rm mv ln chmod chown touch sed truncate sleep ls stat mkdir seq kill dd true; do
+			ln -sf busybox "$g/bin/$f"
+		done
+	done
+	vx 0 scan "$G"/g?
+	say_manifest "$G"/g2 "$G"/g3 >"$STATE/before"
+}
+
+others_same() {
+	say_manifest "$G"/g2 "$G"/g3 >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after" "the other guests"
+	[[ -z $(ls -A "$MNT/.vunify/stage") ]] || die "something is left in the stage"
+}
+
+# in_g1 CODE SCRIPT
+in_g1() {
+	vx "$1" run g1 -- sh -ec "$2"
+}
+
+# Every way in which a shell changes a file.
+changes() {
+	shell
+	in_g1 0 '
+		cd /usr/share/vu
+		echo more >>f0
+		echo new >f1
+		chmod 600 f2
+		chown 7:8 f3
+		touch -d @1000000000 f4
+		rm f5
+		mv f6 f6.moved
+		echo over >x && mv x f7
+		ln f8 f8.link && rm f8
+		sed -i s/common/own/ f9
+		truncate -s 5 f10
+		mv f11 f12
+		cat f13 >x && cat x >f13 && touch -d @1500000000 f14 && touch -r f15 f13 && rm x
+	'
+	eq "$(cat "$G/g1/$D/f0")" "common file 0
+more" f0
+	eq "$(cat "$G/g1/$D/f1")" new f1
+	eq "$(stat -c %a "$G/g1/$D/f2")" 600 f2
+	eq "$(stat -c %u:%g "$G/g1/$D/f3")" 7:8 f3
+	eq "$(stat -c %Y "$G/g1/$D/f4")" 1000000000 f4
+	[[ ! -e $G/g1/$D/f5 && ! -e $G/g1/$D/f6 && ! -e $G/g1/$D/f8 && ! -e $G/g1/$D/f11 ]]
+	eq "$(cat "$G/g1/$D/f6.moved" "$G/g1/$D/f7" "$G/g1/$D/f8.link" "$G/g1/$D/f9")" "common file 6
+over
+common file 8
+own file 9" names
+	eq "$(cat "$G/g1/$D/f10")" commo f10
+	eq "$(cat "$G/g1/$D/f12" "$G/g1/$D/f13")" "common file 11
+common file 13" f12
+	is_object "$G/g1/$D/f15"
+	others_same
+	vx 0 scan "$G"/g?
+	is_object "$G/g1/$D/f13"
+}
+
+on() {
+	farm_down
+	farm_on "$1" 400
+	vu_guests_make "$G" 3
+}
+
+@test "ext4: every way in which a shell changes a file" { changes; }
+@test "XFS: every way in which a shell changes a file" {
+	on xfs
+	changes
+}
+@test "btrfs: every way in which a shell changes a file" {
+	on btrfs
+	changes
+}
+
+@test "two names of one file get their private copy together" {
+	shell
+	in_g1 0 'echo more >>/usr/share/vu/twin-a'
+	same "$G/g1/$D/twin-a" "$G/g1/$D/twin-b"
+	eq "$(cat "$G/g1/$D/twin-b")" "two names
+more" twin-b
+	others_same
+}
+
+@test "a name that the guest makes of a unified file shares what is written to the other" {
+	shell
+	in_g1 0 'cd /usr/share/vu; ln f1 f1.link; echo more >>f1; cat f1.link'
+	has "$OUT" more
+	same "$G/g1/$D/f1" "$G/g1/$D/f1.link"
+	others_same
+}
+
+@test "the command's exit code is ours; 126, 127 and signals as of env(1)" {
+	shell
+	in_g1 0 'exit 0'
+	in_g1 7 'exit 7'
+	in_g1 143 'kill -TERM $$'
+	vx 127 run g1 -- no-such-program
+	has "$ERR" no-such-program
+	: >"$G/g1/bin/plain"
+	vx 126 run g1 -- /bin/plain
+	vx 2 run g1
+	vx 1 run no-such-guest -- true
+}
+
+@test "the command has a root, processes and a name of its own; with --chroot-only only the root" {
+	shell
+	in_g1 0 'ls /proc; cat /proc/sys/kernel/hostname'
+	has "$OUT" g1
+	hasnt "$OUT" "^$$\$"
+	vx 0 run --chroot-only g1 -- sh -c 'ls /; ls /proc'
+	has "$OUT" usr
+	hasnt "$OUT" "^1\$"
+	! grep -q "$MNT/guests" /proc/self/mountinfo || die "something is mounted in a guest still"
+}
+
+@test "--wrap: the launcher is outside, and what it starts in the guest is supervised" {
+	shell
+	vx 0 run --wrap g1 -- chroot "$G/g1" sh -c 'echo more >>/usr/share/vu/f0; rm /usr/share/vu/f1'
+	has "$(cat "$G/g1/$D/f0")" more
+	[[ ! -e $G/g1/$D/f1 ]]
+	others_same
+}
+
+@test "scans go on meanwhile, and lose nothing" {
+	shell
+	vu run g1 -- sh -ec 'cd /usr/share/vu; for k in $(seq 1 20); do
+		for i in $(seq 0 60); do echo $k >>f$i 2>/dev/null || echo $k >>f$i; done; done' \
+		>"$STATE/run-out" 2>"$STATE/run-err" 3>&- &
+	local pid=$! n=0
+	while [[ -e /proc/$pid ]]; do
+		vx 0 scan "$G"/g?
+		n=$((n + 1))
+	done
+	wait "$pid" || die "the command failed: $(cat "$STATE/run-err")"
+	((n > 0))
+	for i in 0 30 60; do
+		eq "$(tail -n +2 "$G/g1/$D/f$i")" "$(seq 1 20)" "f$i"
+	done
+	others_same
+}
+
+@test "two guests at once, and what they share stays apart" {
+	shell
+	for g in 1 2; do
+		vu run g$g -- sh -ec "cd /usr/share/vu; for i in \$(seq 0 100); do echo $g >>f\$i; rm -f late; done" \
+			>"$STATE/out$g" 2>&1 3>&- &
+	done
+	wait
+	for i in 0 50 100; do
+		eq "$(cat "$G/g1/$D/f$i")" "common file $i
+1" "f$i of g1"
+		eq "$(cat "$G/g2/$D/f$i")" "common file $i
+2" "f$i of g2"
+		eq "$(cat "$G/g3/$D/f$i")" "common file $i" "f$i of g3"
+	done
+	[[ -z $(ls -A "$MNT/.vunify/stage") ]]
+}
+
+@test "a full disk: the guest that writes is told, and can remove what it shares" {
+	shell
+	dd if=/dev/zero of="$MNT/fill" bs=64k 2>/dev/null || :
+	sync -f "$MNT"
+	dd if=/dev/zero of="$MNT/fill" bs=1k oflag=append conv=notrunc 2>/dev/null || :
+	in_g1 1 'cd /usr/share/vu; echo more >>big'
+	has "$ERR" "No space left"
+	in_g1 0 'rm /usr/share/vu/f0'
+	[[ ! -e $G/g1/$D/f0 ]]
+	is_object "$G/g1/$D/big"
+	rm "$MNT/fill"
+	in_g1 0 'echo more >>/usr/share/vu/big'
+	others_same
+}
+
+# The front, the guardian and the worker of a vunify whose shell is this process.
+three_of() {
+	local front guardian
+	front=$(pgrep -P "$1" -x vunify) && guardian=$(pgrep -P "$front") &&
+		echo "$front $guardian $(pgrep -P "$guardian")"
+}
+
+@test "without the supervisor nothing hangs, and nothing is written to a shared file" {
+	local pid three
+	shell
+	mkfifo "$G/g1/tmp/go"
+	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run --chroot-only g1 -- sh -c '
+		echo ready >/tmp/ready; read x </tmp/go; echo more >>/usr/share/vu/f0; echo $? >/tmp/end' || :; } \
+		>"$STATE/out" 2>&1 3>&- &
+	pid=$!
+	wait_until test -s "$G/g1/tmp/ready"
+	three=$(three_of "$pid")
+	# shellcheck disable=SC2086 # they are three numbers
+	kill -KILL $three
+	wait "$pid" || :
+	echo go >"$G/g1/tmp/go"
+	wait_until test -s "$G/g1/tmp/end"
+	[[ $(cat "$G/g1/tmp/end") != 0 ]] || die "it was written"
+	eq "$(cat "$G/g1/$D/f0")" "common file 0" f0
+	in_g1 0 'echo more >>/usr/share/vu/f0'
+	others_same
+}
+
+@test "unmerge meanwhile: the pool stays as long as somebody shares it" {
+	shell
+	mkfifo "$G/g1/tmp/go"
+	vu run g1 -- sh -ec 'echo more >>/usr/share/vu/f0; read x </tmp/go; echo more >>/usr/share/vu/f1' 3>&- &
+	local pid=$!
+	wait_until grep -q more "$G/g1/$D/f0"
+	vx 0 unmerge "$G"/g?
+	[[ -d $MNT/.vunify/objects ]]
+	is_private "$G/g1/$D/f2"
+	echo go >"$G/g1/tmp/go"
+	wait "$pid"
+	has "$(cat "$G/g1/$D/f1")" more
+	eq "$(cat "$G/g2/$D/f1")" "common file 1" f1
+}
