@@ -397,21 +397,38 @@ static int by_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	return r;
 }
 
-int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
+/* Has it as many names as the item and the pool have together? 0, 1: no, or errno. */
+static int count_names(const struct vu_breaking_item *w)
 {
 	struct vu_stat st;
 	int r = vu_stat_fd(w->object->fd, &st);
 
+	return r ? r : st.n_links != w->it->n_paths + 1;
+}
+
+/*
+ * Does nobody else have it? The number alone does not say so: a name that is gone since the guest was walked
+ * would stand for another guest's. Counted before and behind, so that none can go in between.
+ */
+static int is_alone(const struct vu_breaking *b, const struct vu_breaking_item *w)
+{
+	int r = count_names(w);
+
+	for (uint32_t k = 0; !r && k < w->it->n_paths; k++)
+		r = !vu_breaking_name_holds(b, w, k);
+	return r ? r : count_names(w);
+}
+
+int vu_breaking_give(struct vu_breaking *b, struct vu_breaking_item *w)
+{
+	int r = count_names(w);
+
 	if (r)
 		return r;
-	if (st.n_links != w->it->n_paths + 1)
-		return 1;
 	r = vu_moment_begin(&b->moment, w->object);
 	if (r)
 		return r;
-	r = vu_stat_fd(w->object->fd, &st);
-	if (!r && st.n_links != w->it->n_paths + 1)
-		r = 1;
+	r = is_alone(b, w);
 	if (!r)
 		r = vu_pool_object_unlink(pool_of(b), &w->it->key);
 	if (r) {

@@ -50,6 +50,16 @@ static int open_parent(const struct vu_breaking *b, const struct vu_breaking_ite
 				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 }
 
+bool vu_breaking_name_holds(const struct vu_breaking *b, const struct vu_breaking_item *w,
+			    uint32_t k)
+{
+	const char *base;
+	struct vu_stat st;
+	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
+
+	return dir >= 0 && !vu_stat_at(dir, base, &st) && st.version.ino == w->object->ino;
+}
+
 /* The directory of a name. */
 static void restore_time(struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
 			 int dir, uint64_t mtime_ns)

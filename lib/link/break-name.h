@@ -12,6 +12,10 @@
 /* The temporary name with this number; tmp has VU_BREAKING_TMP_MAX bytes. */
 void vu_breaking_tmp(const struct vu_breaking *b, uint64_t n, char *tmp);
 
+/* Is it a name of the object right now? */
+bool vu_breaking_name_holds(const struct vu_breaking *b, const struct vu_breaking_item *w,
+			    uint32_t k);
+
 /*
  * Inside a moment: exchanges name k. Returns 1 when it leads to the new inode now, 0 when the guest has changed it,
  * or a negative errno.

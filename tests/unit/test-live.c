@@ -149,6 +149,27 @@ static void inner_links(struct farm *f)
 	assert_true(immutable(f, 1, paths[0]));
 }
 
+/*
+ * A path that is none of its names does not stand for another guest's: two guests have it, and one is said to
+ * have two names.
+ */
+static void not_the_last(struct farm *f)
+{
+	const char *paths[] = {"usr/lib/f1", "usr/lib/none"};
+
+	begin(f);
+	uint64_t ino = stat_of(f, 0, "usr/lib/f1").st_ino;
+
+	assert_int_equal(break_one(f, 2, "usr/lib/f1"), 0);
+	assert_int_equal(break_one(f, 3, "usr/lib/f1"), 0);
+	assert_int_equal(stat_of(f, 0, "usr/lib/f1").st_nlink, 3);
+	assert_int_equal(break_by(worker, f, 0, paths, 2), 0);
+	assert_int_not_equal(stat_of(f, 0, "usr/lib/f1").st_ino, ino);
+	assert_false(immutable(f, 0, "usr/lib/f1"));
+	assert_int_equal(stat_of(f, 1, "usr/lib/f1").st_ino, ino);
+	assert_true(immutable(f, 1, "usr/lib/f1"));
+}
+
 /* It is no object's name any more, or something else: then nothing is done. */
 static void changed(struct farm *f)
 {
@@ -315,6 +336,7 @@ int main(void)
 		TESTS(inner_links),
 		TESTS(together),
 		TESTS(no_space),
+		TEST_ON(xfs, not_the_last),
 		TEST_ON(xfs, changed),
 		TEST_ON(xfs, finds_new),
 		TEST_ON(xfs, claimed),
