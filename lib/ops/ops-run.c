@@ -2,8 +2,10 @@
 #include "ops/ops-run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -29,6 +31,7 @@ struct running {
 	struct vu_session session;
 	struct vu_eviction eviction; /* knows who is in which guest */
 	struct vu_slip_watch watch;
+	char *root;		  /* owned; path of the guest's root */
 	struct vu_names *names;	  /* owned */
 	struct vu_filter *filter; /* owned; NULL: nothing can be unified where the guest is */
 	struct vu_live_env live_env;
@@ -112,15 +115,38 @@ static int find_names(struct running *u)
 	return r;
 }
 
+/* Where the guest's root is now: by the mount that the pool is on. */
+static int read_root(struct running *u)
+{
+	char name[32], path[PATH_MAX];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", u->session.root_fds[0]);
+	ssize_t n = readlink(name, path, sizeof(path) - 1);
+
+	if (n < 0)
+		return -errno;
+	path[n] = 0;
+	u->root = strdup(path);
+	return u->root ? 0 : -ENOMEM;
+}
+
 static int open_session(struct running *u)
 {
 	char *const operands[] = {u->o->guest, NULL};
+
+	/* nobody can be frozen while he waits for the answer to a call of his own */
+	if (u->ops->config->moment == VU_MOMENT_FREEZE)
+		return vu_fail(u->ops, VU_OPS_REFUSED, "cannot run a command with copy-on-write",
+			       u->o->guest, "moment = freeze allows no moments under a lease alone",
+			       "set moment = auto");
 	int r = vu_session_open(&u->session, u->ops, VU_SESSION_NO_CATALOG, operands, 1);
 
 	if (!r)
 		r = recover(u);
 	if (!r)
 		r = vu_session_share_pools(&u->session);
+	if (!r)
+		r = read_root(u);
 	if (!r)
 		r = vu_eviction_open(&u->eviction, &u->session);
 	return r;
@@ -202,7 +228,7 @@ static int open_live(struct running *u)
 		.listener = vu_entered_listener(u->entered),
 		.live = u->live,
 		.pool = pool_of(u),
-		.root = u->session.guests.v[0].path,
+		.root = u->root,
 		.root_fd = u->session.root_fds[0],
 		.guest = 0,
 		.threads = THREADS,
@@ -354,6 +380,7 @@ int vu_ops_run(struct vu_ops *ops, const struct vu_run_options *o, struct vu_run
 	vu_entered_free(u.entered);
 	vu_filter_free(u.filter);
 	vu_names_free(u.names);
+	free(u.root);
 	if (u.blocked)
 		sigprocmask(SIG_SETMASK, &u.old, NULL);
 	vu_close_p(&u.signals);

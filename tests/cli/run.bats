@@ -228,3 +228,12 @@ three_of() {
 	has "$(cat "$G/g1/$D/f1")" more
 	eq "$(cat "$G/g2/$D/f1")" "common file 1" f1
 }
+
+@test "moment = freeze: refused, for links are broken under leases" {
+	conf <<-EOF
+		[policy]
+		moment = freeze
+	EOF
+	vx 12 run "$G/g1" -- true
+	has "$ERR" "moment = freeze"
+}
