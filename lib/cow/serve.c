@@ -278,7 +278,8 @@ static int replace_descriptor(struct vu_server *v, struct job *j, int number, co
 	/* the last who had it got the inode itself */
 	if (st.version.ino == f->st.version.ino)
 		return 0;
-	if (!S_ISREG(st.mode))
+	/* something else is there by now: he may read it only if he could read the one that he has */
+	if (st.mode != f->st.mode || st.uid != f->st.uid || st.gid != f->st.gid)
 		return -ESTALE;
 	r = flags & O_PATH ? path_flags(v, j, &st)
 			   : O_RDONLY | (int)(flags & (O_NOATIME | O_NONBLOCK | O_DIRECT));
