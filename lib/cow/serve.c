@@ -461,7 +461,7 @@ static int link_it(struct vu_server *v, struct job *j)
 		return NOT_DONE;
 	r = vu_live_link(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base},
 			 &(struct vu_live_place){to.dir, to.base});
-	if (r)
+	if (r && r != -EEXIST)
 		vu_names_remove(v->env->names, name.ino, to.rel);
 	/* a copy has room for it */
 	return r == -EMLINK ? NOT_DONE : outcome_of(r);
