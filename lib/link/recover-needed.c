@@ -26,7 +26,9 @@ static int list(int parent, const char *name, DIR **ret)
 	*ret = fd < 0 ? NULL : fdopendir(fd);
 	if (*ret)
 		return 0;
-	return fd < 0 ? -errno : vu_close_failed_consume(fd);
+	int e = fd < 0 ? -errno : vu_close_failed_consume(fd);
+
+	return e < 0 ? e : -EIO; /* there is always a reason */
 }
 
 /* The next entry whose name does not begin with a dot; or NULL, with errno. */
