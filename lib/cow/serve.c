@@ -129,7 +129,9 @@ static int locate(struct vu_server *v, int parent, struct spot *s)
 		return r;
 	s->read_only = fstatvfs(parent, &vfs) || vfs.f_flag & ST_RDONLY;
 	s->dir = vu_view_on_mount(parent, vu_pool_fd(env->pool));
-	ssize_t n = s->dir < 0 ? s->dir : vu_view_path(v->view, s->dir, path);
+	if (s->dir < 0)
+		return s->dir;
+	ssize_t n = vu_view_path(v->view, s->dir, path);
 
 	if (n < 0)
 		return (int)n;
