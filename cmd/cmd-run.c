@@ -55,6 +55,7 @@ static int run(struct vu_ctx *ctx, void *options)
 		.argv = ctx->operands + 1,
 		.chroot_only = given->chroot_only,
 		.wrap = given->wrap,
+		.shared = ctx->shared,
 	};
 	struct vu_run_report report = {0};
 	int r;
@@ -67,6 +68,16 @@ static int run(struct vu_ctx *ctx, void *options)
 		 : end_of(ctx, &report, o.argv[0]);
 }
 
+static void *share(void)
+{
+	return vu_run_shared_new();
+}
+
+static bool keeps(void *shared, int fd)
+{
+	return vu_run_shared_holds(shared, fd);
+}
+
 const struct vu_cmd vu_cmd_run = {
 	.name = "run",
 	.summary = "Run a command in a guest, with copy-on-write",
@@ -77,4 +88,6 @@ const struct vu_cmd vu_cmd_run = {
 	.min_operands = 2,
 	.max_operands = SIZE_MAX,
 	.run = run,
+	.share = share,
+	.keeps = keeps,
 };

@@ -68,6 +68,7 @@ struct vu_ctx {
 	struct vu_progress_line *line; /* owned, or NULL */
 	struct vu_sink sink;
 	struct vu_ops ops;
+	void *shared;	 /* of vu_cmd.share */
 	char **operands; /* n_operands of argv, and NULL */
 	size_t n_operands;
 };
@@ -83,6 +84,12 @@ struct vu_cmd {
 	size_t min_operands;
 	size_t max_operands;			       /* SIZE_MAX: any number */
 	int (*run)(struct vu_ctx *ctx, void *options); /* returns the exit code */
+	/*
+	 * Of a guarded command that goes on when its worker is killed, or NULL: makes memory that workers share, and
+	 * tells which descriptors the next one needs. ctx->shared is NULL where it could not be made.
+	 */
+	void *(*share)(void);
+	bool (*keeps)(void *shared, int fd);
 };
 
 extern const struct vu_cmd vu_cmd_df;

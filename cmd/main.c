@@ -274,6 +274,8 @@ static int tell_end(struct vu_ctx *ctx, const struct vu_guardian_end *end)
 	return c->failed || c->slips ? VU_EXIT_DAMAGE : end->exit_code;
 }
 
+#define WORKERS_MORE 1000 /* workers that take the place of one that was killed */
+
 /* Runs the command, in a process of its own if it changes guests. */
 static int run_guarded(struct vu_ctx *ctx, const struct vu_cmd *c, void *options)
 {
@@ -282,9 +284,16 @@ static int run_guarded(struct vu_ctx *ctx, const struct vu_cmd *c, void *options
 
 	if (!(c->flags & VU_CMD_GUARDED) || ctx->dry_run)
 		return c->run(ctx, options);
+	ctx->shared = c->share ? c->share() : NULL;
+	struct vu_guardian_again again = {
+		.times = WORKERS_MORE,
+		.keeps = c->keeps,
+		.arg = ctx->shared,
+	};
+
 	fflush(stdout);
 	fflush(stderr);
-	r = vu_guardian_split(&ctx->ops.ledger, &end);
+	r = vu_guardian_split(ctx->shared ? &again : NULL, &ctx->ops.ledger, &end);
 	if (r == VU_GUARDIAN_ENDED)
 		return tell_end(ctx, &end);
 	if (r < 0)

@@ -24,6 +24,7 @@ struct vu_entered {
 	_Atomic pid_t pid;
 	_Atomic bool own_group;
 	_Atomic bool lent; /* the terminal is the command's */
+	_Atomic bool went;
 	struct vu_init_told *told;
 };
 
@@ -228,10 +229,28 @@ static int ask(struct vu_entered *e, char what)
 	return send(atomic_load(&e->control), &what, 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+bool vu_entered_is_started(const struct vu_entered *e)
+{
+	return atomic_load(&e->pid) > 0 && vu_entered_pidfd(e) >= 0;
+}
+
+bool vu_entered_holds(const struct vu_entered *e, int fd)
+{
+	return fd >= 0 && (fd == atomic_load(&e->control) || fd == vu_entered_pidfd(e) ||
+			   fd == vu_entered_listener(e));
+}
+
 int vu_enter_go(struct vu_entered *e)
 {
+	int r = 0;
+
+	if (atomic_load(&e->went))
+		return 0;
 	atomic_store(&e->lent, vu_entered_own_group(e));
-	return ask(e, VU_INIT_GO);
+	r = ask(e, VU_INIT_GO);
+	if (!r) /* killed before this: asked twice, which is as good as once */
+		atomic_store(&e->went, true);
+	return r;
 }
 
 int vu_entered_signal(struct vu_entered *e, int signo)

@@ -108,7 +108,13 @@ pid_t vu_entered_pid(const struct vu_entered *e);
 /* Has the command a process group of its own? */
 bool vu_entered_own_group(const struct vu_entered *e);
 
-/* Has the command executed: from now on there are notifications. Returns 0 or a negative errno. */
+/* Was it made? Then who asks takes the place of a supervisor that was killed. */
+bool vu_entered_is_started(const struct vu_entered *e);
+
+/* Is it one of its descriptors? They outlive a supervisor that is killed. */
+bool vu_entered_holds(const struct vu_entered *e, int fd);
+
+/* Has the command executed: from now on there are notifications. The second time: 0. Or a negative errno. */
 int vu_enter_go(struct vu_entered *e);
 
 /* Sends a signal to the command; also SIGCONT, without the terminal. Returns 0 or a negative errno (-ESRCH). */

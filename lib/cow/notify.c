@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,12 +22,13 @@
 
 struct vu_notify {
 	int listener;
-	struct seccomp_notif *request;	   /* owned */
+	struct vu_notify_slot *slot;	   /* borrowed; or NULL */
+	struct seccomp_notif *request;	   /* owned; or in the slot */
 	struct seccomp_notif_resp *answer; /* owned */
 	size_t request_size, answer_size;
 };
 
-int vu_notify_new(int listener, struct vu_notify **ret)
+int vu_notify_new(int listener, struct vu_notify_slot *slot, struct vu_notify **ret)
 {
 	struct seccomp_notif_sizes sizes;
 	struct vu_notify *n = calloc(1, sizeof(*n));
@@ -41,7 +43,12 @@ int vu_notify_new(int listener, struct vu_notify **ret)
 	/* the kernel writes as much as it knows, which may be more than is known here */
 	n->request_size = VU_MAX(sizes.seccomp_notif, sizeof(*n->request));
 	n->answer_size = VU_MAX(sizes.seccomp_notif_resp, sizeof(*n->answer));
-	n->request = calloc(1, n->request_size);
+	if (slot && n->request_size <= sizeof(slot->taken)) {
+		n->slot = slot;
+		n->request = (struct seccomp_notif *)(void *)slot->taken;
+	} else {
+		n->request = calloc(1, n->request_size);
+	}
 	n->answer = calloc(1, n->answer_size);
 	if (!n->request || !n->answer) {
 		vu_notify_free(n);
@@ -55,10 +62,27 @@ struct vu_notify *vu_notify_free(struct vu_notify *n)
 {
 	if (!n)
 		return NULL;
-	free(n->request);
+	if (!n->slot)
+		free(n->request);
 	free(n->answer);
 	free(n);
 	return NULL;
+}
+
+const struct seccomp_notif *vu_notify_left(const struct vu_notify *n)
+{
+	return n->slot && n->request->id ? n->request : NULL;
+}
+
+void vu_notify_note_done(struct vu_notify *n, uint64_t id)
+{
+	if (n->slot)
+		atomic_store(&n->slot->done, id);
+}
+
+bool vu_notify_is_done(const struct vu_notify *n, uint64_t id)
+{
+	return n->slot && atomic_load(&n->slot->done) == id;
 }
 
 void vu_notify_sync_wake_up(int listener)
@@ -91,7 +115,9 @@ static int answer(struct vu_notify *n, uint64_t id, int err, uint32_t flags)
 	do
 		r = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_SEND, n->answer);
 	while (r && errno == EINTR);
-	return r ? -errno : 0;
+	r = r ? -errno : 0;
+	n->request->id = 0;
+	return r;
 }
 
 int vu_notify_continue(struct vu_notify *n, uint64_t id)

@@ -11,7 +11,21 @@
 
 struct vu_notify;
 
-int vu_notify_new(int listener, struct vu_notify **ret);
+/*
+ * What a thread has taken and not answered yet, in memory that outlives its process (MAP_SHARED, zeroed at first): a
+ * notification that was taken is given to nobody else by the kernel, so whoever takes the thread's place goes
+ * on with this one.
+ */
+struct vu_notify_slot {
+	_Atomic uint64_t done; /* id of one that was carried out, and only has to be answered */
+	_Alignas(8) char taken[512]; /* struct seccomp_notif; its id is 0: there is none */
+};
+
+/* slot (borrowed) is the thread's own; or NULL. Returns 0 or a negative errno. */
+int vu_notify_new(int listener, struct vu_notify_slot *slot, struct vu_notify **ret);
+
+/* What another process has left in the slot, to be answered first; or NULL. */
+const struct seccomp_notif *vu_notify_left(const struct vu_notify *n);
 
 /* Accepts NULL, returns NULL. */
 struct vu_notify *vu_notify_free(struct vu_notify *n);
@@ -37,7 +51,12 @@ int vu_notify_continue(struct vu_notify *n, uint64_t id);
 /* The call fails with this negative errno. The same. */
 int vu_notify_fail(struct vu_notify *n, uint64_t id, int err);
 
-/* The call returns 0 without the kernel having done anything. The same. */
+/*
+ * The call was carried out: it returns 0 without the kernel doing anything. To be noted at once; then the answer,
+ * the same. Was it noted, by this process or the one before it?
+ */
+void vu_notify_note_done(struct vu_notify *n, uint64_t id);
+bool vu_notify_is_done(const struct vu_notify *n, uint64_t id);
 int vu_notify_done(struct vu_notify *n, uint64_t id);
 
 /*

@@ -393,6 +393,8 @@ static int unlink_it(struct vu_server *v, struct job *j)
 
 	r = vu_live_unlink(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base});
 	if (!r)
+		vu_notify_note_done(v->notify, j->id);
+	if (!r)
 		vu_names_remove(v->env->names, name.ino, f.spot.rel);
 	return outcome_of(r);
 }
@@ -440,6 +442,8 @@ static int rename_it(struct vu_server *v, struct job *j)
 	r = vu_live_rename_over(v->worker, &name, &(struct vu_live_place){from.dir, from.base},
 				&(struct vu_live_place){f.spot.dir, f.spot.base});
 	if (!r)
+		vu_notify_note_done(v->notify, j->id);
+	if (!r)
 		vu_names_remove(v->env->names, name.ino, f.spot.rel);
 	return outcome_of(r);
 }
@@ -463,6 +467,8 @@ static int link_it(struct vu_server *v, struct job *j)
 		return NOT_DONE;
 	r = vu_live_link(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base},
 			 &(struct vu_live_place){to.dir, to.base});
+	if (!r)
+		vu_notify_note_done(v->notify, j->id);
 	if (r && r != -EEXIST)
 		vu_names_remove(v->env->names, name.ino, to.rel);
 	/* a copy has room for it */
@@ -530,8 +536,10 @@ int vu_server_answer(struct vu_server *v, const struct seccomp_notif *req)
 	int r = NOT_DONE;
 
 	count(&v->stats->notified);
+	if (vu_notify_is_done(v->notify, j.id)) /* by one that was killed before it could say so */
+		r = DONE;
 	/* what cannot be decoded or read the kernel has an answer for */
-	if (!decode(v, req, &j) && !read_texts(v, &j))
+	else if (!decode(v, req, &j) && !read_texts(v, &j))
 		r = serve(v, &j);
 	if (r < 0 && j.call.op != VU_CALL_RMDIR)
 		count(&v->stats->refused);

@@ -47,8 +47,8 @@ static void tell_started(struct vu_supervisor *s, int r)
 
 static int serve_all(struct vu_supervisor *s, struct vu_notify *notify, struct vu_server *server)
 {
-	const struct seccomp_notif *req;
-	int r = 0;
+	const struct seccomp_notif *req = vu_notify_left(notify);
+	int r = req ? vu_server_answer(server, req) : 0;
 
 	while (!r && !s->quit) {
 		r = vu_notify_receive(notify, &req);
@@ -66,7 +66,8 @@ static void *thread_main(void *arg)
 	struct vu_supervisor *s = t->s;
 	struct vu_notify *notify = NULL;
 	struct vu_server *server = NULL;
-	int r = vu_notify_new(s->env->listener, &notify);
+	size_t i = (size_t)(t - s->threads);
+	int r = vu_notify_new(s->env->listener, s->env->slots ? &s->env->slots[i] : NULL, &notify);
 
 	if (!r)
 		r = vu_server_new(s->env, s->numbers, notify, &s->stats, &server);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cow/names.h"
+#include "cow/notify.h"
 #include "link/live.h"
 #include "model/event.h"
 
@@ -34,6 +35,11 @@ struct vu_supervisor_env {
 	bool may_act;
 	const struct vu_sink *sink; /* WARN; never by two threads at once; or NULL */
 	struct vu_names *names;	    /* borrowed; kept up to date */
+	/*
+	 * Borrowed; one for each thread, in memory that outlives this process; or NULL: calls that it has taken when it is
+	 * killed wait for ever.
+	 */
+	struct vu_notify_slot *slots;
 };
 
 struct vu_supervisor_stats {

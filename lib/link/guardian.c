@@ -22,6 +22,7 @@
  */
 #include "link/guardian.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -29,6 +30,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -50,8 +52,9 @@ struct shared {
 struct guardian {
 	struct shared *shared;
 	struct vu_ledger *ledger;
-	sigset_t old; /* signals as they were */
-	int signals;  /* owned: signalfd */
+	sigset_t old;			       /* signals as they were */
+	int signals;			       /* owned: signalfd */
+	const struct vu_guardian_again *again; /* or NULL */
 };
 
 static void signals_of(sigset_t *set)
@@ -216,17 +219,95 @@ static int become_worker(struct guardian *g, pid_t parent, struct vu_ledger **re
 	return 0;
 }
 
-static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **ret_ledger,
-			   struct vu_guardian_end *ret_end)
+/* ---- once more ---- */
+
+/* Descriptors by number. */
+struct fds {
+	int *v; /* owned */
+	size_t n;
+};
+
+/* All that are open now, but the one that lists them. */
+static int list_fds(struct fds *ret)
+{
+	_cleanup_closedir_ DIR *d = opendir("/proc/self/fd");
+	const struct dirent *e;
+
+	*ret = (struct fds){0};
+	while (d && (e = readdir(d))) {
+		int fd = atoi(e->d_name);
+		int *v = reallocarray(ret->v, ret->n + 1, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		ret->v = v;
+		if (e->d_name[0] != '.' && fd != dirfd(d))
+			ret->v[ret->n++] = fd;
+	}
+	return d ? 0 : -errno;
+}
+
+static bool among(const struct fds *f, int fd)
+{
+	size_t i = 0;
+
+	while (i < f->n && f->v[i] != fd)
+		i++;
+	return i < f->n;
+}
+
+/*
+ * What the worker had open is open in this table still, with its locks and leases. before: what was open before
+ * it was made.
+ */
+static int close_left(const struct guardian *g, const struct fds *before)
+{
+	struct fds now;
+	int r = list_fds(&now);
+
+	for (size_t i = 0; !r && i < now.n; i++)
+		if (!among(before, now.v[i]) && !g->again->keeps(g->again->arg, now.v[i]))
+			close(now.v[i]);
+	free(now.v);
+	return r;
+}
+
+static bool goes_on(const struct guardian *g, const struct vu_guardian_end *end, unsigned n)
+{
+	return g->again && end->signal && n < g->again->times && !end->closed.failed;
+}
+
+/* Returns 0 in the worker; VU_GUARDIAN_ENDED; or a negative errno when it cannot be made. */
+static int make_worker(struct guardian *g, struct vu_ledger **ret_ledger)
 {
 	int pidfd = -EBADF;
 	pid_t self = getpid(), child = fork_sharing(&pidfd);
-	sigset_t stops;
 
 	if (!child)
 		return become_worker(g, self, ret_ledger);
-	if (child < 0) /* the front watches it instead */
-		return become_worker(g, parent, ret_ledger);
+	if (child < 0)
+		return (int)child;
+	atomic_store(&g->shared->reaped, false);
+	atomic_store(&g->shared->pidfd, pidfd);
+	atomic_store(&g->shared->worker, child);
+	return VU_GUARDIAN_ENDED;
+}
+
+static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **ret_ledger,
+			   struct vu_guardian_end *ret_end)
+{
+	struct fds before = {0};
+	sigset_t stops;
+	int r = g->again ? list_fds(&before) : 0;
+
+	if (!r)
+		r = make_worker(g, ret_ledger);
+	if (r < 0) /* the front watches it instead */
+		r = become_worker(g, parent, ret_ledger);
+	if (!r) {
+		free(before.v);
+		return 0;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	sigemptyset(&stops);
 	sigaddset(&stops, SIGTSTP);
@@ -235,12 +316,24 @@ static int become_guardian(struct guardian *g, pid_t parent, struct vu_ledger **
 	sigprocmask(SIG_BLOCK, &stops, NULL);
 	/* it does nothing but sleep; when it wakes, guests are to be thawed or objects to be closed */
 	(void)sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 2});
-	atomic_store(&g->shared->pidfd, pidfd);
-	atomic_store(&g->shared->worker, child);
 	if (getppid() != parent)
-		kill(child, SIGTERM);
+		kill(atomic_load(&g->shared->worker), SIGTERM);
 	watch_worker(g, ret_end);
-	return VU_GUARDIAN_ENDED;
+	for (unsigned n = 0; goes_on(g, ret_end, n) && !close_left(g, &before); n++) {
+		*ret_end = (struct vu_guardian_end){0};
+		(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
+		r = make_worker(g, ret_ledger);
+		if (!r)
+			break;
+		(void)sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 2});
+		if (r < 0) {
+			ret_end->exit_code = 1;
+			break;
+		}
+		watch_worker(g, ret_end);
+	}
+	free(before.v);
+	return r ? VU_GUARDIAN_ENDED : 0;
 }
 
 static int open_all(struct guardian *g)
@@ -278,9 +371,10 @@ static void close_all(struct guardian *g)
 		munmap(g->shared, sizeof(*g->shared));
 }
 
-int vu_guardian_split(struct vu_ledger **ret_ledger, struct vu_guardian_end *ret_end)
+int vu_guardian_split(const struct vu_guardian_again *again, struct vu_ledger **ret_ledger,
+		      struct vu_guardian_end *ret_end)
 {
-	struct guardian g = {.signals = -EBADF};
+	struct guardian g = {.signals = -EBADF, .again = again};
 	pid_t self = getpid(), child = -1;
 	int r = open_all(&g), pidfd = -EBADF;
 

@@ -30,8 +30,19 @@ struct vu_guardian_end {
 };
 
 /*
- * Splits the process. Returns 0 in the worker, with ret_ledger; VU_GUARDIAN_ENDED in the others, once
+ * Who serves guests goes on when the worker is killed: the guardian closes what it had open, its descriptors too,
+ * and makes another worker, which begins anew. The first one and that one know of each other by shared memory.
+ */
+struct vu_guardian_again {
+	unsigned times;			  /* at most */
+	bool (*keeps)(void *arg, int fd); /* is it to stay open for the next one? In the guardian */
+	void *arg;
+};
+
+/*
+ * Splits the process; again (or NULL) is borrowed. Returns 0 in the worker, with ret_ledger; VU_GUARDIAN_ENDED in the others, once
  * the worker has ended, with ret_end; or a negative errno when it cannot be split: then there is still
  * one process, and nobody watches it. Streams must be flushed before.
  */
-int vu_guardian_split(struct vu_ledger **ret_ledger, struct vu_guardian_end *ret_end);
+int vu_guardian_split(const struct vu_guardian_again *again, struct vu_ledger **ret_ledger,
+		      struct vu_guardian_end *ret_end);

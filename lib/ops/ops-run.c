@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -25,6 +26,11 @@
 
 extern char **environ;
 
+struct vu_run_shared {
+	struct vu_entered *entered;	      /* owned */
+	struct vu_notify_slot slots[THREADS]; /* calls that are being answered */
+};
+
 struct running {
 	struct vu_ops *ops;
 	const struct vu_run_options *o;
@@ -38,7 +44,8 @@ struct running {
 	struct vu_live *live; /* owned */
 	struct vu_supervisor_env supervisor_env;
 	struct vu_supervisor *supervisor; /* owned */
-	struct vu_entered *entered;	  /* owned */
+	struct vu_run_shared *shared;	  /* owned, unless it is the caller's */
+	struct vu_entered *entered;	  /* borrowed: its */
 	int signals;			  /* owned: signalfd */
 	sigset_t old;
 	bool blocked;
@@ -49,6 +56,31 @@ struct running {
 static struct vu_pool *pool_of(const struct running *u)
 {
 	return u->session.fs[u->session.guest_fs[0]].pool;
+}
+
+struct vu_run_shared *vu_run_shared_new(void)
+{
+	struct vu_run_shared *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (s == MAP_FAILED)
+		return NULL;
+	s->entered = vu_entered_new();
+	return s->entered ? s : vu_run_shared_free(s);
+}
+
+struct vu_run_shared *vu_run_shared_free(struct vu_run_shared *s)
+{
+	if (!s)
+		return NULL;
+	vu_entered_free(s->entered);
+	munmap(s, sizeof(*s));
+	return NULL;
+}
+
+bool vu_run_shared_holds(const struct vu_run_shared *s, int fd)
+{
+	return vu_entered_holds(s->entered, fd);
 }
 
 /* ---- before ---- */
@@ -199,7 +231,7 @@ static int enter(struct running *u)
 		.filter = u->filter,
 	};
 
-	int r = vu_enter(u->entered, &how);
+	int r = vu_entered_is_started(u->entered) ? 0 : vu_enter(u->entered, &how);
 
 	u->doing = r ? vu_entered_doing(u->entered) : NULL;
 	return r;
@@ -235,6 +267,7 @@ static int open_live(struct running *u)
 		.may_act = true,
 		.sink = &u->session.counting,
 		.names = u->names,
+		.slots = u->shared->slots,
 	};
 	return vu_supervisor_new(&u->supervisor_env, &u->supervisor);
 }
@@ -368,7 +401,8 @@ int vu_ops_run(struct vu_ops *ops, const struct vu_run_options *o, struct vu_run
 
 	*ret = (struct vu_run_report){0};
 	u.names = vu_names_new();
-	u.entered = vu_entered_new();
+	u.shared = o->shared ? o->shared : vu_run_shared_new();
+	u.entered = u.shared ? u.shared->entered : NULL;
 	r = u.names && u.entered ? run(&u, ret) : -ENOMEM;
 	r = explain(&u, r);
 	if (u.supervisor)
@@ -377,7 +411,8 @@ int vu_ops_run(struct vu_ops *ops, const struct vu_run_options *o, struct vu_run
 	if (u.live)
 		vu_live_stats(u.live, &ret->broken);
 	vu_live_free(u.live);
-	vu_entered_free(u.entered);
+	if (!o->shared)
+		vu_run_shared_free(u.shared);
 	vu_filter_free(u.filter);
 	vu_names_free(u.names);
 	free(u.root);

@@ -14,9 +14,23 @@
 #include "link/live.h"
 #include "ops/context.h"
 
+/*
+ * What one that supervises, and one that takes its place when it was killed, have both: made before their processes
+ * part (link/guardian.h). If a command is started there already, vu_ops_run goes on with it.
+ */
+struct vu_run_shared;
+
+/* Returns NULL without memory. */
+struct vu_run_shared *vu_run_shared_new(void);
+struct vu_run_shared *vu_run_shared_free(struct vu_run_shared *s);
+
+/* Is it a descriptor that the next one needs? */
+bool vu_run_shared_holds(const struct vu_run_shared *s, int fd);
+
 struct vu_run_options {
-	char *guest;	   /* name of a registered guest, or a root */
-	char *const *argv; /* the command; with a NULL behind */
+	char *guest;		      /* name of a registered guest, or a root */
+	char *const *argv;	      /* the command; with a NULL behind */
+	struct vu_run_shared *shared; /* borrowed; or NULL */
 	bool chroot_only;
 	bool wrap;	     /* the command is a launcher, which is not in the guest */
 	bool no_descriptors; /* calls by descriptor are not notified of (VU_FILTER_DESCRIPTORS) */

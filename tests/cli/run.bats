@@ -198,19 +198,50 @@ three_of() {
 	shell
 	mkfifo "$G/g1/tmp/go"
 	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run --chroot-only g1 -- sh -c '
-		echo ready >/tmp/ready; read x </tmp/go; echo more >>/usr/share/vu/f0; echo $? >/tmp/end' || :; } \
+		exec 9>/tmp/end
+		echo ready >/tmp/ready; read x </tmp/go; echo more >>/usr/share/vu/f0; echo $? >&9' || :; } \
 		>"$STATE/out" 2>&1 3>&- &
 	pid=$!
 	wait_until test -s "$G/g1/tmp/ready"
 	three=$(three_of "$pid")
+	# stopped at first: who sees another die passes SIGTERM on to the command
 	# shellcheck disable=SC2086 # they are three numbers
-	kill -KILL $three
+	kill -STOP $three && kill -KILL $three
 	wait "$pid" || :
 	echo go >"$G/g1/tmp/go"
 	wait_until test -s "$G/g1/tmp/end"
 	[[ $(cat "$G/g1/tmp/end") != 0 ]] || die "it was written"
 	eq "$(cat "$G/g1/$D/f0")" "common file 0" f0
 	in_g1 0 'echo more >>/usr/share/vu/f0'
+	others_same
+}
+
+@test "its worker is killed over and over: another one takes its place, and the command goes on" {
+	local pid front guardian n=0
+	shell
+	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run g1 -- sh -ec '
+		cd /usr/share/vu
+		for i in $(seq 0 110); do
+			echo more >>f$i; ln f$i l$i; echo over >x; mv x f$i; rm l$i; sleep 0.02
+		done'; echo $? >"$STATE/code"; } >"$STATE/out" 2>&1 3>&- &
+	pid=$!
+	wait_until pgrep -P "$pid" -x vunify >/dev/null
+	front=$(pgrep -P "$pid" -x vunify)
+	wait_until pgrep -P "$front" >/dev/null
+	guardian=$(pgrep -P "$front" | head -n 1)
+	while [[ ! -e $STATE/code ]]; do
+		sleep 0.2
+		worker=$(pgrep -P "$guardian") || continue
+		kill -KILL "$worker" 2>/dev/null && n=$((n + 1))
+	done
+	wait "$pid"
+	eq "$(cat "$STATE/code")" 0 "the command's exit code ($(cat "$STATE/out"))"
+	((n > 3)) || die "it was killed $n times only"
+	for i in 0 50 110; do
+		eq "$(cat "$G/g1/$D/f$i")" over "f$i"
+		[[ ! -e $G/g1/$D/l$i ]] || die "l$i is there still"
+	done
+	vx 0 recover
 	others_same
 }
 
