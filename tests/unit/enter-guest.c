@@ -21,7 +21,7 @@
 char enter_guest[SCRATCH_MAX];
 static char output[65536];
 
-static int host_status(const char *format, va_list ap)
+__attribute__((format(printf, 1, 0))) static int host_status(const char *format, va_list ap)
 {
 	_cleanup_free_ char *command = NULL;
 
@@ -42,7 +42,7 @@ void enter_host(const char *format, ...)
 		fail_msg("on the host: %s: status %d", format, status);
 }
 
-static int host(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static int host(const char *format, ...)
 {
 	va_list ap;
 
