@@ -317,6 +317,9 @@ static int try_copy(struct vu_server *v, struct job *j, unsigned i)
 		return 0;
 	if (!vu_caller_may(&j->caller, j->call.op, &f.st, &f.spot.parent))
 		return refusal_of(&j->call);
+	/* of an immutable file EPERM comes first, in some calls */
+	if (f.spot.read_only)
+		return j->call.resolve ? 0 : -EROFS;
 	r = break_names(v, &f);
 	if (r == VU_LIVE_CHANGED)
 		return AGAIN;

@@ -43,11 +43,20 @@ static void end_with_test(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
-static void enter_root(const char *root)
+static bool pivot(const char *root)
 {
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    chdir(root) || mount("proc", "proc", "proc", 0, NULL) || chroot(".") || chdir("/"))
+	return !mount(root, root, NULL, MS_BIND, NULL) && !chdir(root) &&
+	       !syscall(SYS_pivot_root, ".", ".") && !umount2(".", MNT_DETACH);
+}
+
+static void enter_root(const char *root, const struct supervised_want *want)
+{
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		_exit(90);
+	if (want->pivot ? !pivot(root) : chdir(root) || chroot("."))
+		_exit(91);
+	if (chdir("/") || mount("proc", "proc", "proc", 0, NULL))
+		_exit(92);
 }
 
 static void become(const struct supervised_want *want)
@@ -55,7 +64,7 @@ static void become(const struct supervised_want *want)
 	umask(022);
 	if (want->uid && (setgroups(0, NULL) || setresgid(want->gid, want->gid, want->gid) ||
 			  setresuid(want->uid, want->uid, want->uid)))
-		_exit(91);
+		_exit(93);
 	/* forgotten with the credentials */
 	end_with_test();
 }
@@ -63,7 +72,7 @@ static void become(const struct supervised_want *want)
 static void answer(int fd, long r)
 {
 	if (write(fd, &r, sizeof(r)) != (ssize_t)sizeof(r))
-		_exit(92);
+		_exit(95);
 }
 
 static void run(const char *root, const struct supervised_want *want, struct vu_filter *filter,
@@ -72,13 +81,13 @@ static void run(const char *root, const struct supervised_want *want, struct vu_
 	struct order o;
 
 	end_with_test();
-	enter_root(root);
+	enter_root(root, want);
 	int listener = vu_filter_install(filter);
 
 	answer(answers, listener);
 	/* it has been taken: here it would keep calls waiting that nobody is to answer any more */
 	if (read(orders, &o, 1) != 1)
-		_exit(93);
+		_exit(94);
 	close(listener);
 	become(want);
 	answer(answers, 0);

@@ -23,8 +23,9 @@ struct supervised_want {
 	unsigned filter; /* enum vu_filter_flag */
 	unsigned threads;
 	uint32_t uid, gid; /* of the process; without groups and capabilities, if not 0 */
-	bool by_copies;	   /* not may_act */
-	bool later;	   /* supervised_serve is called by the test */
+	bool pivot;	/* the root is a mount of its own, as in a container, and not changed to */
+	bool by_copies; /* not may_act */
+	bool later;	/* supervised_serve is called by the test */
 };
 
 struct supervised {

@@ -380,8 +380,8 @@ static struct vu_supervisor_stats conform(struct farm *f, unsigned variant,
 }
 
 static const struct supervised_want root = {.filter = VU_FILTER_DESCRIPTORS};
-static const struct supervised_want root_by_copies = {.filter = VU_FILTER_DESCRIPTORS,
-						      .by_copies = true};
+static const struct supervised_want root_by_copies = {
+	.filter = VU_FILTER_DESCRIPTORS, .by_copies = true, .pivot = true};
 static const struct supervised_want owner = {.filter = VU_FILTER_DESCRIPTORS, .uid = 7, .gid = 8};
 static const struct supervised_want stranger = {
 	.filter = VU_FILTER_DESCRIPTORS, .uid = 9, .gid = 9};

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a supervisor and of those whom it serves: who is killed, who is left without an answer, many at once, a full
+ * disk, mounts and roots of the guest's own. What single calls do is in test-serve.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cow/filter.h"
+#include "supervised.h"
+
+#define OTHER 2
+#define FILES 40
+
+int __real_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
+int __wrap_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
+
+static bool kill_in_break;
+
+int __wrap_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name)
+{
+	if (kill_in_break)
+		kill(now_supervised.pid, SIGKILL);
+	return __real_vu_live_break(w, name);
+}
+
+/* ---- in the guest ---- */
+
+#define RESULT(call)                                                                               \
+	({                                                                                         \
+		long r_ = (call);                                                                  \
+		r_ < 0 ? -(long)errno : r_;                                                        \
+	})
+
+static long write_to(const char *path, const void *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	long r = RESULT(write(fd, text, strlen(text)));
+
+	close(fd);
+	return r;
+}
+
+static long append_to(const char *path, const void *text)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	long r = RESULT(write(fd, text, strlen(text)));
+
+	close(fd);
+	return r;
+}
+
+static long remove_it(const char *path, const void *arg)
+{
+	(void)arg;
+	return RESULT(unlink(path));
+}
+
+static long set_up_ring(const char *path, const void *arg)
+{
+	char params[256] = {0};
+
+	(void)path;
+	(void)arg;
+	return RESULT(syscall(SYS_io_uring_setup, 1, params));
+}
+
+/* By a mount of the guest's own that is read-only. */
+static long change_read_only(const char *path, const void *arg)
+{
+	int fd;
+	long r;
+
+	(void)arg;
+	if (mount("/usr", "/usr", NULL, MS_BIND, NULL) ||
+	    mount(NULL, "/usr", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL))
+		return -1000;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1001;
+	r = RESULT(fchmod(fd, 0600));
+	if (r == -EROFS)
+		r = RESULT(chmod(path, 0600));
+	if (r == -EROFS)
+		r = RESULT(truncate(path, 0));
+	if (r == -EROFS)
+		r = write_to(path, "x");
+	if (r == -EROFS)
+		r = RESULT(unlink(path));
+	close(fd);
+	return r;
+}
+
+/* The same directory by another mount, and under another name. */
+static long write_elsewhere(const char *path, const void *text)
+{
+	if (mkdir("/mnt", 0755) || mount("/usr", "/mnt", NULL, MS_BIND, NULL))
+		return -1000;
+	return write_to(path, text);
+}
+
+/* A child of its own, whose end is the result: 0, or a number of its line. */
+static long in_fork(int (*fn)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		_exit(fn());
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1000 - WTERMSIG(status);
+}
+
+static int write_in_root(void)
+{
+	if (chroot("/usr/lib") || chdir("/"))
+		return 1;
+	if (write_to("/f1", "from below\n") != 11)
+		return 2;
+	/* what is outside is not there */
+	return write_to("/usr/lib/f3", "x") == -ENOENT ? 0 : 3;
+}
+
+/* The user 7 is root in a user namespace of his own. */
+static int write_in_user_namespace(void)
+{
+	if (setresgid(8, 8, 8) || setresuid(7, 7, 7) || unshare(CLONE_NEWUSER))
+		return 1;
+	/* no capability over what is others' comes of it */
+	if (write_to("/usr/lib/f1", "x") != -EACCES)
+		return 2;
+	if (unlink("/usr/lib/f2") != -1 || errno != EACCES)
+		return 3;
+	if (chmod("/usr/lib/f2", 0600))
+		return 4;
+	return append_to("/usr/lib/f2", "by its owner\n") == 13 ? 0 : 5;
+}
+
+static long fork_root(const char *path, const void *arg)
+{
+	(void)path;
+	(void)arg;
+	return in_fork(write_in_root);
+}
+
+static long fork_user(const char *path, const void *arg)
+{
+	(void)path;
+	(void)arg;
+	return in_fork(write_in_user_namespace);
+}
+
+/* Returns by which signal who wrote has ended. */
+static long kill_caller(const char *path, const void *arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)arg;
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		_exit(write_to(path, "x") != 1);
+	}
+	/* it waits for an answer by then */
+	usleep(200000);
+	kill(pid, SIGKILL);
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? WTERMSIG(status) : -1;
+}
+
+#define WRITERS 8
+
+static int write_some(unsigned first)
+{
+	char path[64], text[64];
+
+	for (unsigned i = first; i < FILES; i += WRITERS) {
+		snprintf(path, sizeof(path), "/usr/lib/f%u", i);
+		snprintf(text, sizeof(text), "written by %u\n", first);
+		if (append_to(path, text) != (long)strlen(text))
+			return 1;
+	}
+	return 0;
+}
+
+/* Returns how many failed. */
+static long write_at_once(const char *path, const void *arg)
+{
+	pid_t pid[WRITERS];
+	int status;
+	long failed = 0;
+
+	(void)path;
+	(void)arg;
+	for (unsigned i = 0; i < WRITERS; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+			_exit(write_some(i));
+		}
+	}
+	for (unsigned i = 0; i < WRITERS; i++)
+		failed += waitpid(pid[i], &status, 0) != pid[i] || status;
+	return failed;
+}
+
+/* ---- */
+
+static const struct supervised_want plain = {.filter = VU_FILTER_DESCRIPTORS};
+static const struct supervised_want pivoted = {.filter = VU_FILTER_DESCRIPTORS, .pivot = true};
+static const struct supervised_want later = {.filter = VU_FILTER_DESCRIPTORS, .later = true};
+
+static void begin(struct farm *f, const struct supervised_want *want)
+{
+	populate(f, FILES);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	supervised_start(f, want);
+}
+
+static bool is_private(const struct farm *f, const char *rel)
+{
+	return !immutable(f, SUPERVISED, rel) &&
+	       stat_of(f, SUPERVISED, rel).st_ino != stat_of(f, OTHER, rel).st_ino;
+}
+
+static bool is_shared(const struct farm *f, const char *rel)
+{
+	return immutable(f, OTHER, rel) && immutable(f, SUPERVISED, rel) &&
+	       stat_of(f, SUPERVISED, rel).st_ino == stat_of(f, OTHER, rel).st_ino;
+}
+
+static void has_text(const struct farm *f, unsigned g, const char *rel, const char *text)
+{
+	char path[256];
+
+	guest_path(f, g, rel, path);
+	char *is = get_text(path);
+
+	assert_non_null(is);
+	assert_string_equal(is, text);
+	free(is);
+}
+
+/* A call waits at the listener. */
+static void wait_for_call(void)
+{
+	struct pollfd p = {now_supervised.listener, POLLIN, 0};
+
+	assert_int_equal(poll(&p, 1, SUPERVISED_WAIT_MS), 1);
+}
+
+/* Nothing is lost between two supervisors: who calls meanwhile waits. */
+static void again(struct farm *f)
+{
+	begin(f, &later);
+	supervised_order(write_to, "/usr/lib/f1", "one\n");
+	wait_for_call();
+	assert_int_equal(supervised_done(100), -ETIMEDOUT);
+	assert_true(is_shared(f, "usr/lib/f1"));
+	supervised_serve();
+	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), 4);
+	supervised_stop();
+	supervised_order(append_to, "/usr/lib/f1", "two\n");
+	assert_int_equal(supervised_done(100), -ETIMEDOUT);
+	supervised_serve();
+	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), 4);
+	has_text(f, SUPERVISED, "usr/lib/f1", "one\ntwo\n");
+	assert_true(is_private(f, "usr/lib/f1"));
+	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
+}
+
+/* Who waits hears at once that nobody answers any more, and so does who comes later. The file stays what it is. */
+static void closed(struct farm *f)
+{
+	begin(f, &later);
+	supervised_order(write_to, "/usr/lib/f1", "x");
+	wait_for_call();
+	close(vu_take_fd(now_supervised.listener));
+	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), -ENOSYS);
+	assert_int_equal(supervised_do(write_to, "/usr/lib/f1", "x"), -ENOSYS);
+	assert_int_equal(supervised_do(remove_it, "/usr/lib/f1", NULL), -ENOSYS);
+	assert_true(is_shared(f, "usr/lib/f1"));
+	has_text(f, SUPERVISED, "usr/lib/f1", "content of 1, longer than inline\n");
+}
+
+static void end_process(void)
+{
+	kill(now_supervised.pid, SIGKILL);
+	assert_int_equal(waitpid(now_supervised.pid, NULL, 0), now_supervised.pid);
+	now_supervised.pid = 0;
+}
+
+/* The call is gone before it is received; the others have their answers. */
+static void killed_waiting(struct farm *f)
+{
+	begin(f, &later);
+	assert_int_equal(supervised_do(kill_caller, "/usr/lib/f1", NULL), SIGKILL);
+	supervised_serve();
+	assert_int_equal(supervised_do(append_to, "/usr/lib/f2", "x"), 1);
+	supervised_stop();
+	assert_true(is_shared(f, "usr/lib/f1"));
+	stage_is_empty(f);
+}
+
+/* The file is copied, or it is not; in any case it is whole, and nothing is left of the work. */
+static void killed_in_break(struct farm *f)
+{
+	begin(f, &plain);
+	kill_in_break = true;
+	supervised_order(append_to, "/usr/lib/f1", "x");
+	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), -ESRCH);
+	end_process();
+	supervised_stop();
+	kill_in_break = false;
+	assert_true(is_private(f, "usr/lib/f1") || is_shared(f, "usr/lib/f1"));
+	has_text(f, SUPERVISED, "usr/lib/f1", "content of 1, longer than inline\n");
+	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
+	stage_is_empty(f);
+}
+
+static void ring(struct farm *f)
+{
+	begin(f, &plain);
+	assert_int_equal(supervised_do(set_up_ring, "", NULL), -ENOSYS);
+}
+
+/* Of the guest who writes; unlink needs no room. */
+static void full(struct farm *f)
+{
+	char *big = malloc(8 << 20), p[256];
+
+	memset(big, 'x', 8 << 20);
+	for (unsigned g = 0; g < f->n; g++) {
+		guest_path(f, g, "big", p);
+		put_file(p, big, 8 << 20);
+	}
+	free(big);
+	begin(f, &plain);
+	assert_int_equal(sh("dd if=/dev/zero of=%s/fill bs=1M 2>/dev/null; sync -f %s", f->fs->mnt,
+			    f->fs->mnt),
+			 0);
+	long r = supervised_do(append_to, "/big", "x");
+
+	/* a copy that shares its extents needs no space */
+	assert_true(r == -ENOSPC || (r == 1 && !strcmp(f->fs->type, "xfs")));
+	assert_true(r == 1 ? is_private(f, "big") : is_shared(f, "big"));
+	assert_int_equal(supervised_do(remove_it, "/big", NULL), 0);
+	assert_int_equal(stat_of(f, OTHER, "big").st_size, 8 << 20);
+	assert_int_equal(sh("rm %s/fill; sync -f %s", f->fs->mnt, f->fs->mnt), 0);
+	assert_int_equal(supervised_do(append_to, "/usr/lib/f1", "x"), 1);
+	supervised_stop();
+	stage_is_empty(f);
+}
+
+/* Many processes, several threads. */
+static void at_once(struct farm *f)
+{
+	struct supervised_want want = plain;
+	char rel[64], text[128];
+
+	want.threads = 4;
+	begin(f, &want);
+	assert_int_equal(supervised_do(write_at_once, "", NULL), 0);
+	for (unsigned i = 0; i < FILES; i++) {
+		snprintf(rel, sizeof(rel), "usr/lib/f%u", i);
+		assert_true(is_private(f, rel));
+		snprintf(text, sizeof(text), "content of %u, longer than inline\n", i);
+		has_text(f, OTHER, rel, text);
+		snprintf(text + strlen(text), 32, "written by %u\n", i % WRITERS);
+		has_text(f, SUPERVISED, rel, text);
+	}
+	supervised_stop();
+	stage_is_empty(f);
+}
+
+/* What a mount of the guest keeps from being changed, the supervisor does not change. */
+static void read_only(struct farm *f)
+{
+	begin(f, &plain);
+	assert_int_equal(supervised_do(change_read_only, "/usr/lib/f1", NULL), -EROFS);
+	assert_true(is_shared(f, "usr/lib/f1"));
+}
+
+static void elsewhere(struct farm *f)
+{
+	begin(f, &plain);
+	assert_int_equal(supervised_do(write_elsewhere, "/mnt/lib/f1", "new\n"), 4);
+	has_text(f, SUPERVISED, "usr/lib/f1", "new\n");
+	assert_true(is_private(f, "usr/lib/f1"));
+}
+
+static void below(struct farm *f)
+{
+	begin(f, &plain);
+	assert_int_equal(supervised_do(fork_root, "", NULL), 0);
+	has_text(f, SUPERVISED, "usr/lib/f1", "from below\n");
+	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
+	assert_true(is_shared(f, "usr/lib/f3"));
+}
+
+static void user_namespace(struct farm *f)
+{
+	/* nobody makes a user namespace in a chroot */
+	begin(f, &pivoted);
+	assert_int_equal(supervised_do(fork_user, "", NULL), 0);
+	/* a copy may have been made of f1 in vain: his capabilities are taken for what they would be here */
+	has_text(f, SUPERVISED, "usr/lib/f1", "content of 1, longer than inline\n");
+	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
+	assert_true(is_private(f, "usr/lib/f2"));
+	has_text(f, SUPERVISED, "usr/lib/f2", "content of 2, longer than inline\nby its owner\n");
+}
+
+ON_ALL(full)
+
+int main(void)
+{
+	struct CMUnitTest tests[] = {
+		TEST_ON(xfs, again),	      TEST_ON(xfs, closed),
+		TEST_ON(xfs, killed_waiting), TEST_ON(xfs, killed_in_break),
+		TEST_ON(xfs, ring),	      TEST_ON(xfs, at_once),
+		TEST_ON(btrfs, at_once),      TEST_ON(xfs, read_only),
+		TEST_ON(xfs, elsewhere),      TEST_ON(xfs, below),
+		TEST_ON(xfs, user_namespace), TESTS(full),
+	};
+
+	for (size_t i = 0; i < VU_ARRAY_SIZE(tests); i++)
+		tests[i].teardown_func = supervised_end;
+	return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
+}
