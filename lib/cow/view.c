@@ -350,6 +350,23 @@ static int walk(struct vu_view *v, pid_t tid, int start, const char *text, bool 
 	return r;
 }
 
+/*
+ * Without a walk. Returns -ELOOP where one is needed: at a magic link; and where something is not found that may be
+ * so only for this process: what self leads to, which in a /proc of another PID namespace is nothing at all. As
+ * long as the path stays on one mount, which is not a /proc, that cannot be.
+ */
+static int open_plain(int start, const char *text, uint64_t flags)
+{
+	int fd = open2(start, text, flags, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+	bool proc = fd == -ENOENT && start >= 0 && is_proc(start);
+
+	if (fd == -EXDEV) {
+		fd = open2(start, text, flags, RESOLVE_NO_MAGICLINKS);
+		proc = true;
+	}
+	return fd == -ENOENT && proc && *text ? -ELOOP : fd;
+}
+
 static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text)
 {
 	int start = open_start(v, tid, p->dirfd, p->self ? NULL : text);
@@ -360,7 +377,7 @@ static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *
 		v->descriptor = p->dirfd;
 		return start;
 	}
-	int fd = open2(start, text, p->follow ? 0 : O_NOFOLLOW, RESOLVE_NO_MAGICLINKS);
+	int fd = open_plain(start, text, p->follow ? 0 : O_NOFOLLOW);
 
 	if (fd == -ELOOP)
 		fd = walk(v, tid, start, text, p->follow);
