@@ -184,6 +184,7 @@ struct walk {
 	char rest[2 * PATH_MAX];
 	unsigned n_links;
 	bool follow; /* the last one too */
+	bool dir;    /* it ends in a slash: only a directory may be there */
 };
 
 static bool is_proc(int fd)
@@ -191,6 +192,13 @@ static bool is_proc(int fd)
 	struct statfs s;
 
 	return !fstatfs(fd, &s) && s.f_type == PROC_SUPER_MAGIC;
+}
+
+static bool is_dir(int fd)
+{
+	struct vu_stat st;
+
+	return !vu_stat_fd(fd, &st) && (st.mode & S_IFMT) == S_IFDIR;
 }
 
 static void move_to(struct walk *w, int fd)
@@ -312,6 +320,8 @@ static int step(struct walk *w)
 	rest += len;
 	bool more = *rest;
 
+	w->dir |= more && !rest[strspn(rest, "/")];
+
 	rest += strspn(rest, "/");
 	_cleanup_fd_ int fd = open2(w->at, len ? name : ".", O_NOFOLLOW, RESOLVE_NO_MAGICLINKS);
 
@@ -343,6 +353,8 @@ static int walk(struct vu_view *v, pid_t tid, int start, const char *text, bool 
 	strcpy(w->rest, text);
 	while (!r && w->rest[0])
 		r = step(w);
+	if (!r && w->dir && !is_dir(w->at))
+		r = -ENOTDIR;
 	if (!r)
 		r = vu_take_fd(w->at);
 	vu_close_p(&w->at);

@@ -101,8 +101,12 @@ static const struct row rows[] = {
 	/* links of the process's own */
 	{AT_FDCWD, "/proc/self/fd/11", 0, 0},
 	{AT_FDCWD, "/proc/self/fd/11", NOFOLLOW | LOOSE, 0},
+	{AT_FDCWD, "/proc/self/fd/11/", FAILS, ENOTDIR},
+	{AT_FDCWD, "/magic/", FAILS, ENOTDIR},
 	{AT_FDCWD, "/magic-dir/", 0, 0},
+	{AT_FDCWD, "/magic-dir/file/", FAILS, ENOTDIR},
 	{AT_FDCWD, "/magic-dir/file/x", FAILS, ENOTDIR},
+	{AT_FDCWD, "/proc/self/root/relative/", FAILS, ENOTDIR},
 	{AT_FDCWD, "/proc/self/fd/12", 0, 0},
 	{AT_FDCWD, "/proc/self/fd/13", 0, 0},
 	{AT_FDCWD, "/proc/self/fd/99", 0, ENOENT},
