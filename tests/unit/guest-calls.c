@@ -40,10 +40,12 @@ enum {
 	MISSING = 1 << 14,
 	BAD_ADDRESS = 1 << 15,
 	LONG = 1 << 16,
+	PROC_DIR = 1 << 17,
+	PROC_DIR_SLASH = 1 << 18,
 
-	NAMES = ABSOLUTE | RELATIVE | DOTDOT | SYMLINK | SYMLINK_ABSOLUTE | PROC_CWD,
+	NAMES = ABSOLUTE | RELATIVE | DOTDOT | SYMLINK | SYMLINK_ABSOLUTE | PROC_CWD | PROC_DIR,
 	MAGIC = PROC_FD | PROC_FD_PATH | DEV_FD,
-	WRONG = SLASH | BELOW | MISSING | BAD_ADDRESS | LONG,
+	WRONG = SLASH | PROC_DIR_SLASH | BELOW | MISSING | BAD_ADDRESS | LONG,
 	PATHS = NAMES | MAGIC,
 	AT = PATHS | DIRFD,
 };
@@ -116,10 +118,33 @@ static int by_proc_fd_path(const char *dir, struct guest_target *t)
 	return by_fd_link(dir, "/proc/thread-self/fd", O_PATH, t);
 }
 
-/* /dev/fd is a symlink */
+/* /dev/fd is a symlink. The number is one that the supervisor has not open. */
 static int by_dev_fd(const char *dir, struct guest_target *t)
 {
-	return by_fd_link(dir, "/dev/fd", O_RDONLY, t);
+	int r = open_file(dir, O_RDONLY, t), fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 700);
+
+	if (r || fd < 0)
+		return -1;
+	close(t->fd);
+	t->fd = fd;
+	snprintf(path_buf, sizeof(path_buf), "/dev/fd/%d", fd);
+	return 0;
+}
+
+static int by_proc_dir(const char *dir, struct guest_target *t)
+{
+	(void)dir;
+	snprintf(path_buf, sizeof(path_buf), "/proc/self/fd/%d/f", t->dir);
+	t->path = path_buf;
+	return 0;
+}
+
+static int by_proc_dir_slash(const char *dir, struct guest_target *t)
+{
+	(void)dir;
+	snprintf(path_buf, sizeof(path_buf), "/proc/self/fd/%d/f/", t->dir);
+	t->path = path_buf;
+	return 0;
 }
 
 static int by_proc_cwd(const char *dir, struct guest_target *t)
@@ -195,6 +220,8 @@ static const struct guest_way ways[] = {
 	{"missing", MISSING, by_missing},
 	{"bad-address", BAD_ADDRESS, by_bad_address},
 	{"long", LONG, by_long},
+	{"proc-dir", PROC_DIR, by_proc_dir},
+	{"proc-dir-slash", PROC_DIR_SLASH, by_proc_dir_slash},
 };
 
 /* ---- operations ---- */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fork.h"
 #include "cow/filter.h"
 
 struct supervised now_supervised = {.listener = -EBADF, .orders = -EBADF, .answers = -EBADF};
@@ -121,7 +122,7 @@ static void start_process(struct supervised *s, const struct supervised_want *wa
 	assert_int_equal(pipe2(orders, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(answers, O_CLOEXEC), 0);
 	fflush(NULL);
-	s->pid = fork();
+	s->pid = want->pivot ? vu_fork(CLONE_NEWPID, NULL) : fork();
 	assert_true(s->pid >= 0);
 	if (!s->pid) {
 		close(orders[1]);

@@ -23,7 +23,7 @@ struct supervised_want {
 	unsigned filter; /* enum vu_filter_flag */
 	unsigned threads;
 	uint32_t uid, gid; /* of the process; without groups and capabilities, if not 0 */
-	bool pivot;	/* the root is a mount of its own, as in a container, and not changed to */
+	bool pivot; /* as in a container: the root is a mount of its own, and the PID namespace */
 	bool by_copies; /* not may_act */
 	bool later;	/* supervised_serve is called by the test */
 };
