@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -195,6 +196,49 @@ static long kill_caller(const char *path, const void *arg)
 	usleep(200000);
 	kill(pid, SIGKILL);
 	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? WTERMSIG(status) : -1;
+}
+
+/* With root, directory and descriptors that the other threads have not; returns 0, or how far it came. */
+static void *write_apart(void *arg)
+{
+	long *step = arg;
+	char path[64];
+	struct stat st, named;
+
+	*step = 1;
+	if (unshare(CLONE_FS | CLONE_FILES) || chdir("/usr") || chroot("lib") || chdir("/"))
+		return NULL;
+	int fd = open("f1", O_RDONLY | O_CLOEXEC);
+
+	*step = 2;
+	if (fd < 0 || fchmod(fd, 0611) || fstat(fd, &st) || stat("/f1", &named) ||
+	    st.st_ino != named.st_ino)
+		return NULL;
+	close(fd);
+	*step = 3;
+	if (append_to("f3", "x") != 1)
+		return NULL;
+	fd = open("f2", O_RDONLY | O_CLOEXEC);
+	*step = 4;
+	if (fd < 0 || fchdir(fd) != -1)
+		return NULL;
+	/* there is no /proc here */
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+	*step = chmod(path, 0600) == -1 && errno == ENOENT ? 0 : 5;
+	return NULL;
+}
+
+static long thread_apart(const char *path, const void *arg)
+{
+	pthread_t thread;
+	long step = -1;
+
+	(void)path;
+	(void)arg;
+	if (pthread_create(&thread, NULL, write_apart, &step) || pthread_join(thread, NULL))
+		return -1;
+	/* the others are where they were */
+	return step ? step : append_to("/usr/lib/f4", "y") == 1 ? 0 : 6;
 }
 
 #define WRITERS 8
@@ -428,6 +472,17 @@ static void below(struct farm *f)
 	assert_true(is_shared(f, "usr/lib/f3"));
 }
 
+static void a_thread(struct farm *f)
+{
+	begin(f, &plain);
+	assert_int_equal(supervised_do(thread_apart, "", NULL), 0);
+	assert_int_equal(stat_of(f, SUPERVISED, "usr/lib/f1").st_mode & 07777, 0611);
+	assert_true(is_private(f, "usr/lib/f1"));
+	assert_true(is_shared(f, "usr/lib/f2"));
+	has_text(f, SUPERVISED, "usr/lib/f3", "content of 3, longer than inline\nx");
+	has_text(f, SUPERVISED, "usr/lib/f4", "content of 4, longer than inline\ny");
+}
+
 static void user_namespace(struct farm *f)
 {
 	/* nobody makes a user namespace in a chroot */
@@ -445,12 +500,19 @@ ON_ALL(full)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-		TEST_ON(xfs, again),	      TEST_ON(xfs, closed),
-		TEST_ON(xfs, killed_waiting), TEST_ON(xfs, killed_in_break),
-		TEST_ON(xfs, ring),	      TEST_ON(xfs, at_once),
-		TEST_ON(btrfs, at_once),      TEST_ON(xfs, read_only),
-		TEST_ON(xfs, elsewhere),      TEST_ON(xfs, below),
-		TEST_ON(xfs, user_namespace), TESTS(full),
+		TEST_ON(xfs, again),
+		TEST_ON(xfs, closed),
+		TEST_ON(xfs, killed_waiting),
+		TEST_ON(xfs, killed_in_break),
+		TEST_ON(xfs, ring),
+		TEST_ON(xfs, at_once),
+		TEST_ON(btrfs, at_once),
+		TEST_ON(xfs, read_only),
+		TEST_ON(xfs, elsewhere),
+		TEST_ON(xfs, below),
+		TEST_ON(xfs, a_thread),
+		TEST_ON(xfs, user_namespace),
+		TESTS(full),
 	};
 
 	for (size_t i = 0; i < VU_ARRAY_SIZE(tests); i++)
