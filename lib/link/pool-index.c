@@ -20,12 +20,16 @@
 /* Before Linux 6.13 the ctime stands still for up to 10 ms; and the clock may have been set back a little. */
 #define CLOCK_SLACK_NS UINT64_C(1000000000)
 
-struct vu_pool_index {
-	const struct vu_pool *pool;
-	pthread_rwlock_t lock;
+struct listing {
 	struct vu_inomap by_ino; /* index in keys */
 	struct vu_key *keys;	 /* owned */
 	uint32_t n, cap;
+};
+
+struct vu_pool_index {
+	const struct vu_pool *pool;
+	pthread_rwlock_t lock;
+	struct listing listing;
 	uint64_t
 		since_ns; /* CLOCK_REALTIME: a ctime before that is in the listing, or no object's */
 	uint64_t listed_ns; /* CLOCK_MONOTONIC */
@@ -42,37 +46,46 @@ static uint64_t clock_ns(clockid_t clock)
 
 static int add(void *arg, uint64_t ino, const struct vu_key *key)
 {
-	struct vu_pool_index *x = arg;
+	struct listing *l = arg;
 
-	if (x->n == x->cap) {
-		uint32_t cap = x->cap ? 2 * x->cap : 1024;
-		struct vu_key *keys = reallocarray(x->keys, cap, sizeof(*keys));
+	if (l->n == l->cap) {
+		uint32_t cap = l->cap ? 2 * l->cap : 1024;
+		struct vu_key *keys = reallocarray(l->keys, cap, sizeof(*keys));
 
 		if (!keys)
 			return -ENOMEM;
-		x->keys = keys;
-		x->cap = cap;
+		l->keys = keys;
+		l->cap = cap;
 	}
-	x->keys[x->n] = *key;
-	return vu_inomap_set(&x->by_ino, ino, x->n++);
+	l->keys[l->n] = *key;
+	return vu_inomap_set(&l->by_ino, ino, l->n++);
 }
 
-/* With the lock for writing. */
+static void listing_done(struct listing *l)
+{
+	vu_inomap_done(&l->by_ino);
+	free(l->keys);
+}
+
+/* With the lock for writing. Where it fails, the listing before stays, and is tried anew. */
 static int list(struct vu_pool_index *x)
 {
 	uint64_t now = clock_ns(CLOCK_REALTIME);
+	struct listing l = {0};
 
 	x->stale = false;
-	x->n = 0;
-	vu_inomap_done(&x->by_ino);
-	x->by_ino = (struct vu_inomap){0};
-	int r = vu_pool_list(x->pool, add, x);
+	int r = vu_pool_list(x->pool, add, &l);
 
-	x->since_ns = now - CLOCK_SLACK_NS;
 	x->listed_ns = clock_ns(CLOCK_MONOTONIC);
-	if (r)
+	if (r) {
+		listing_done(&l);
 		x->stale = true;
-	return r;
+		return r;
+	}
+	listing_done(&x->listing);
+	x->listing = l;
+	x->since_ns = now - CLOCK_SLACK_NS;
+	return 0;
 }
 
 int vu_pool_index_new(const struct vu_pool *pool, struct vu_pool_index **ret)
@@ -97,8 +110,7 @@ struct vu_pool_index *vu_pool_index_free(struct vu_pool_index *x)
 	if (!x)
 		return NULL;
 	pthread_rwlock_destroy(&x->lock);
-	vu_inomap_done(&x->by_ino);
-	free(x->keys);
+	listing_done(&x->listing);
 	free(x);
 	return NULL;
 }
@@ -108,9 +120,9 @@ static int look_up(const struct vu_pool_index *x, uint64_t ino, struct vu_key *r
 {
 	uint32_t i;
 
-	if (!vu_inomap_get(&x->by_ino, ino, &i))
+	if (!vu_inomap_get(&x->listing.by_ino, ino, &i))
 		return 0;
-	*ret = x->keys[i];
+	*ret = x->listing.keys[i];
 	return 1;
 }
 
