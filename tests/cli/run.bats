@@ -77,12 +77,12 @@ on() {
 	vu_guests_make "$G" 3
 }
 
-@test "ext4: every way in which a shell changes a file" { changes; }
-@test "XFS: every way in which a shell changes a file" {
+@test "I2 I15: ext4: every way in which a shell changes a file" { changes; }
+@test "I2 I15: XFS: every way in which a shell changes a file" {
 	on xfs
 	changes
 }
-@test "btrfs: every way in which a shell changes a file" {
+@test "I2 I15: btrfs: every way in which a shell changes a file" {
 	on btrfs
 	changes
 }
@@ -136,7 +136,7 @@ more" twin-b
 	others_same
 }
 
-@test "scans go on meanwhile, and lose nothing" {
+@test "I1 I15: scans go on meanwhile, and lose nothing" {
 	shell
 	vu run g1 -- sh -ec 'cd /usr/share/vu; for k in $(seq 1 20); do
 		for i in $(seq 0 60); do echo $k >>f$i 2>/dev/null || echo $k >>f$i; done; done' \
@@ -193,7 +193,7 @@ three_of() {
 		echo "$front $guardian $(pgrep -P "$guardian")"
 }
 
-@test "without the supervisor nothing hangs, and nothing is written to a shared file" {
+@test "I2 I15: without the supervisor nothing hangs, and nothing is written to a shared file" {
 	local pid three
 	shell
 	mkfifo "$G/g1/tmp/go"
@@ -216,7 +216,7 @@ three_of() {
 	others_same
 }
 
-@test "its worker is killed over and over: another one takes its place, and the command goes on" {
+@test "I1 I15: its worker is killed over and over: another one takes its place, and the command goes on" {
 	local pid front guardian n=0
 	shell
 	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run g1 -- sh -ec '
