@@ -63,6 +63,7 @@ struct scan {
 	struct known *known; /* owned */
 	size_t n_known;
 	struct stat our_ns;
+	struct place our_root;
 	struct vu_procs_text status; /* owned */
 };
 
@@ -330,6 +331,22 @@ static bool is_number(const char *s)
 	return *s >= '1' && *s <= '9';
 }
 
+/*
+ * Has the process (its first thread) the root directory that this one has? Then it is the host's: a thread of it
+ * in a guest's root works there, as those do that answer a guest's calls (lib/cow/view). None of a guest's could
+ * have that.
+ */
+static bool is_hosts(const struct scan *s, int proc_fd, const char *pid)
+{
+	char path[32];
+	struct place p;
+
+	snprintf(path, sizeof(path), "%.20s/root", pid);
+	_cleanup_fd_ int fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
+
+	return fd >= 0 && !place_of(fd, &p) && same_place(&p, &s->our_root);
+}
+
 /* All threads of a process. It counts once for each root that one of them has. */
 static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 {
@@ -344,8 +361,10 @@ static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 	if (!tasks)
 		return vu_is_want(-errno) ? -errno : 0;
 	s->told = false;
+	bool first_only = is_hosts(s, proc_fd, pid);
+
 	while (!r && !s->told && (d = readdir(tasks))) {
-		if (!is_number(d->d_name))
+		if (!is_number(d->d_name) || (first_only && strcmp(d->d_name, pid)))
 			continue;
 		r = look_at_task(s, dirfd(tasks), d->d_name, (pid_t)atoi(pid), &root);
 		/* threads with roots of their own are rare: such a process may count twice */
@@ -357,13 +376,25 @@ static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 	return r;
 }
 
+/* Returns 0, or -1 with errno. */
+static int look_at_self(struct scan *s, int proc_fd)
+{
+	_cleanup_fd_ int root = openat(proc_fd, "self/root", O_PATH | O_CLOEXEC);
+	int r = root < 0 ? -errno : place_of(root, &s->our_root);
+
+	if (!r && fstatat(proc_fd, "self/ns/user", &s->our_ns, 0))
+		r = -errno;
+	errno = -r;
+	return r ? -1 : 0;
+}
+
 static int look_at_all(struct scan *s)
 {
 	_cleanup_closedir_ DIR *proc = open_dir(AT_FDCWD, "/proc");
 	struct dirent *d;
 	int r = 0;
 
-	if (!proc || fstatat(dirfd(proc), "self/ns/user", &s->our_ns, 0))
+	if (!proc || look_at_self(s, dirfd(proc)))
 		return -errno;
 	while (!r && s->n && (d = readdir(proc)))
 		if (is_number(d->d_name))
@@ -413,7 +444,7 @@ int vu_procs_one(const struct vu_procs_root *roots, size_t n, pid_t pid,
 	if (proc < 0)
 		return -errno;
 	snprintf(name, sizeof(name), "%d", (int)pid);
-	int r = look_at_process(&s, proc, name);
+	int r = look_at_self(&s, proc) ? -errno : look_at_process(&s, proc, name);
 
 	free(s.known);
 	return r;

@@ -8,7 +8,8 @@
  * A process belongs to the innermost given root that is its root directory or stands above it as the
  * process itself sees its mounts; so a guest hides nothing by a further chroot. Each thread is looked
  * at: root directory and capabilities are a thread's own. What a host process does that merely works
- * in a guest's tree is the host admin's affair, and not counted.
+ * in a guest's tree is the host admin's affair, and not counted; nor is a thread in a guest's root whose
+ * process's first thread has the root directory of the caller.
  *
  * Where "/" itself is given as a root, the guest is the host: it counts all processes that no other
  * root has, kernel threads included, and they hold the capability. The gate is not for it: one who is

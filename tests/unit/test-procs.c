@@ -324,6 +324,38 @@ static void in_a_thread(void **state)
 	one_child(capable_thread, true);
 }
 
+static pthread_barrier_t in_guest;
+
+static void *go_into_guest(void *arg)
+{
+	if (!unshare(CLONE_FS) && !chroot(dir_a) && !chdir("/"))
+		pthread_barrier_wait(&in_guest);
+	return wait_for_ever(arg);
+}
+
+static bool send_thread_into_guest(void)
+{
+	pthread_t t;
+
+	pthread_barrier_init(&in_guest, NULL, 2);
+	if (pthread_create(&t, NULL, go_into_guest, NULL))
+		return false;
+	pthread_barrier_wait(&in_guest);
+	return true;
+}
+
+/* The host's process, a thread of which works in the guest's root: so do those that answer its calls. */
+static void a_thread_of_the_hosts(void **state)
+{
+	(void)state;
+	pid_t pid = start("/", send_thread_into_guest);
+
+	assert_true(pid > 0);
+	scan();
+	stop(pid);
+	assert_found(0, 0, 0);
+}
+
 static void wait_for_zombie(pid_t pid)
 {
 	char path[64], text[256] = "";
@@ -417,6 +449,7 @@ int main(void)
 		TEST(behind_many_groups),
 		TEST(behind_many_groups_without_it),
 		TEST(in_a_thread),
+		TEST(a_thread_of_the_hosts),
 		TEST(whose_leader_has_ended),
 		TEST(each_to_its_own),
 		TEST(the_host_itself),
