@@ -149,7 +149,8 @@ int vu_pool_index_find(struct vu_pool_index *x, const struct vu_stat *st, struct
 		return r;
 	pthread_rwlock_wrlock(&x->lock);
 	r = look_up(x, st->version.ino, ret);
-	if (!r)
+	/* unless another thread has just done it */
+	if (!r && clock_ns(CLOCK_MONOTONIC) >= x->listed_ns + RELIST_NS)
 		r = list(x);
 	if (!r)
 		r = look_up(x, st->version.ino, ret);
