@@ -3,7 +3,7 @@
  * An inode that is not in the listing is no object if its ctime is older than the listing: to become one
  * it got a name and a flag, which changed its ctime, and nobody can set that. A guest can make its own files
  * look young; so there is a new listing only for those that have a flag, or are claimed, and at most once in
- * RELIST_NS.
+ * RELIST_NS, which is waited for.
  */
 #include "link/pool-index.h"
 
@@ -135,22 +135,31 @@ static bool may_be_new(const struct vu_pool_index *x, const struct vu_stat *st)
 	       vu_claim_is_taken(vu_pool_claims(x->pool), st->version.ino);
 }
 
+static void nap_until(uint64_t ns)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (now < ns)
+		nanosleep(&(struct timespec){.tv_nsec = (long)(ns - now)}, NULL);
+}
+
 int vu_pool_index_find(struct vu_pool_index *x, const struct vu_stat *st, struct vu_key *ret)
 {
 	if (!S_ISREG(st->mode) || st->n_links < 2 || st->version.dev != vu_pool_dev(x->pool))
 		return 0;
 	pthread_rwlock_rdlock(&x->lock);
 	int r = look_up(x, st->version.ino, ret);
-	bool again =
-		!r && may_be_new(x, st) && clock_ns(CLOCK_MONOTONIC) >= x->listed_ns + RELIST_NS;
+	bool again = !r && may_be_new(x, st);
+	uint64_t listed = x->listed_ns;
 
 	pthread_rwlock_unlock(&x->lock);
 	if (!again)
 		return r;
+	nap_until(listed + RELIST_NS);
 	pthread_rwlock_wrlock(&x->lock);
 	r = look_up(x, st->version.ino, ret);
 	/* unless another thread has just done it */
-	if (!r && clock_ns(CLOCK_MONOTONIC) >= x->listed_ns + RELIST_NS)
+	if (!r && x->listed_ns == listed)
 		r = list(x);
 	if (!r)
 		r = look_up(x, st->version.ino, ret);
