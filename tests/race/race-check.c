@@ -52,16 +52,17 @@ static unsigned read_file(const char *path, struct found *f)
 	return 0;
 }
 
-/* A stamp that is not of this guest. */
-static bool has_foreign(const struct found *f, unsigned guest)
+/* Stamps that are not of this guest. */
+static unsigned foreign_in(const struct found *f, unsigned guest)
 {
+	unsigned d = 0;
 	char own[8];
 
 	snprintf(own, sizeof(own), "@%02x", guest);
 	for (ssize_t i = 0; i + 3 <= f->n; i++)
 		if (f->bytes[i] == '@' && memcmp(f->bytes + i, own, 3))
-			return true;
-	return f->xattr[0] && memcmp(f->xattr, own, 3);
+			d = D_FOREIGN;
+	return f->xattr[0] && memcmp(f->xattr, own, 3) ? d | D_FOREIGN_XATTR : d;
 }
 
 static unsigned compare(const struct record *r, const struct found *f, unsigned guest)
@@ -80,8 +81,8 @@ static unsigned compare(const struct record *r, const struct found *f, unsigned 
 		d |= D_MTIME;
 	if (strcmp(f->xattr, r->xattr))
 		d |= D_XATTR;
-	if (d & (D_CONTENT | D_XATTR) && has_foreign(f, guest))
-		d |= D_FOREIGN;
+	if (d & (D_CONTENT | D_XATTR))
+		d |= foreign_in(f, guest);
 	return d;
 }
 
@@ -105,9 +106,9 @@ static unsigned other_names(struct board *b, const char *prefix, unsigned guest,
 
 static void tell_it(const char *path, const struct record *r, const struct found *f, unsigned d)
 {
-	static const char *const what[] = {"missing", "content", "of another guest",
-					   "mode",    "owner",	 "mtime",
-					   "xattr",   "present", "link"};
+	static const char *const what[] = {
+		"missing", "content", "of another guest", "mode", "owner",
+		"mtime",   "xattr",   "present",	  "link", "xattr of another guest"};
 
 	fprintf(stderr, "race: %s is not what was acknowledged:", path);
 	for (unsigned i = 0; i < sizeof(what) / sizeof(*what); i++)
@@ -183,21 +184,21 @@ bool check_file(struct board *b, struct counters *n, const char *prefix, unsigne
 	/* what came from another guest is there until the run has evicted who wrote it */
 	uint64_t foreign_ns = PATIENCE_NS + b->patience_s * UINT64_C(1000000000);
 	uint64_t begun = clock_ns(), now;
-	bool foreign = false;
-	unsigned d;
+	unsigned d, foreign = 0;
 
 	/*
 	 * What a guest puts to a path at the very instant of an exchange comes out of that, and is put
 	 * back at once: so for that long a file may look older than it is.
 	 */
 	while ((d = look(b, prefix, guest, proc, dir, file, &f, false))) {
-		foreign = foreign || d & D_FOREIGN;
+		foreign |= d & (D_FOREIGN | D_FOREIGN_XATTR);
 		now = clock_ns();
 		if (now > begun + (foreign ? foreign_ns : PATIENCE_NS))
 			break;
 		nap_us(3000);
 	}
-	n->seen += foreign;
+	n->seen += (foreign & D_FOREIGN) != 0;
+	n->seen_xattr += foreign == D_FOREIGN_XATTR;
 	if (!d)
 		return true;
 	/* what the path itself is to be is right */
@@ -212,7 +213,7 @@ bool check_file(struct board *b, struct counters *n, const char *prefix, unsigne
 	}
 	look(b, prefix, guest, proc, dir, file, &f, true);
 	n->lost++;
-	n->leaked += foreign;
+	n->leaked += foreign != 0;
 	b->failed = 1;
 	return false;
 }

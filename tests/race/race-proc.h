@@ -99,6 +99,7 @@ enum differs {
 	D_XATTR = 1 << 6,
 	D_PRESENT = 1 << 7, /* there is something, where nothing is to be */
 	D_LINK = 1 << 8,    /* its second name is another file */
+	D_FOREIGN_XATTR = 1 << 9,
 };
 
 /* What of the file is not as recorded; prefix: the guest's root. Tells it if asked to. */

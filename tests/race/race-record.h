@@ -77,6 +77,7 @@ struct counters {
 	uint64_t lost;	 /* files that are not what was acknowledged */
 	uint64_t leaked; /* of these: with what another guest has written */
 	uint64_t seen;	 /* what another guest has written was there, and is no longer */
+	uint64_t seen_xattr; /* the same of an xattr alone */
 	uint64_t escapes;
 	uint64_t opens;	       /* with a clock */
 	uint64_t trunc_ns;     /* the longest that truncates, which also waits for the disk; net */

@@ -198,6 +198,7 @@ static void add_up(const struct board *b, struct counters *t)
 		t->lost += n->lost;
 		t->leaked += n->leaked;
 		t->seen += n->seen;
+		t->seen_xattr += n->seen_xattr;
 		t->escapes += n->escapes;
 		t->opens += n->opens;
 		t->over += n->over;
@@ -235,6 +236,7 @@ static int report(const struct board *b)
 		{"lost", t.lost},
 		{"leaked", t.leaked},
 		{"seen", t.seen},
+		{"seen_xattr", t.seen_xattr},
 		{"escapes", t.escapes},
 		{"opens", t.opens},
 		{"block_us", t.block_ns / 1000},
