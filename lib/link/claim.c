@@ -106,7 +106,7 @@ static int join(const struct vu_claims *c)
 	unlock(c, UNCLAIMED);
 	if (fstat(c->fd, &st))
 		return -errno;
-	return st.st_nlink ? 0 : -ESTALE;
+	return st.st_nlink ? 0 : VU_CLAIMS_GONE;
 }
 
 int vu_claims_open(int pool_fd, bool share, struct vu_claims **ret)

@@ -14,7 +14,8 @@
 struct vu_claims;
 
 enum vu_claim_e {
-	VU_CLAIMED = 1 /* by another process */
+	VU_CLAIMED = 1,	    /* by another process */
+	VU_CLAIMS_GONE = 2, /* the pool has just been dissolved */
 };
 
 /* For who only looks: no claim can be made. Where there is no file nothing is claimed. 0 or -ENOMEM. */
@@ -23,7 +24,7 @@ int vu_claims_open_look(int pool_fd, struct vu_claims **ret);
 /*
  * Opens (makes) the file in the open directory of the pool. share: to be one of those that break links
  * beside a linker, from now on until it is closed; waits for a batch of the linker that claims nothing.
- * Returns 0; -ESTALE when the pool has just been dissolved; or a negative errno.
+ * Returns 0, VU_CLAIMS_GONE or a negative errno.
  */
 int vu_claims_open(int pool_fd, bool share, struct vu_claims **ret);
 

@@ -164,15 +164,17 @@ static int open_parts(struct vu_pool *p, int top, unsigned flags, char **ret_why
 		return VU_POOL_MISSING;
 	if (!r && make)
 		r = take_lock(p);
-	if (!r && (make || share))
-		r = vu_claims_open(p->fd, share, &p->claims);
-	else if (!r)
-		r = vu_claims_open_look(p->fd, &p->claims);
+	if (r)
+		return r;
+	r = make || share ? vu_claims_open(p->fd, share, &p->claims)
+			  : vu_claims_open_look(p->fd, &p->claims);
+	if (r == VU_CLAIMS_GONE)
+		return VU_POOL_MISSING;
 	if (!r)
 		r = open_dir(p->fd, "objects", &p->mount, make, &p->objects, ret_why);
 	if (!r)
 		r = open_dir(p->fd, "stage", &p->mount, make, &p->stage, ret_why);
-	return (r == -ENOENT && !make) || r == -ESTALE ? VU_POOL_MISSING : r;
+	return r == -ENOENT && !make ? VU_POOL_MISSING : r;
 }
 
 static int check_mount(const struct vu_mount *m, bool make, char **ret_why)
