@@ -77,14 +77,17 @@ static void restore_time(struct vu_breaking *b, const struct vu_breaking_item *w
 					       "be put back"});
 }
 
-/* The guest may have made or removed a name in it since the exchange: then its new time is the right one. */
+/*
+ * The guest may have made or removed a name in it since the exchange: then its new time is the right one. after: what
+ * the exchange has left, or NULL where that cannot be told; then it is taken for unchanged.
+ */
 static void restore_unless_changed(struct vu_breaking *b, const struct vu_breaking_item *w,
 				   uint32_t k, int dir, const struct vu_stat *before,
 				   const struct vu_stat *after)
 {
 	struct vu_stat now;
 
-	if (!vu_stat_fd(dir, &now) && now.version.mtime_ns == after->version.mtime_ns)
+	if (!after || vu_stat_fd(dir, &now) || now.version.mtime_ns == after->version.mtime_ns)
 		restore_time(b, w, k, dir, before->version.mtime_ns);
 }
 
@@ -144,8 +147,8 @@ int vu_breaking_move_name(struct vu_breaking *b, const struct vu_breaking_item *
 		b->unsettled = -errno;
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (vu_stat_fd(dir, &after))
-		after = before;
+	bool known = !vu_stat_fd(dir, &after);
+
 	r = vu_stat_at(b->stage, tmp, &st);
 	if (!r && st.version.ino == w->it->ino)
 		r = unlinkat(b->stage, tmp, 0) ? -errno : 1;
@@ -153,7 +156,7 @@ int vu_breaking_move_name(struct vu_breaking *b, const struct vu_breaking_item *
 		r = give_way(b, w, tmp, dir, base, st.version.ino);
 	if (r < 0)
 		b->unsettled = r;
-	restore_unless_changed(b, w, k, dir, &before, &after);
+	restore_unless_changed(b, w, k, dir, &before, known ? &after : NULL);
 	return r;
 }
 
