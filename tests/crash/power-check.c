@@ -140,8 +140,9 @@ static void look_in_pool(struct looking *l, const char *dir)
 			look_in_pool(l, path);
 		else if (!vu_key_parse(e->d_name, &key) && strstr(path, "/objects/"))
 			look_at_object(l, path, &key);
-		else if (l->settled && (st.st_size || (strcmp(e->d_name, "lock") &&
-						       strncmp(e->d_name, "journal", 7))))
+		else if (l->settled &&
+			 (st.st_size || (strcmp(e->d_name, "lock") && strcmp(e->d_name, "claims") &&
+					 strncmp(e->d_name, "journal", 7))))
 			complain(l, path, "does not belong here");
 	}
 }

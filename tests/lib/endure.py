@@ -228,7 +228,7 @@ class Farm:
                 path = os.path.join(top, name)
                 if OBJECT.match(name):
                     objects.append(path)
-                elif name != "lock" and not (name.startswith("journal")
+                elif name not in ("lock", "claims") and not (name.startswith("journal")
                                              and not os.lstat(path).st_size):
                     others.append(path)
         return objects, others
