@@ -36,6 +36,8 @@ static void list_done(struct list *l)
 	l->n = 0;
 }
 
+static const struct vu_slots slots; /* the linker's own */
+
 static bool inside_stage(const char *tmp)
 {
 	const char *slash = strchr(tmp, '/');
@@ -77,7 +79,7 @@ static void write_all(const struct list *l)
 {
 	struct vu_journal j;
 
-	CHECK(!vu_journal_reset_all(NULL));
+	CHECK(!vu_journal_reset_all(NULL, &slots));
 	CHECK(!vu_journal_open(NULL, 0, &j));
 	for (size_t i = 0; i < l->n; i++)
 		CHECK(!vu_journal_add(&j, &l->v[i]));
@@ -88,7 +90,7 @@ static void write_all(const struct list *l)
 static void read_all(struct list *ret)
 {
 	ret->n = 0;
-	CHECK(!vu_journal_each(NULL, keep, ret));
+	CHECK(!vu_journal_each(NULL, &slots, keep, ret));
 }
 
 static void any_text(struct input *in)
