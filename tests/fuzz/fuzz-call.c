@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	d.nr = take_byte(&in) << 8;
 	d.nr |= take_byte(&in);
 	/* the numbers of calls end at 470; above them, any */
-	d.nr = d.nr < 0x8000 ? d.nr % 512 : d.nr << 16 | d.nr;
+	d.nr = d.nr < 0x8000 ? d.nr % 512 : (int)((uint32_t)d.nr << 16 | (uint32_t)d.nr);
 	for (unsigned i = 0; i < 6; i++)
 		d.args[i] = take_number(&in);
 	int r = vu_call_decode(numbers, &d, &c);
