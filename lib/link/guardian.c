@@ -11,10 +11,6 @@
  *  - The death of a parent is told by a signal (PR_SET_PDEATHSIG), here SIGTERM: the worker's handler
  *    asks for a stop, and the guardian passes it on. Orphans go to the nearest subreaper: the front.
  *
- * glibc keeps a thread's number in memory, which its own fork(2) brings up to date. This is done by the
- * kernel here, at the address that glibc once told it (PR_GET_TID_ADDRESS; without it, the number of
- * the parent stays there, which only matters to who compares owners of recursive mutexes).
- *
  * The guardian also thaws whom the worker holds frozen for too long (link/freezer.h), whatever keeps it.
  *
  * The front and the guardian take signals from a descriptor, so that they do nothing but wait in one
@@ -24,7 +20,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -40,6 +35,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fork.h"
 #include "base/stop.h"
 
 /* What the three share, besides the ledger. */
@@ -66,29 +62,10 @@ static void signals_of(sigset_t *set)
 	sigaddset(set, SIGQUIT);
 }
 
-/*
- * A fork with the same table of descriptors. As fork(2); or a negative errno. The pidfd comes with it: to
- * be opened later there may be no descriptor left, and then a live worker could not be told from a dead one.
- */
+/* A fork with the same table of descriptors. */
 static pid_t fork_sharing(int *ret_pidfd)
 {
-	int pidfd = -EBADF;
-	struct clone_args a = {
-		.flags = CLONE_FILES | CLONE_PIDFD,
-		.exit_signal = SIGCHLD,
-		.pidfd = (uintptr_t)&pidfd,
-	};
-	uint64_t tid = 0;
-
-	if (!prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) && tid) {
-		a.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
-		a.child_tid = tid;
-	}
-	long r = syscall(SYS_clone3, &a, sizeof(a));
-
-	if (r > 0)
-		*ret_pidfd = pidfd;
-	return r < 0 ? -errno : (pid_t)r;
+	return vu_fork(CLONE_FILES, ret_pidfd);
 }
 
 /* ---- the front and the guardian ---- */
