@@ -16,7 +16,6 @@
 #include "cow/names.h"
 #include "cow/notify.h"
 #include "link/live.h"
-#include "model/event.h"
 
 struct vu_supervisor;
 
@@ -33,8 +32,7 @@ struct vu_supervisor_env {
 	 * again behind a signal.
 	 */
 	bool may_act;
-	const struct vu_sink *sink; /* WARN; never by two threads at once; or NULL */
-	struct vu_names *names;	    /* borrowed; kept up to date */
+	struct vu_names *names; /* borrowed; kept up to date */
 	/*
 	 * Borrowed; one for each thread, in memory that outlives this process; or NULL: calls that it has taken when it is
 	 * killed wait for ever.

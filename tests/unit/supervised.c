@@ -168,7 +168,6 @@ void supervised_start(struct farm *f, const struct supervised_want *want)
 		.guest = SUPERVISED,
 		.threads = want->threads,
 		.may_act = !want->by_copies,
-		.sink = &sink,
 		.names = s->names,
 	};
 	if (!want->later)
