@@ -14,22 +14,16 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "base/inomap.h"
+#include "link/pool-listing.h"
 
 #define RELIST_NS UINT64_C(50000000)
 /* Before Linux 6.13 the ctime stands still for up to 10 ms; and the clock may have been set back a little. */
 #define CLOCK_SLACK_NS UINT64_C(1000000000)
 
-struct listing {
-	struct vu_inomap by_ino; /* index in keys */
-	struct vu_key *keys;	 /* owned */
-	uint32_t n, cap;
-};
-
 struct vu_pool_index {
 	const struct vu_pool *pool;
 	pthread_rwlock_t lock;
-	struct listing listing;
+	struct vu_pool_listing listing;
 	uint64_t
 		since_ns; /* CLOCK_REALTIME: a ctime before that is in the listing, or no object's */
 	uint64_t listed_ns; /* CLOCK_MONOTONIC */
@@ -44,45 +38,22 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-static int add(void *arg, uint64_t ino, const struct vu_key *key)
-{
-	struct listing *l = arg;
-
-	if (l->n == l->cap) {
-		uint32_t cap = l->cap ? 2 * l->cap : 1024;
-		struct vu_key *keys = reallocarray(l->keys, cap, sizeof(*keys));
-
-		if (!keys)
-			return -ENOMEM;
-		l->keys = keys;
-		l->cap = cap;
-	}
-	l->keys[l->n] = *key;
-	return vu_inomap_set(&l->by_ino, ino, l->n++);
-}
-
-static void listing_done(struct listing *l)
-{
-	vu_inomap_done(&l->by_ino);
-	free(l->keys);
-}
-
 /* With the lock for writing. Where it fails, the listing before stays, and is tried anew. */
 static int list(struct vu_pool_index *x)
 {
 	uint64_t now = clock_ns(CLOCK_REALTIME);
-	struct listing l = {0};
+	struct vu_pool_listing l = {0};
 
 	x->stale = false;
-	int r = vu_pool_list(x->pool, add, &l);
+	int r = vu_pool_listing_read(&l, x->pool);
 
 	x->listed_ns = clock_ns(CLOCK_MONOTONIC);
 	if (r) {
-		listing_done(&l);
+		vu_pool_listing_done(&l);
 		x->stale = true;
 		return r;
 	}
-	listing_done(&x->listing);
+	vu_pool_listing_done(&x->listing);
 	x->listing = l;
 	x->since_ns = now - CLOCK_SLACK_NS;
 	return 0;
@@ -110,7 +81,7 @@ struct vu_pool_index *vu_pool_index_free(struct vu_pool_index *x)
 	if (!x)
 		return NULL;
 	pthread_rwlock_destroy(&x->lock);
-	listing_done(&x->listing);
+	vu_pool_listing_done(&x->listing);
 	free(x);
 	return NULL;
 }
@@ -118,12 +89,11 @@ struct vu_pool_index *vu_pool_index_free(struct vu_pool_index *x)
 /* With the lock. */
 static int look_up(const struct vu_pool_index *x, uint64_t ino, struct vu_key *ret)
 {
-	uint32_t i;
+	const struct vu_key *key = vu_pool_listing_find(&x->listing, ino);
 
-	if (!vu_inomap_get(&x->listing.by_ino, ino, &i))
-		return 0;
-	*ret = x->listing.keys[i];
-	return 1;
+	if (key)
+		*ret = *key;
+	return key != NULL;
 }
 
 /* With the lock. May it have become an object behind the listing? */

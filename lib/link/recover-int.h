@@ -4,9 +4,9 @@
 
 #include <stdbool.h>
 
-#include "base/inomap.h"
 #include "link/journal.h"
 #include "link/moment.h"
+#include "link/pool-listing.h"
 #include "link/recover.h"
 
 struct vu_recover {
@@ -14,9 +14,7 @@ struct vu_recover {
 	const struct vu_recover_env *env;
 	struct vu_recover_stats *stats;
 	struct vu_moment_env moment;
-	struct vu_inomap objects; /* inode -> index in keys */
-	struct vu_key *keys;	  /* owned */
-	uint32_t n_keys, cap_keys;
+	struct vu_pool_listing objects;
 	struct vu_intent *intents; /* owned, with their strings; in the order of the journals */
 	size_t n_intents, cap_intents;
 	bool synced;	       /* what was read is on disk */

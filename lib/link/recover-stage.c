@@ -481,19 +481,19 @@ static bool is_live_copy(const struct leftover *l)
 
 static int settle(struct leftover *l)
 {
-	uint32_t key;
+	const struct vu_key *key = vu_pool_listing_find(&l->c->objects, l->st.version.ino);
 	int r;
 
-	if (vu_inomap_get(&l->c->objects, l->st.version.ino, &key)) {
+	if (key) {
 		/* given back to its guest in this run: then it is just one more name of a file */
-		int fd = vu_pool_object_open(l->c->pool, &l->c->keys[key]);
+		int fd = vu_pool_object_open(l->c->pool, key);
 
 		if (fd >= 0)
 			close(fd);
 		else if (fd != -ENOENT)
 			return fd;
 		if (fd >= 0 || l->c->env->dry_run)
-			return remove_object_name(l, &l->c->keys[key]);
+			return remove_object_name(l, key);
 		if (l->st.n_links > 1)
 			return remove_plain(l, "a temporary name of a guest's file: removed");
 	}

@@ -47,23 +47,6 @@ void vu_recover_tell(struct vu_recover *c, enum vu_event_kind kind, const struct
 						      .text = text});
 }
 
-static int list_one(void *arg, uint64_t ino, const struct vu_key *key)
-{
-	struct vu_recover *c = arg;
-
-	if (c->n_keys == c->cap_keys) {
-		uint32_t cap = c->cap_keys ? 2 * c->cap_keys : 1024;
-		struct vu_key *keys = reallocarray(c->keys, cap, sizeof(*keys));
-
-		if (!keys)
-			return -ENOMEM;
-		c->keys = keys;
-		c->cap_keys = cap;
-	}
-	c->keys[c->n_keys] = *key;
-	return vu_inomap_set(&c->objects, ino, c->n_keys++);
-}
-
 /* The domain that the journal names for a key, or NULL. */
 static const char *domain_of(const struct vu_recover *c, const struct vu_key *key)
 {
@@ -306,8 +289,7 @@ static void done(struct vu_recover *c)
 		free_text(c->intents[i].domain);
 	}
 	free(c->intents);
-	free(c->keys);
-	vu_inomap_done(&c->objects);
+	vu_pool_listing_done(&c->objects);
 	vu_moment_env_done(&c->moment);
 }
 
@@ -324,9 +306,9 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 	vu_slots_claim(vu_pool_claims(pool), &c.slots);
 	r = vu_journal_each(pool, &c.slots, keep_intent, &c);
 	if (!r)
-		r = vu_pool_list(pool, list_one, &c);
-	for (uint32_t i = 0; !r && i < c.n_keys; i++)
-		r = check_object(&c, &c.keys[i]);
+		r = vu_pool_listing_read(&c.objects, pool);
+	for (uint32_t i = 0; !r && i < c.objects.n; i++)
+		r = check_object(&c, &c.objects.keys[i]);
 	if (!r)
 		r = vu_recover_stage(&c);
 	if (!r && !env->dry_run && stats->left == left)
