@@ -34,9 +34,11 @@ static void tell(const struct vu_ctx *ctx, const struct vu_run_report *r)
 	fprintf(stderr,
 		"vunify: %llu calls were looked at; %llu files got a private copy (%llu bytes), "
 		"%llu names were changed without one, %llu calls were refused\n",
-		(unsigned long long)r->calls.notified, (unsigned long long)r->broken.names,
-		(unsigned long long)r->broken.copied_bytes, (unsigned long long)r->broken.renamed,
-		(unsigned long long)r->calls.refused);
+		(unsigned long long)r->guest.calls.notified,
+		(unsigned long long)r->guest.broken.names,
+		(unsigned long long)r->guest.broken.copied_bytes,
+		(unsigned long long)r->guest.broken.renamed,
+		(unsigned long long)r->guest.calls.refused);
 }
 
 static int end_of(struct vu_ctx *ctx, const struct vu_run_report *r, const char *command)

@@ -2,7 +2,6 @@
 #include "ops/ops-run.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,49 +13,26 @@
 
 #include "base/cleanup.h"
 #include "cow/filter.h"
-#include "cow/names.h"
-#include "link/recover.h"
-#include "ops/eviction.h"
-#include "ops/farm.h"
-#include "ops/ops-recover.h"
-#include "ops/recovery.h"
-#include "ops/session.h"
-
-#define THREADS 2 /* that answer: one may be copying a large file */
 
 extern char **environ;
 
 struct vu_run_shared {
-	struct vu_entered *entered;	      /* owned */
-	struct vu_notify_slot slots[THREADS]; /* calls that are being answered */
+	struct vu_entered *entered;			    /* owned */
+	struct vu_notify_slot slots[VU_SUPERVISED_THREADS]; /* calls that are being answered */
 };
 
 struct running {
 	struct vu_ops *ops;
 	const struct vu_run_options *o;
-	struct vu_session session;
-	struct vu_eviction eviction; /* knows who is in which guest */
-	struct vu_slip_watch watch;
-	char *root;		  /* owned; path of the guest's root */
-	struct vu_names *names;	  /* owned */
-	struct vu_filter *filter; /* owned; NULL: nothing can be unified where the guest is */
-	struct vu_live_env live_env;
-	struct vu_live *live; /* owned */
-	struct vu_supervisor_env supervisor_env;
-	struct vu_supervisor *supervisor; /* owned */
-	struct vu_run_shared *shared;	  /* owned, unless it is the caller's */
-	struct vu_entered *entered;	  /* borrowed: its */
-	int signals;			  /* owned: signalfd */
+	struct vu_supervised guest;
+	struct vu_filter *filter;     /* owned; NULL: nothing can be unified where the guest is */
+	struct vu_run_shared *shared; /* owned, unless it is the caller's */
+	struct vu_entered *entered;   /* borrowed: its */
+	int signals;		      /* owned: signalfd */
 	sigset_t old;
 	bool blocked;
-	uint64_t slips;	   /* that were seen to */
 	const char *doing; /* what failed while the command was started; or NULL */
 };
-
-static struct vu_pool *pool_of(const struct running *u)
-{
-	return u->session.fs[u->session.guest_fs[0]].pool;
-}
 
 struct vu_run_shared *vu_run_shared_new(void)
 {
@@ -84,105 +60,6 @@ bool vu_run_shared_holds(const struct vu_run_shared *s, int fd)
 }
 
 /* ---- before ---- */
-
-/* What a run that was killed has left is put right; while a linker works, that has done it. */
-static int recover(struct running *u)
-{
-	struct vu_recover_report report = {0};
-	bool needed = false;
-	int r = vu_session_find_pools(&u->session);
-
-	for (size_t i = 0; !r && i < u->session.n_fs; i++)
-		if (u->session.fs[i].pool)
-			needed = needed || vu_recover_is_needed(u->session.fs[i].pool) == 1;
-	if (r || !needed)
-		return r;
-	r = vu_ops_recover(u->ops, &(struct vu_recover_options){0}, &report);
-	if (r == VU_OPS_LOCKED) {
-		vu_problem_done(u->ops->problem);
-		r = 0;
-	}
-	return r;
-}
-
-struct counting {
-	struct vu_inomap n; /* names of each object in the guest */
-	struct vu_names *names;
-};
-
-static int count_name(struct counting *c, uint64_t ino)
-{
-	uint32_t n = 0;
-
-	vu_inomap_get(&c->n, ino, &n);
-	return vu_inomap_set(&c->n, ino, n + 1);
-}
-
-static int add_name(struct counting *c, const struct vu_tree *t, const struct vu_unified_name *name)
-{
-	uint32_t n = 0;
-
-	if (!vu_inomap_get(&c->n, name->ino, &n) || n < 2)
-		return 0;
-	_cleanup_free_ char *path = vu_tree_unified_path(t, name);
-
-	return path ? vu_names_add(c->names, name->ino, path) : -ENOMEM;
-}
-
-/* The guest's own hard links. */
-static int find_names(struct running *u)
-{
-	struct vu_farm farm = {0};
-	struct counting c = {.names = u->names};
-	int r = vu_farm_open(&farm, &u->session, 0);
-
-	if (!r)
-		r = vu_farm_walk(&farm);
-	for (uint32_t i = 0; !r && i < farm.tree->unified.n; i++)
-		r = count_name(&c, vu_tree_unified(farm.tree, i)->ino);
-	for (uint32_t i = 0; !r && i < farm.tree->unified.n; i++)
-		r = add_name(&c, farm.tree, vu_tree_unified(farm.tree, i));
-	vu_inomap_done(&c.n);
-	vu_farm_close(&farm);
-	return r;
-}
-
-/* Where the guest's root is now: by the mount that the pool is on. */
-static int read_root(struct running *u)
-{
-	char name[32], path[PATH_MAX];
-
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", u->session.root_fds[0]);
-	ssize_t n = readlink(name, path, sizeof(path) - 1);
-
-	if (n < 0)
-		return -errno;
-	path[n] = 0;
-	u->root = strdup(path);
-	return u->root ? 0 : -ENOMEM;
-}
-
-static int open_session(struct running *u)
-{
-	char *const operands[] = {u->o->guest, NULL};
-
-	/* nobody can be frozen while he waits for the answer to a call of his own */
-	if (u->ops->config->moment == VU_MOMENT_FREEZE)
-		return vu_fail(u->ops, VU_OPS_REFUSED, "cannot run a command with copy-on-write",
-			       u->o->guest, "moment = freeze allows no moments under a lease alone",
-			       "set moment = auto");
-	int r = vu_session_open(&u->session, u->ops, VU_SESSION_NO_CATALOG, operands, 1);
-
-	if (!r)
-		r = recover(u);
-	if (!r)
-		r = vu_session_share_pools(&u->session);
-	if (!r)
-		r = read_root(u);
-	if (!r)
-		r = vu_eviction_open(&u->eviction, &u->session);
-	return r;
-}
 
 static int block_signals(struct running *u)
 {
@@ -223,9 +100,9 @@ static int make_filter(struct running *u)
 static int enter(struct running *u)
 {
 	struct vu_enter how = {
-		.root = u->o->wrap ? -EBADF : u->session.root_fds[0],
+		.root = u->o->wrap ? -EBADF : u->guest.session.root_fds[0],
 		.flags = u->o->chroot_only ? VU_ENTER_CHROOT_ONLY : 0,
-		.host_name = u->session.guests.v[0].name,
+		.host_name = u->guest.session.guests.v[0].name,
 		.argv = u->o->argv,
 		.environment = environ,
 		.filter = u->filter,
@@ -237,58 +114,7 @@ static int enter(struct running *u)
 	return r;
 }
 
-/* There are threads from here on, so no other process is made. */
-static int open_live(struct running *u)
-{
-	/* who is supervised tells before he opens, so nobody is frozen for it */
-	u->watch = u->eviction.watch;
-	u->watch.freezer = NULL;
-	u->watch.parking = NULL;
-	u->live_env = (struct vu_live_env){
-		.pool = pool_of(u),
-		.guests = &u->session.guests,
-		.root_fds = u->session.root_fds,
-		.max_xattr_bytes = u->ops->config->max_xattr_bytes,
-		.sink = &u->session.counting,
-		.watch = &u->watch,
-	};
-	int r = vu_live_new(&u->live_env, &u->live);
-
-	if (r)
-		return r;
-	u->supervisor_env = (struct vu_supervisor_env){
-		.listener = vu_entered_listener(u->entered),
-		.live = u->live,
-		.pool = pool_of(u),
-		.root = u->root,
-		.root_fd = u->session.root_fds[0],
-		.guest = 0,
-		.threads = THREADS,
-		.may_act = true,
-		.names = u->names,
-		.slots = u->shared->slots,
-	};
-	return vu_supervisor_new(&u->supervisor_env, &u->supervisor);
-}
-
 /* ---- while it runs ---- */
-
-/* Somebody got an object open for writing: his is told apart from the others' at once. */
-static void see_to_slips(struct running *u)
-{
-	struct vu_recover_report report = {0};
-	struct vu_live_stats stats;
-
-	if (!u->live)
-		return;
-	vu_live_stats(u->live, &stats);
-	if (stats.slips == u->slips)
-		return;
-	u->slips = stats.slips;
-	/* where a linker is at work it does that, at its end */
-	(void)vu_ops_recover(u->ops, &(struct vu_recover_options){0}, &report);
-	vu_problem_done(u->ops->problem);
-}
 
 static void pass_on(const struct running *u)
 {
@@ -325,7 +151,7 @@ static int supervise(struct running *u)
 
 	/* the listener has hung up when nobody is under its filter any more */
 	while (p[0].fd >= 0 || p[3].fd >= 0) {
-		if (poll(p, VU_ARRAY_SIZE(p), u->live ? 1000 : -1) < 0 && errno != EINTR)
+		if (poll(p, VU_ARRAY_SIZE(p), u->guest.live ? 1000 : -1) < 0 && errno != EINTR)
 			return -errno;
 		if (p[2].revents)
 			pass_on(u);
@@ -337,7 +163,7 @@ static int supervise(struct running *u)
 			p[0].fd = -1;
 		if (p[3].revents & POLLHUP)
 			p[3].fd = -1;
-		see_to_slips(u);
+		vu_supervised_look(&u->guest);
 	}
 	return 0;
 }
@@ -353,26 +179,26 @@ static void tell_left_out(struct running *u)
 		if (asprintf(&text, "nothing is mounted at %s in the guest: %s", v[i].place,
 			     strerror(-v[i].error)) < 0)
 			return;
-		vu_emit(&u->session.counting, &(struct vu_event){.kind = VU_EVENT_WARN,
-								 .guest = u->o->guest,
-								 .text = text});
+		vu_emit(&u->guest.session.counting, &(struct vu_event){.kind = VU_EVENT_WARN,
+								       .guest = u->o->guest,
+								       .text = text});
 	}
 }
 
 static int run(struct running *u, struct vu_run_report *ret)
 {
-	int r = open_session(u);
+	int r = vu_supervised_open(&u->guest, u->ops, u->o->guest);
+	bool unified = !r && vu_supervised_pool(&u->guest);
 
 	if (!r)
 		r = block_signals(u);
-	if (!r && pool_of(u))
-		r = find_names(u);
-	if (!r && pool_of(u))
+	if (!r && unified)
 		r = make_filter(u);
 	if (!r)
 		r = enter(u);
-	if (!r && pool_of(u))
-		r = open_live(u);
+	if (!r && unified)
+		r = vu_supervised_start(&u->guest, vu_entered_listener(u->entered), true,
+					u->shared->slots);
 	if (r)
 		return r;
 	tell_left_out(u);
@@ -395,32 +221,21 @@ static int explain(struct running *u, int r)
 
 int vu_ops_run(struct vu_ops *ops, const struct vu_run_options *o, struct vu_run_report *ret)
 {
-	struct running u = {.ops = ops, .o = o, .session = {.lock_fd = -EBADF}, .signals = -EBADF};
+	struct running u = {
+		.ops = ops, .o = o, .guest = {.session = {.lock_fd = -EBADF}}, .signals = -EBADF};
 	int r;
 
 	*ret = (struct vu_run_report){0};
-	u.names = vu_names_new();
 	u.shared = o->shared ? o->shared : vu_run_shared_new();
 	u.entered = u.shared ? u.shared->entered : NULL;
-	r = u.names && u.entered ? run(&u, ret) : -ENOMEM;
+	r = u.entered ? run(&u, ret) : -ENOMEM;
 	r = explain(&u, r);
-	if (u.supervisor)
-		vu_supervisor_stats(u.supervisor, &ret->calls);
-	vu_supervisor_free(u.supervisor);
-	if (u.live)
-		vu_live_stats(u.live, &ret->broken);
-	vu_live_free(u.live);
-	if (!o->shared)
-		vu_run_shared_free(u.shared);
-	vu_filter_free(u.filter);
-	vu_names_free(u.names);
-	free(u.root);
 	if (u.blocked)
 		sigprocmask(SIG_SETMASK, &u.old, NULL);
 	vu_close_p(&u.signals);
-	vu_eviction_close(&u.eviction);
-	ret->warnings = u.session.warnings;
-	ret->damages = u.session.damages;
-	vu_session_close(&u.session);
+	vu_supervised_close(&u.guest, &ret->guest);
+	if (!o->shared)
+		vu_run_shared_free(u.shared);
+	vu_filter_free(u.filter);
 	return r;
 }

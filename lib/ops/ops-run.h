@@ -10,9 +10,8 @@
 #include <stdint.h>
 
 #include "cow/enter.h"
-#include "cow/supervisor.h"
-#include "link/live.h"
 #include "ops/context.h"
+#include "ops/supervised.h"
 
 /*
  * What one that supervises, and one that takes its place when it was killed, have both: made before their processes
@@ -38,9 +37,7 @@ struct vu_run_options {
 struct vu_run_report {
 	bool started;		 /* the command was executed, or could not be: end says so */
 	struct vu_enter_end end; /* of the command */
-	struct vu_supervisor_stats calls;
-	struct vu_live_stats broken;
-	uint64_t warnings, damages;
+	struct vu_supervised_report guest;
 };
 
 /*
