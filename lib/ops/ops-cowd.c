@@ -44,7 +44,7 @@ char *vu_cowd_socket(const struct vu_config *config)
 	return asprintf(&path, "%s/cowd.sock", config->lock_dir) < 0 ? NULL : path;
 }
 
-static void warn(const struct cowd *d, const char *what, const char *why)
+static void tell(const struct cowd *d, const char *what, const char *why)
 {
 	_cleanup_free_ char *text = NULL;
 
@@ -140,7 +140,7 @@ static void take_pair(struct cowd *d, struct vu_fd_store *store, size_t i)
 	int r = vu_servers_add_consume(d->servers, kept, listener);
 
 	if (r)
-		warn(d, "a container's calls cannot be answered any more",
+		tell(d, "a container's calls cannot be answered any more",
 		     r > 0 ? "another version of vunify has left them" : strerror(-r));
 }
 
@@ -176,17 +176,17 @@ static void take_message(struct cowd *d, struct vu_handoff *h)
 	struct vu_kept *about = NULL;
 
 	if (kept < 0) {
-		warn(d, h->id, strerror(-kept));
+		tell(d, h->id, strerror(-kept));
 		return;
 	}
 	r = vu_kept_map(kept, &about);
 	if (!r)
 		r = vu_fd_store_put(about->key, (int[]){h->listener, kept}, 2);
 	if (r && r != -ENOTCONN)
-		warn(d, "the service manager holds no descriptors", strerror(r < 0 ? -r : EINVAL));
+		tell(d, "the service manager holds no descriptors", strerror(r < 0 ? -r : EINVAL));
 	r = vu_servers_add_consume(d->servers, kept, vu_take_fd(h->listener));
 	if (r) {
-		warn(d, h->id, strerror(r < 0 ? -r : EINVAL));
+		tell(d, h->id, strerror(r < 0 ? -r : EINVAL));
 		if (about)
 			vu_fd_store_forget(about->key);
 	}
@@ -203,7 +203,7 @@ static void read_messages(struct cowd *d)
 		if (!r)
 			take_message(d, h);
 		else
-			warn(d,
+			tell(d,
 			     "a message of a container runtime is refused, and its listener closed",
 			     r > 0 ? why : strerror(-r));
 		h = vu_handoff_free(h);
@@ -221,12 +221,12 @@ static void take_connections(struct cowd *d)
 		if (s < 0) {
 			d->paused = errno != EAGAIN && errno != ECONNABORTED && errno != EINTR;
 			if (d->paused)
-				warn(d, "cannot take a connection", strerror(errno));
+				tell(d, "cannot take a connection", strerror(errno));
 			return;
 		}
 		r = vu_inbox_add_consume(d->inbox, s, d->proc, &why);
 		if (r)
-			warn(d, "a connection is refused", r > 0 ? why : strerror(-r));
+			tell(d, "a connection is refused", r > 0 ? why : strerror(-r));
 	}
 }
 

@@ -11,7 +11,7 @@
 
 #include "cow/enter.h"
 #include "ops/context.h"
-#include "ops/supervised.h"
+#include "ops/supervised-guest.h"
 
 /*
  * What one that supervises, and one that takes its place when it was killed, have both: made before their processes

@@ -8,7 +8,7 @@
 
 #include "cow/kept.h"
 #include "ops/context.h"
-#include "ops/supervised.h"
+#include "ops/supervised-guest.h"
 
 struct vu_serve_options {
 	int listener;	      /* borrowed */

@@ -35,7 +35,7 @@ others_same() {
 }
 
 cowd() {
-	"$VUNIFY" --config "$CONF" --catalog "$CAT" cowd "$@" >>"$STATE/cowd-out" 2>>"$STATE/cowd-err" </dev/null 3>&- &
+	"$VUNIFY" --config "$CONF" --catalog "$CAT" cowd >>"$STATE/cowd-out" 2>>"$STATE/cowd-err" </dev/null 3>&- &
 	COWD=$!
 	FARM_PIDS="${FARM_PIDS:-} $COWD"
 	wait_until test -S "$STATE/lock/cowd.sock"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# meson install.
+# meson install: the configuration, units, profiles.
 
 setup() {
 	. "$BATS_TEST_DIRNAME/../lib/vunify.bash"
@@ -23,4 +23,24 @@ install_it() {
 	echo '# mine' >"$DESTDIR/etc/vunify/vunify.conf"
 	install_it
 	eq "$(cat "$DESTDIR/etc/vunify/vunify.conf")" '# mine' "the configuration"
+}
+
+@test "the units are right: systemd-analyze finds nothing, and they start the program that is installed" {
+	command -v systemd-analyze >/dev/null || skip "needs systemd"
+	install_it
+	local units said
+	units=$(find "$DESTDIR" -path '*/systemd/system' -type d)
+	# the program and its pages are at their places below DESTDIR only
+	said=$(SYSTEMD_UNIT_PATH=$units: systemd-analyze verify --man=no "$units"/*.service "$units"/*.socket 2>&1 |
+		grep -v 'is not executable: No such file or directory$' || :)
+	eq "$said" "" "systemd-analyze"
+	[[ -x $DESTDIR$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$units/vunify-cowd.service") ]]
+}
+
+@test "the profiles are installed, as the program prints them" {
+	install_it
+	local dir
+	dir=$(dirname "$(find "$DESTDIR" -name seccomp-oci.json)")
+	jq -e '.listenerPath == "/run/vunify/cowd.sock"' "$dir/seccomp-oci.json" >/dev/null
+	"$VUNIFY" --config /dev/null cowd profile --format lxc | cmp - "$dir/seccomp-lxc"
 }

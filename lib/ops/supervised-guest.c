@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ops/supervised.h"
+#include "ops/supervised-guest.h"
 
 #include <errno.h>
 #include <limits.h>
