@@ -114,6 +114,12 @@ static bool is_unconfined(int proc, pid_t tid)
 	return !*text || !strncmp(text, "unconfined", strlen("unconfined"));
 }
 
+/* The user that they are kept for can be another one (mke2fs -E resuid); that is root then in vain. */
+bool vu_caller_may_use_reserve(const struct vu_caller *c, int proc, pid_t tid)
+{
+	return !c->fsuid || (has_cap(c, CAP_SYS_RESOURCE) && in_our_user_namespace(proc, tid));
+}
+
 bool vu_caller_is_root(const struct vu_caller *c, int proc, pid_t tid)
 {
 	return !c->fsuid && (c->caps & ROOT_CAPS) == ROOT_CAPS &&

@@ -34,6 +34,9 @@ int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret);
  */
 bool vu_caller_is_root(const struct vu_caller *c, int proc, pid_t tid);
 
+/* May he use the blocks that ext4 keeps for root? */
+bool vu_caller_may_use_reserve(const struct vu_caller *c, int proc, pid_t tid);
+
 /*
  * May he do this to the file that st describes, which is in the directory that dir describes (for names that go
  * away)?

@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cow/budget.h"
 #include "cow/caller.h"
 #include "cow/view.h"
 #include "fs/reopen.h"
@@ -320,6 +321,11 @@ static int try_copy(struct vu_server *v, struct job *j, unsigned i)
 	/* of an immutable file EPERM comes first, in some calls */
 	if (f.spot.read_only)
 		return j->call.resolve ? 0 : -EROFS;
+	if (!vu_caller_may_use_reserve(&j->caller, v->proc, j->tid))
+		r = vu_budget_room(vu_pool_fd(v->env->pool), f.st.version.size);
+	if (r < 0)
+		return r;
+	vu_budget_wait(v->env->budget, f.st.version.size, v->notify, j->id);
 	r = break_names(v, &f);
 	if (r == VU_LIVE_CHANGED)
 		return AGAIN;
@@ -385,6 +391,15 @@ static struct vu_live_name name_of(const struct vu_server *v, const struct found
 	};
 }
 
+static int name_is_gone(struct vu_server *v, const struct job *j, const struct found *f, int r)
+{
+	if (!r) {
+		vu_notify_note_done(v->notify, j->id);
+		vu_names_remove(v->env->names, f->st.version.ino, f->spot.rel);
+	}
+	return outcome_of(r);
+}
+
 static int unlink_it(struct vu_server *v, struct job *j)
 {
 	vu_cleanup(found_done) struct found f = {0};
@@ -395,11 +410,7 @@ static int unlink_it(struct vu_server *v, struct job *j)
 	struct vu_live_name name = name_of(v, &f);
 
 	r = vu_live_unlink(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base});
-	if (!r)
-		vu_notify_note_done(v->notify, j->id);
-	if (!r)
-		vu_names_remove(v->env->names, name.ino, f.spot.rel);
-	return outcome_of(r);
+	return name_is_gone(v, j, &f, r);
 }
 
 /* Of an immutable file the kernel says EPERM, before it sees that it is no directory. rmdir(1) tries that first. */
@@ -444,11 +455,7 @@ static int rename_it(struct vu_server *v, struct job *j)
 
 	r = vu_live_rename_over(v->worker, &name, &(struct vu_live_place){from.dir, from.base},
 				&(struct vu_live_place){f.spot.dir, f.spot.base});
-	if (!r)
-		vu_notify_note_done(v->notify, j->id);
-	if (!r)
-		vu_names_remove(v->env->names, name.ino, f.spot.rel);
-	return outcome_of(r);
+	return name_is_gone(v, j, &f, r);
 }
 
 static int link_it(struct vu_server *v, struct job *j)

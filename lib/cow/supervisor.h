@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cow/budget.h"
 #include "cow/names.h"
 #include "cow/notify.h"
 #include "link/live.h"
@@ -32,7 +33,8 @@ struct vu_supervisor_env {
 	 * again behind a signal.
 	 */
 	bool may_act;
-	struct vu_names *names; /* borrowed; kept up to date */
+	struct vu_names *names;	  /* borrowed; kept up to date */
+	struct vu_budget *budget; /* borrowed; of the guest; or NULL: no limit */
 	/*
 	 * Borrowed; one for each thread, in memory that outlives this process; or NULL: calls that it has taken when it is
 	 * killed wait for ever.

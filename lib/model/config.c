@@ -86,6 +86,8 @@ static const struct key keys[] = {
 	{"limits", "max_files", KIND_COUNT, FIELD(max_files), 1, 1000000000, {0}},
 	{"limits", "max_xattr_bytes", KIND_SIZE, FIELD(max_xattr_bytes), 0, 1 << 30, {0}},
 	{"limits", "max_package_db_bytes", KIND_SIZE, FIELD(max_package_db_bytes), 0, 1 << 30, {0}},
+	{"limits", "max_cow_breaks", KIND_COUNT, FIELD(max_cow_breaks), 0, 1000000, {0}},
+	{"limits", "max_cow_bytes", KIND_SIZE, FIELD(max_cow_bytes), 0, INT64_MAX, {0}},
 	{"paths", "catalog", KIND_PATH, FIELD(catalog), 0, 0, {0}},
 	{"paths", "lock_dir", KIND_PATH, FIELD(lock_dir), 0, 0, {0}},
 };

@@ -39,6 +39,9 @@ struct vu_config {
 	uint64_t max_files;	       /* files of one guest that are looked at */
 	uint64_t max_xattr_bytes;      /* of one file; more: limit */
 	uint64_t max_package_db_bytes; /* of one package database file */
+	uint64_t
+		max_cow_breaks; /* that one guest may have a second under copy-on-write; 0: any number */
+	uint64_t max_cow_bytes; /* of the copies of these; the same */
 	/* [paths] */
 	char *catalog;	/* owned; file */
 	char *lock_dir; /* owned; directory */

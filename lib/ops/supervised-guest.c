@@ -134,6 +134,8 @@ int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
 	s->watch = s->eviction.watch;
 	s->watch.freezer = NULL;
 	s->watch.parking = NULL;
+	s->budget = (struct vu_budget){.breaks = s->ops->config->max_cow_breaks,
+				       .bytes = s->ops->config->max_cow_bytes};
 	s->live_env = (struct vu_live_env){
 		.pool = vu_supervised_pool(s),
 		.guests = &s->session.guests,
@@ -156,6 +158,7 @@ int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
 		.threads = VU_SUPERVISED_THREADS,
 		.may_act = may_act,
 		.names = s->names,
+		.budget = &s->budget,
 		.slots = slots,
 	};
 	return vu_supervisor_new(&s->supervisor_env, &s->supervisor);

@@ -27,6 +27,7 @@ struct vu_supervised {
 	struct vu_slip_watch watch;
 	char *root;		/* owned; path of the guest's root */
 	struct vu_names *names; /* owned */
+	struct vu_budget budget;
 	struct vu_live_env live_env;
 	struct vu_live *live; /* owned */
 	struct vu_supervisor_env supervisor_env;

@@ -268,3 +268,39 @@ three_of() {
 	vx 12 run "$G/g1" -- true
 	has "$ERR" "moment = freeze"
 }
+
+@test "max_cow_breaks: a guest that wants more copies than it may have waits for them, and nothing fails" {
+	local t0
+	shell
+	conf <<-EOF
+		[limits]
+		max_cow_breaks = 20
+	EOF
+	t0=$(date +%s%N)
+	in_g1 0 'cd /usr/share/vu; for i in $(seq 0 59); do echo more >>f$i; done'
+	# 20 are saved up; the other 40 take 2 s
+	(($(date +%s%N) - t0 > 1900000000)) || die "it did not wait"
+	eq "$(tail -qn 1 "$G/g1/$D"/f{0,30,59})" "more
+more
+more" files
+	others_same
+}
+
+@test "ext4: a copy takes no blocks that are kept for root, unless root is to have it" {
+	farm_down
+	VU_FS_MKFS='-m 20' farm_on ext4 200
+	vu_guests_make "$G" 3
+	chmod 666 "$G"/g?/$D/big
+	shell
+	local u=(setpriv --reuid 4711 --regid 4711 --clear-groups)
+	mkdir -m 777 "$MNT/full"
+	(cd "$MNT/full" && "${u[@]}" dd if=/dev/zero of=fill bs=1M 2>/dev/null) || :
+	sync -f "$MNT"
+	(cd "$MNT/full" && "${u[@]}" dd if=/dev/zero of=more bs=1k 2>/dev/null) || :
+	vx 1 run --wrap g1 -- chroot --userspec=4711:4711 "$G/g1" /bin/sh -c 'echo more >>/usr/share/vu/big'
+	has "$ERR" "No space left"
+	is_object "$G/g1/$D/big"
+	in_g1 0 'echo more >>/usr/share/vu/big'
+	eq "$(tail -n 1 "$G/g1/$D/big")" more big
+	others_same
+}

@@ -131,6 +131,8 @@ static void assert_defaults(const struct vu_config *c)
 	assert_int_equal(c->max_files, 10000000);
 	assert_int_equal(c->max_xattr_bytes, 1 << 20);
 	assert_int_equal(c->max_package_db_bytes, 64 << 20);
+	assert_int_equal(c->max_cow_breaks, 0);
+	assert_int_equal(c->max_cow_bytes, 0);
 	assert_string_equal(c->catalog, "/var/lib/vunify/catalog.db");
 	assert_string_equal(c->lock_dir, "/run/vunify");
 }
@@ -167,6 +169,8 @@ static void shipped_file_says_the_defaults(void **state)
 		"lock_dir",
 		"max_xattr_bytes",
 		"max_package_db_bytes",
+		"max_cow_breaks",
+		"max_cow_bytes",
 	};
 	const char *top = getenv("VU_TOP");
 	char path[4096], line[512], text[16384] = "";
@@ -198,6 +202,7 @@ static void every_key_good(void **state)
 		   "mode = reflink\nexclude = *.bak\ninclude = /etc/alternatives\n"
 		   "trust_domain = staff\ntrust_domain = \"\"\n[scan]\njobs = 3\n[limits]\n"
 		   "max_depth = 5\nmax_files = 6\nmax_xattr_bytes = 7\nmax_package_db_bytes = 8M\n"
+		   "max_cow_breaks = 9\nmax_cow_bytes = 10M\n"
 		   "[paths]\n  catalog = /c/d.db\n\tlock_dir = /l\r\n");
 	struct vu_config c = load_good();
 
@@ -213,6 +218,8 @@ static void every_key_good(void **state)
 	assert_int_equal(c.max_files, 6);
 	assert_int_equal(c.max_xattr_bytes, 7);
 	assert_int_equal(c.max_package_db_bytes, 8 << 20);
+	assert_int_equal(c.max_cow_breaks, 9);
+	assert_int_equal(c.max_cow_bytes, 10 << 20);
 	assert_string_equal(c.catalog, "/c/d.db");
 	assert_string_equal(c.lock_dir, "/l");
 	vu_config_done(&c);
@@ -241,6 +248,8 @@ static void every_key_bad(void **state)
 		{"limits", "max_files", "many", "allowed are digits"},
 		{"limits", "max_xattr_bytes", "2G", "out of range"},
 		{"limits", "max_package_db_bytes", "1 M", "K, M, G or T"},
+		{"limits", "max_cow_breaks", "1M", "allowed are digits"},
+		{"limits", "max_cow_bytes", "fast", "allowed are digits"},
 		{"paths", "catalog", "catalog.db", "absolute"},
 		{"paths", "lock_dir", "", "absolute"},
 		{"paths", "lockdir", "/x", "allowed are catalog, lock_dir"},
