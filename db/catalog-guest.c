@@ -253,7 +253,7 @@ int vu_catalog_guest_remove(struct vu_catalog *cat, uint32_t id)
 		"DELETE FROM name WHERE guest = ?",	  "DELETE FROM uname WHERE guest = ?",
 		"DELETE FROM inode WHERE guest = ?",	  "DELETE FROM dir WHERE guest = ?",
 		"DELETE FROM guest_stat WHERE guest = ?", "DELETE FROM guest_skip WHERE guest = ?",
-		"DELETE FROM guest WHERE id = ?",
+		"DELETE FROM broken WHERE guest = ?",	  "DELETE FROM guest WHERE id = ?",
 	};
 	_cleanup_txn_ sqlite3 *txn = NULL;
 	int64_t n = 0, dropped = 0;

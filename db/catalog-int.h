@@ -26,6 +26,7 @@ struct vu_catalog {
 	bool writable;
 	bool immutable; /* opened without locks: a writer may have come meanwhile */
 	bool written;	/* something was committed */
+	bool beside;	/* VU_CATALOG_NOTE: another one may know row numbers */
 	char *path;	/* owned */
 	struct stat st; /* of the file when it was opened */
 	char message[512];

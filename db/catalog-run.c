@@ -29,15 +29,19 @@ int vu_catalog_run_begin(struct vu_catalog *cat, struct vu_run *run)
 	return r;
 }
 
-static int put_stat(struct vu_catalog *cat, int64_t run, const struct vu_guest_stat *g)
+static int put_stat(struct vu_catalog *cat, const struct vu_run *run, const struct vu_guest_stat *g)
 {
 	int r = vu_sql_run(
 		cat->db, "INSERT OR REPLACE INTO guest_stat VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"iiiiiiiii", I(g->guest), run, I(g->dirs), I(g->unified), I(g->unified_bytes),
+		"iiiiiiiii", I(g->guest), run->id, I(g->dirs), I(g->unified), I(g->unified_bytes),
 		I(g->private), I(g->private_bytes), I(g->other), I(g->saved_bytes));
 
 	if (!r)
 		r = vu_sql_run(cat->db, "DELETE FROM guest_skip WHERE guest = ?", "i", I(g->guest));
+	/* it has looked at all of the guest; what was broken meanwhile may be behind it */
+	if (!r && !run->dry_run)
+		r = vu_sql_run(cat->db, "DELETE FROM broken WHERE guest = ? AND broken_ns < ?",
+			       "ii", I(g->guest), I(run->started_ns));
 	for (int i = 0; !r && i < VU_SKIP_N; i++)
 		if (g->skip_files[i])
 			r = vu_sql_run(cat->db, "INSERT INTO guest_skip VALUES (?, ?, ?, ?)",
@@ -63,7 +67,7 @@ int vu_catalog_run_end(struct vu_catalog *cat, const struct vu_run *run,
 			I(run->hashed_bytes), I(run->unified), I(run->broken), I(run->saved_bytes),
 			I(run->skipped), I(run->warnings), run->id);
 	for (size_t i = 0; !r && i < n_stats; i++)
-		r = put_stat(cat, run->id, &stats[i]);
+		r = put_stat(cat, run, &stats[i]);
 	return r ? vu_catalog_fail(cat, r, NULL) : vu_catalog_commit(cat, &txn);
 }
 

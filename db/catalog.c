@@ -210,6 +210,13 @@ static int identify(struct vu_catalog *cat, int64_t *ret_version)
 	return 0;
 }
 
+static int check_version(int64_t version)
+{
+	if (version == 0)
+		return VU_CATALOG_MISSING;
+	return version < (int64_t)vu_schema_n_steps ? VU_CATALOG_OLD : 0;
+}
+
 static int prepare_write(struct vu_catalog *cat)
 {
 	int64_t version = 0;
@@ -221,6 +228,9 @@ static int prepare_write(struct vu_catalog *cat)
 		r = identify(cat, &version);
 	if (r)
 		return vu_catalog_fail(cat, r, cat->message[0] ? cat->message : NULL);
+	r = cat->beside ? check_version(version) : 0;
+	if (r)
+		return r;
 	r = vu_sql_exec(cat->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 				 "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 0");
 	return r ? vu_catalog_fail(cat, r, NULL) : upgrade(cat, version);
@@ -235,20 +245,16 @@ static int prepare_read(struct vu_catalog *cat)
 	if (r)
 		return vu_catalog_fail(cat, r, NULL);
 	r = identify(cat, &version);
-	if (r)
-		return r;
-	if (version == 0)
-		return VU_CATALOG_MISSING;
-	return version < (int64_t)vu_schema_n_steps ? VU_CATALOG_OLD : 0;
+	return r ? r : check_version(version);
 }
 
 static int open_write(struct vu_catalog *cat)
 {
-	int r = make_file(cat->path);
+	int r = cat->beside ? 0 : make_file(cat->path);
 
 	/* SQLite would say of one that is read-only that it has no WAL */
 	if (!r && access(cat->path, W_OK))
-		r = -errno;
+		r = cat->beside && errno == ENOENT ? VU_CATALOG_MISSING : -errno;
 	if (!r)
 		r = vu_sql_open(cat->path, VU_SQL_WRITE, &cat->db);
 	if (!r && stat(cat->path, &cat->st))
@@ -300,9 +306,10 @@ int vu_catalog_open(const char *path, enum vu_catalog_mode mode, struct vu_catal
 		*ret_why = NULL;
 	if (!cat)
 		return r;
+	cat->beside = mode == VU_CATALOG_NOTE;
 	cat->path = strdup(path);
 	if (cat->path)
-		r = mode == VU_CATALOG_WRITE ? open_write(cat) : open_read(cat);
+		r = mode == VU_CATALOG_READ ? open_read(cat) : open_write(cat);
 	if (!r) {
 		*ret_cat = cat;
 		return 0;
@@ -343,7 +350,8 @@ int vu_catalog_close(struct vu_catalog *cat)
 
 	if (!cat)
 		return 0;
-	if (cat->written) {
+	/* SQLite itself moves the WAL when the last one closes */
+	if (cat->written && !cat->beside) {
 		r = sweep(cat);
 		int rc = sqlite3_wal_checkpoint_v2(cat->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
 						   NULL);

@@ -20,14 +20,15 @@ enum vu_catalog_e {
 	VU_CATALOG_DAMAGED = 1, /* not a catalog, malformed, or with values that cannot be; what
 				   helps is vu_catalog_rebuild() */
 	VU_CATALOG_FUTURE = 2,	/* written by a newer version; only vu_catalog_open() */
-	VU_CATALOG_MISSING = 3, /* there is none; only vu_catalog_open() with VU_CATALOG_READ */
+	VU_CATALOG_MISSING = 3, /* there is none; only vu_catalog_open() without VU_CATALOG_WRITE */
 	VU_CATALOG_OLD = 4, /* of an older version, to be upgraded by opening it for writing; only
-				   vu_catalog_open() with VU_CATALOG_READ */
+				   vu_catalog_open() without VU_CATALOG_WRITE */
 };
 
 enum vu_catalog_mode {
 	VU_CATALOG_READ,  /* creates and changes nothing; works on read-only file systems */
 	VU_CATALOG_WRITE, /* makes it (0600) and its directory (0700) where missing; upgrades it */
+	VU_CATALOG_NOTE, /* writes a few rows beside a run that may be at work: makes, upgrades and sweeps nothing */
 };
 
 struct vu_catalog;

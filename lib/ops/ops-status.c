@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "db/catalog-broken.h"
 #include "db/catalog-run.h"
 #include "db/catalog-tree.h"
 #include "ops/damage.h"
@@ -49,6 +50,8 @@ static int fill(struct vu_session *s, const struct vu_guest *g, struct vu_status
 
 	if (!r)
 		r = ended_at(s, stat.run, &out->last_run_ns);
+	if (!r)
+		r = vu_catalog_broken_count(s->catalog, g->id, &out->broken);
 	if (r)
 		return vu_session_catalog_failed(s, r);
 	out->name = strdup(g->name);
@@ -69,6 +72,7 @@ static void add_up(struct vu_status_guest *total, const struct vu_status_guest *
 	total->unified += g->unified;
 	total->private_names += g->private_names;
 	total->pending += g->pending;
+	total->broken += g->broken;
 	total->damaged += g->damaged;
 	total->last_run_ns = VU_MAX(total->last_run_ns, g->last_run_ns);
 }

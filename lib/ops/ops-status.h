@@ -15,8 +15,9 @@ struct vu_status_guest {
 	uint64_t unified;	/* of these, names of objects */
 	uint64_t private_names; /* of these, not */
 	uint64_t pending;	/* private ones that the next scan would unify */
-	uint64_t damaged;	/* names of objects that are damaged */
-	uint64_t last_run_ns;	/* when the last run on it ended, since the epoch; 0: never */
+	uint64_t broken;  /* names that got private copies while it ran, since the last run on it */
+	uint64_t damaged; /* names of objects that are damaged */
+	uint64_t last_run_ns; /* when the last run on it ended, since the epoch; 0: never */
 };
 
 struct vu_status {

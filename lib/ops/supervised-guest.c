@@ -134,6 +134,7 @@ int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
 	s->watch = s->eviction.watch;
 	s->watch.freezer = NULL;
 	s->watch.parking = NULL;
+	vu_broken_log_init(&s->log, s->ops, &s->session.counting, s->session.guests.v[0].id);
 	s->budget = (struct vu_budget){.breaks = s->ops->config->max_cow_breaks,
 				       .bytes = s->ops->config->max_cow_bytes};
 	s->live_env = (struct vu_live_env){
@@ -141,7 +142,7 @@ int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
 		.guests = &s->session.guests,
 		.root_fds = s->session.root_fds,
 		.max_xattr_bytes = s->ops->config->max_xattr_bytes,
-		.sink = &s->session.counting,
+		.sink = &s->log.sink,
 		.watch = &s->watch,
 	};
 	int r = vu_live_new(&s->live_env, &s->live);
@@ -172,6 +173,7 @@ void vu_supervised_look(struct vu_supervised *s)
 
 	if (!s->live)
 		return;
+	vu_broken_log_look(&s->log);
 	vu_live_stats(s->live, &stats);
 	if (stats.slips == s->slips)
 		return;
@@ -190,6 +192,7 @@ void vu_supervised_close(struct vu_supervised *s, struct vu_supervised_report *r
 	if (s->live)
 		vu_live_stats(s->live, &ret->broken);
 	s->live = vu_live_free(s->live);
+	vu_broken_log_done(&s->log);
 	s->names = vu_names_free(s->names);
 	free(s->root);
 	s->root = NULL;

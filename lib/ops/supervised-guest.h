@@ -12,6 +12,7 @@
 #include "cow/names.h"
 #include "cow/supervisor.h"
 #include "link/live.h"
+#include "ops/broken-log.h"
 #include "ops/context.h"
 #include "ops/eviction.h"
 #include "ops/session.h"
@@ -27,6 +28,7 @@ struct vu_supervised {
 	struct vu_slip_watch watch;
 	char *root;		/* owned; path of the guest's root */
 	struct vu_names *names; /* owned */
+	struct vu_broken_log log;
 	struct vu_budget budget;
 	struct vu_live_env live_env;
 	struct vu_live *live; /* owned */

@@ -304,3 +304,34 @@ more" files
 	eq "$(tail -n 1 "$G/g1/$D/big")" more big
 	others_same
 }
+
+# broken GUEST: as status has it
+broken() {
+	vu status --json "$1" | jq -r '.guests[0].broken'
+}
+
+@test "the catalog learns which files were broken, until a scan has looked at them" {
+	shell
+	eq "$(broken g1)" 0 before
+	in_g1 0 'cd /usr/share/vu; echo more >>f0; chmod 600 f1; echo more >>twin-a; rm f2'
+	eq "$(broken g1)" 4 "after a run"
+	eq "$(sqlite3 "$CAT" "SELECT CAST(path AS TEXT) FROM broken ORDER BY path")" "$D/f0
+$D/f1
+$D/twin-a
+$D/twin-b" paths
+	in_g1 0 'cd /usr/share/vu; echo more >>f0; echo more >>f3'
+	eq "$(broken g1)" 5 "after another"
+	eq "$(broken g2)" 0 "the others"
+	vx 0 scan -n "$G"/g?
+	eq "$(broken g1)" 5 "after scan -n"
+	vx 0 scan "$G"/g?
+	eq "$(broken g1)" 0 "after a scan"
+	# where it cannot be written, the guest does not notice
+	mv "$CAT" "$CAT.away"
+	in_g1 1 'true'
+	vx 0 run "$G/g1" -- sh -c 'echo more >>/usr/share/vu/f4'
+	[[ ! -e $CAT ]] || die "a catalog was made"
+	mv "$CAT.away" "$CAT"
+	vx 0 guests remove g1
+	eq "$(sqlite3 "$CAT" "SELECT count(*) FROM broken")" 0 "of a guest that is gone"
+}
