@@ -16,7 +16,7 @@ _vunify_words() {
 # Names of guests, for the commands that take them.
 _vunify_guests() {
 	case $1 in
-	scan | status | df | run | unmerge | recover | 'guests set' | 'guests remove')
+	scan | status | df | doctor | run | unmerge | recover | 'guests set' | 'guests remove')
 		"${COMP_WORDS[0]}" guests --columns=guest --no-legend 2>/dev/null
 		;;
 	esac
@@ -55,8 +55,8 @@ _vunify() {
 		*)
 			if [[ -z $cmd ]]; then
 				cmd=${COMP_WORDS[i]}
-			elif [[ $cmd == guests ]]; then
-				cmd="guests ${COMP_WORDS[i]}"
+			elif [[ $cmd == guests || $cmd == cowd ]]; then
+				cmd="$cmd ${COMP_WORDS[i]}"
 			fi
 			;;
 		esac
@@ -71,7 +71,7 @@ _vunify() {
 			return
 		fi
 	fi
-	if [[ -z $cmd || $cmd == guests || $cur == -* ]]; then
+	if [[ -z $cmd || $cmd == guests || $cmd == cowd || $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_words "$cmd")" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_guests "$cmd")" -- "$cur")

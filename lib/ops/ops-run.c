@@ -187,7 +187,7 @@ static void tell_left_out(struct running *u)
 
 static int run(struct running *u, struct vu_run_report *ret)
 {
-	int r = vu_supervised_open(&u->guest, u->ops, u->o->guest);
+	int r = vu_supervised_open(&u->guest, u->ops, u->o->guest, "vunify run");
 	bool unified = !r && vu_supervised_pool(&u->guest);
 
 	if (!r)
@@ -221,8 +221,7 @@ static int explain(struct running *u, int r)
 
 int vu_ops_run(struct vu_ops *ops, const struct vu_run_options *o, struct vu_run_report *ret)
 {
-	struct running u = {
-		.ops = ops, .o = o, .guest = {.session = {.lock_fd = -EBADF}}, .signals = -EBADF};
+	struct running u = {.ops = ops, .o = o, .guest = VU_SUPERVISED_NONE, .signals = -EBADF};
 	int r;
 
 	*ret = (struct vu_run_report){0};

@@ -121,7 +121,7 @@ static int begin(struct serving *s, pid_t caller)
 	s->look_at = vu_clock_ms() + LOOK_AGAIN_MS;
 	if (r)
 		return 0;
-	r = vu_supervised_open(&s->guest, s->ops, s->o->kept->guest);
+	r = vu_supervised_open(&s->guest, s->ops, s->o->kept->guest, "vunify cowd");
 	if (!r && !vu_supervised_pool(&s->guest))
 		tell(s, "nothing can be unified where it is", NULL);
 	if (!r && vu_supervised_pool(&s->guest)) {
@@ -198,7 +198,7 @@ static int supervise(struct serving *s)
 int vu_ops_serve(struct vu_ops *ops, const struct vu_serve_options *o,
 		 struct vu_supervised_report *ret)
 {
-	struct serving s = {.ops = ops, .o = o, .guest = {.session = {.lock_fd = -EBADF}}};
+	struct serving s = {.ops = ops, .o = o, .guest = VU_SUPERVISED_NONE};
 	int r = begin(&s, 0);
 
 	if (!r)

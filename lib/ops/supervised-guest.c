@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "link/recover.h"
+#include "ops/cow-mark.h"
 #include "ops/farm.h"
 #include "ops/ops-recover.h"
 #include "ops/recovery.h"
@@ -118,13 +119,20 @@ static int open_all(struct vu_supervised *s)
 	return r;
 }
 
-int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest)
+int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest, const char *how)
 {
-	*s = (struct vu_supervised){.ops = ops, .guest = guest, .session = {.lock_fd = -EBADF}};
+	*s = VU_SUPERVISED_NONE;
+	s->ops = ops;
+	s->guest = guest;
 	s->names = vu_names_new();
 	int r = s->names ? open_all(s) : -ENOMEM;
 
-	return !r && vu_supervised_pool(s) ? find_names(s) : r;
+	if (!r && vu_supervised_pool(s)) {
+		/* for who asks: without it nothing is less safe */
+		s->mark = vu_cow_mark_take(ops->config->lock_dir, s->root, how);
+		r = find_names(s);
+	}
+	return r;
 }
 
 int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
@@ -196,6 +204,8 @@ void vu_supervised_close(struct vu_supervised *s, struct vu_supervised_report *r
 	s->names = vu_names_free(s->names);
 	free(s->root);
 	s->root = NULL;
+	vu_close_p(&s->mark);
+	s->mark = -EBADF;
 	vu_eviction_close(&s->eviction);
 	ret->warnings = s->session.warnings;
 	ret->damages = s->session.damages;

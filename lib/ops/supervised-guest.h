@@ -19,13 +19,16 @@
 
 #define VU_SUPERVISED_THREADS 2 /* that answer: one may be copying a large file */
 
-/* Zeroed at first, but for session.lock_fd. */
+/* At first VU_SUPERVISED_NONE. */
+#define VU_SUPERVISED_NONE ((struct vu_supervised){.session = {.lock_fd = -EBADF}, .mark = -EBADF})
+
 struct vu_supervised {
 	struct vu_ops *ops; /* borrowed */
 	char *guest;	    /* borrowed: as it was named */
 	struct vu_session session;
 	struct vu_eviction eviction; /* knows who is in which guest */
 	struct vu_slip_watch watch;
+	int mark;		/* owned: says that it has copy-on-write (ops/cow-mark.h) */
 	char *root;		/* owned; path of the guest's root */
 	struct vu_names *names; /* owned */
 	struct vu_broken_log log;
@@ -45,10 +48,10 @@ struct vu_supervised_report {
 };
 
 /*
- * Opens the session of one guest (a name or a root), puts right what was left there, and finds the guest's own hard
+ * Opens the session of one guest (a name or a root), says how it is supervised ("vunify run"), puts right what was left there, and finds the guest's own hard
  * links. Returns like vu_session_open. s must be closed in any case.
  */
-int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest);
+int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest, const char *how);
 
 /* Where its unified files are; NULL: nothing can be, or is yet, unified where it is. */
 struct vu_pool *vu_supervised_pool(const struct vu_supervised *s);

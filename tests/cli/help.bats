@@ -12,7 +12,7 @@ setup() {
 
 # Commands without subs of their own.
 leaves() {
-	printf '%s\n' "$data" | awk -F'\t' '$1 == "command" && $2 != "guests" { print $2 }'
+	printf '%s\n' "$data" | awk -F'\t' '$1 == "command" && $3 !~ /^\[.*\|/ { print $2 }'
 }
 
 page() {
@@ -53,7 +53,7 @@ page() {
 			shown=$(printf '%s\n' "$man" | grep -oE '^(\*-.\*, )?\*--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)
 		else
 			known=$(printf '%s\n' "$data" | awk -F'\t' '$1 == "command" { print $2 }' | sort)
-			shown=$(printf '%s\n' "$man" | sed -n 's/^## vunify \([a-z]*\( \(list\|add\|remove\|set\)\)\{0,1\}\).*/\1/p' | sort)
+			shown=$(printf '%s\n' "$man" | sed -n 's/^## vunify \([a-z]*\( \(list\|add\|remove\|set\|run\|profile\|serve\)\)\{0,1\}\).*/\1/p' | sort)
 		fi
 		[[ -n $known && $shown == "$known" ]]
 	done
