@@ -26,6 +26,12 @@ shell() {
 	done
 	vx 0 scan "$G"/g?
 	say_manifest "$G"/g2 "$G"/g3 >"$STATE/before"
+	say_manifest "$G"/g3 >"$STATE/before3"
+}
+
+third_same() {
+	say_manifest "$G"/g3 >"$STATE/after3"
+	same_text "$STATE/before3" "$STATE/after3" g3
 }
 
 others_same() {
@@ -148,6 +154,42 @@ more" names
 	others_same
 }
 
+@test "a container whose root is registered later is served then" {
+	shell
+	mkdir "$MNT/other"
+	cp -a "$G/g3/." "$MNT/other"
+	chattr -i -R "$MNT/other" 2>/dev/null || :
+	cowd
+	container g1 "$MNT/other" 'echo x >>/tmp/mine; i=0
+		until [ -e /tmp/go ]; do sleep 0.1; done; sleep 2.5; echo more >>/usr/share/vu/f0; echo more >>/usr/share/vu/f0' &
+	local p=$!
+	wait_until test -s "$MNT/other/tmp/mine"
+	vx 0 scan --trust-guests "$MNT/other" "$G"/g?
+	is_object "$MNT/other/$D/f0"
+	say_manifest "$G"/g2 "$G"/g3 >"$STATE/before"
+	: >"$MNT/other/tmp/go"
+	wait "$p" || die "the container: $(cat "$STATE/g1.log" "$STATE/cowd-err")"
+	eq "$(tail -n 1 "$MNT/other/$D/f0")" more f0
+	others_same
+}
+
+@test "a guest that floods cowd with calls keeps no other from being served" {
+	shell
+	cowd
+	container g2 "$G/g2" 'i=0; while [ $i -lt 8 ]; do
+			(while [ ! -e /tmp/stop ]; do chmod 600 /bin/busybox; done) & i=$((i + 1)); done
+		echo >/tmp/ready; wait' &
+	local p=$! i
+	wait_until test -s "$G/g2/tmp/ready"
+	in_container 0 g1 "$G/g1" 'cd /usr/share/vu; for i in $(seq 0 99); do echo more >>f$i; done'
+	: >"$G/g2/tmp/stop"
+	wait "$p" || die "the container: $(cat "$STATE/g2.log" "$STATE/cowd-err")"
+	for i in 0 50 99; do
+		eq "$(tail -n 1 "$G/g1/$D/f$i")" more "f$i"
+	done
+	third_same
+}
+
 # The container CONTAINER of g1 writes to a file after the other, and makes and takes away names.
 LOOP='cd /usr/share/vu
 	for i in $(seq 0 110); do
@@ -201,9 +243,7 @@ servers() {
 	in_container 0 g2 "$G/g2" 'echo more >>/usr/share/vu/f0'
 	wait "$p" || die "the container: $(cat "$STATE/g1.log" "$STATE/cowd-err")"
 	eq "$(tail -n 1 "$G/g2/$D/f0")" more "f0 of g2"
-	echo "common file 0" >"$STATE/f0"
-	say_manifest "$G"/g3 >"$STATE/after"
-	same_text <(grep /g3/ "$STATE/before") <(grep /g3/ "$STATE/after") g3
+	third_same
 }
 
 manager() {
