@@ -257,6 +257,55 @@ urllib.request.urlopen(sys.argv[1], timeout=20).read()' "$uri/dists/$suite/InRel
 	plain_same
 }
 
+# The host's package sources, with what keys they name.
+host_sources() {
+	local f
+	for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+		[[ ! -s $f ]] || install -D -m 644 "$f" "$1$f"
+	done
+	mkdir -p "$1/usr/share/keyrings" "$1/etc/apt/keyrings"
+	cp -n /usr/share/keyrings/*.gpg "$1/usr/share/keyrings/" 2>/dev/null || :
+	cp -n /etc/apt/keyrings/* "$1/etc/apt/keyrings/" 2>/dev/null || :
+}
+
+# What programmers and servers do, with files that are shared among what they change.
+PROGRAMS='
+export HOME=/root GIT_DIR=/root/git GIT_WORK_TREE=/usr/share/doc
+git init -q && git config user.email a@b && git config user.name a && git add -A && git commit -qm all
+find /usr/share/doc -name copyright -type f -exec sed -i s/the/The/ {} + && rm -r /usr/share/doc/[a-f]*
+git checkout -qf . && [ -z "$(git status --porcelain)" ]
+unset GIT_DIR GIT_WORK_TREE
+mkdir /root/make && cd /root/make
+for i in $(seq 200); do echo "int f$i(void) { return $i; }" >f$i.c; done
+printf "lib.a: \$(patsubst %%.c,%%.o,\$(wildcard *.c))\n\tar rcs \$@ \$^\n" >Makefile && make -s -j2 && [ -s lib.a ]
+mkdir -p /root/py/vu && echo "x = 1" >/root/py/vu/__init__.py
+echo "from setuptools import setup; setup(name=\"vu\", version=\"1\", packages=[\"vu\"])" >/root/py/setup.py
+pip install -q --break-system-packages --no-index --no-build-isolation --root-user-action=ignore /root/py
+python3 -c "import vu" && python3 -m compileall -qf /usr/lib/python3/dist-packages
+mkdir /root/js && cd /root/js && echo "{\"name\": \"vu\", \"version\": \"1.0.0\"}" >package.json
+npm pack --silent --offline >/dev/null && npm install --silent --offline -g ./vu-1.0.0.tgz
+pg=$(ls -d /usr/lib/postgresql/*/bin) data=/var/lib/postgresql/vu
+runuser -u postgres -- $pg/initdb -D $data >/dev/null
+runuser -u postgres -- $pg/pg_ctl -s -w -D $data -o "-c listen_addresses= -c unix_socket_directories=/tmp" start
+runuser -u postgres -- psql -qh /tmp postgres -c "create table t as select generate_series(1, 100000) x" -c "select count(*) from t"
+runuser -u postgres -- $pg/pg_ctl -s -w -D $data stop
+'
+
+@test "ext4: apt-get upgrade, nginx, postgresql, git, make, pip, npm" {
+	[[ ${VU_NIGHTLY:-} == 1 ]] || skip "only with VU_NIGHTLY=1"
+	[[ -e $STATE/network ]] || skip "the mirror does not answer"
+	VX_SECONDS=1800
+	host_sources "$G/g01"
+	in_g1 'apt-get -q -o APT::Update::Error-Mode=any update; apt-get -qy upgrade'
+	in_g1 'apt-get -qy --no-install-recommends install nginx postgresql git make gcc libc6-dev python3-pip python3-setuptools python3-wheel npm'
+	in_g1 "$PROGRAMS"
+	has "$OUT" 100000
+	in_g1 'nginx -t; apt-get -qy purge npm git; dpkg --verify; dpkg --audit'
+	others_same
+	vx 0 scan
+	others_same
+}
+
 short_form() {
 	farm_on "$1" 1600
 	farm_paths
