@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -87,43 +88,81 @@ int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret)
 	return 0;
 }
 
-#define ROOT_CAPS ((UINT64_C(1) << CAP_DAC_OVERRIDE) | (UINT64_C(1) << CAP_FOWNER))
+#define ROOT_CAPS ((UINT32_C(1) << CAP_DAC_OVERRIDE) | (UINT32_C(1) << CAP_FOWNER))
 
-static bool in_our_user_namespace(int proc, pid_t tid)
+/* What the user namespace of a process is: an inode. */
+static int read_namespace(int proc, const char *pid, struct stat *ret)
 {
 	char path[40];
-	struct stat his, ours;
 
-	snprintf(path, sizeof(path), "%d/ns/user", tid);
-	return !fstatat(proc, path, &his, 0) && !fstatat(proc, "self/ns/user", &ours, 0) &&
-	       his.st_ino == ours.st_ino && his.st_dev == ours.st_dev;
+	snprintf(path, sizeof(path), "%s/ns/user", pid);
+	return fstatat(proc, path, ret, 0) ? -errno : 0;
 }
 
 /* No module has a profile for him; where none has any, the file cannot be read, or is empty. */
-static bool is_unconfined(int proc, pid_t tid)
+static bool is_unconfined(int proc, const char *pid, bool *ret_nobody)
 {
 	char path[48], text[64] = "";
 
-	snprintf(path, sizeof(path), "%d/attr/current", tid);
+	snprintf(path, sizeof(path), "%s/attr/current", pid);
 	_cleanup_fd_ int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 
+	*ret_nobody = fd < 0 && errno == ENOENT;
 	if (fd < 0)
-		return errno == ENOENT;
+		return *ret_nobody;
 	if (read(fd, text, sizeof(text) - 1) < 0)
-		return errno == EINVAL;
+		return *ret_nobody = errno == EINVAL;
 	return !*text || !strncmp(text, "unconfined", strlen("unconfined"));
 }
 
-/* The user that they are kept for can be another one (mke2fs -E resuid); that is root then in vain. */
-bool vu_caller_may_use_reserve(const struct vu_caller *c, int proc, pid_t tid)
+int vu_caller_ours_read(int proc, struct vu_caller_ours *ret)
 {
-	return !c->fsuid || (has_cap(c, CAP_SYS_RESOURCE) && in_our_user_namespace(proc, tid));
+	struct stat st;
+	bool nobody;
+	int r = read_namespace(proc, "self", &st);
+
+	if (r)
+		return r;
+	(void)is_unconfined(proc, "self", &nobody);
+	*ret = (struct vu_caller_ours){
+		.dev = st.st_dev, .ino = st.st_ino, .nobody_is_confined = nobody};
+	return 0;
 }
 
-bool vu_caller_is_root(const struct vu_caller *c, int proc, pid_t tid)
+static bool has_root_caps(pid_t tid)
 {
-	return !c->fsuid && (c->caps & ROOT_CAPS) == ROOT_CAPS &&
-	       in_our_user_namespace(proc, tid) && is_unconfined(proc, tid);
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, tid};
+	struct __user_cap_data_struct d[2];
+
+	return !syscall(SYS_capget, &h, d) && (d[0].effective & ROOT_CAPS) == ROOT_CAPS;
+}
+
+static bool in_our_user_namespace(const struct vu_caller_ours *ours, int proc, const char *pid)
+{
+	struct stat st;
+
+	return !read_namespace(proc, pid, &st) && st.st_ino == ours->ino && st.st_dev == ours->dev;
+}
+
+/* The user that they are kept for can be another one (mke2fs -E resuid); that is root then in vain. */
+bool vu_caller_may_use_reserve(const struct vu_caller *c, const struct vu_caller_ours *ours,
+			       int proc, pid_t tid)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", tid);
+	return !c->fsuid ||
+	       (has_cap(c, CAP_SYS_RESOURCE) && in_our_user_namespace(ours, proc, pid));
+}
+
+bool vu_caller_is_root(const struct vu_caller_ours *ours, int proc, pid_t tid)
+{
+	char pid[16];
+	bool nobody;
+
+	snprintf(pid, sizeof(pid), "%d", tid);
+	return has_root_caps(tid) && in_our_user_namespace(ours, proc, pid) &&
+	       (ours->nobody_is_confined || is_unconfined(proc, pid, &nobody));
 }
 
 static bool in_group(const struct vu_caller *c, uint32_t gid)

@@ -27,15 +27,26 @@ struct vu_caller {
 /* proc: the host's /proc. Returns 0; -ESRCH when the thread has ended; or another negative errno. */
 int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret);
 
+/* What is the same for all callers. */
+struct vu_caller_ours {
+	uint64_t dev, ino;	 /* of this process's user namespace */
+	bool nobody_is_confined; /* there is no security module with profiles of processes */
+};
+
+/* proc: the host's /proc. Returns 0 or a negative errno. */
+int vu_caller_ours_read(int proc, struct vu_caller_ours *ret);
+
 /*
- * Is he root, with all that makes the kernel let him change names anywhere, in the user namespace of this
- * process, and under no security module's profile? Then what he asks for may be done for him. proc: the host's
- * /proc. False where it cannot be told.
+ * Has he all that makes the kernel let him change names anywhere, whoever he is (CAP_DAC_OVERRIDE, CAP_FOWNER), in
+ * the user namespace of this process, and under no security module's profile? Then what he asks for may be done for
+ * him. False where it cannot be told. Looks at the thread with this number now: whether it is the caller still is to
+ * be asked afterwards.
  */
-bool vu_caller_is_root(const struct vu_caller *c, int proc, pid_t tid);
+bool vu_caller_is_root(const struct vu_caller_ours *ours, int proc, pid_t tid);
 
 /* May he use the blocks that ext4 keeps for root? */
-bool vu_caller_may_use_reserve(const struct vu_caller *c, int proc, pid_t tid);
+bool vu_caller_may_use_reserve(const struct vu_caller *c, const struct vu_caller_ours *ours,
+			       int proc, pid_t tid);
 
 /*
  * May he do this to the file that st describes, which is in the directory that dir describes (for names that go

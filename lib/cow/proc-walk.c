@@ -24,10 +24,10 @@ int vu_walk_open(int dir, const char *path, uint64_t flags, uint64_t resolve)
 	struct open_how how = {.flags = flags | O_PATH | O_CLOEXEC, .resolve = resolve};
 	long fd;
 
-	/* EAGAIN: a rename went on meanwhile, and what ".." is cannot be told */
+	/* EAGAIN: a rename went on meanwhile, and what ".." is cannot be told; or it is not in the cache */
 	for (int i = 0; i < 8; i++) {
 		fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
-		if (fd >= 0 || errno != EAGAIN)
+		if (fd >= 0 || errno != EAGAIN || resolve & RESOLVE_CACHED)
 			break;
 	}
 	return fd < 0 ? -errno : (int)fd;

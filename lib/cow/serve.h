@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cow/call.h"
@@ -26,7 +27,13 @@ int vu_server_new(const struct vu_supervisor_env *env, const struct vu_call_numb
 struct vu_server *vu_server_free(struct vu_server *v);
 
 /*
- * Answers a notification. Returns 0; a negative errno when the thread cannot go on, because it is in the guest's
- * root and does not get out.
+ * Looks whether there is anything to do for a notification, and if not, answers it. Returns whether it did. Waits for
+ * no file system but the pool's, and for nobody else.
  */
-int vu_server_answer(struct vu_server *v, const struct seccomp_notif *req);
+bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req);
+
+/*
+ * Does what there is to do for the one that was looked at, and answers it. Returns 0; a negative errno when the thread
+ * cannot go on, because it is in the guest's root and does not get out.
+ */
+int vu_server_answer(struct vu_server *v);

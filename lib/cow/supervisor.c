@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One thread at a time waits for notifications: with two the kernel wakes them by turns, which costs each call 3
+ * microseconds more than the 5 that it costs to ask anybody (Linux 6.18). It keeps the turn as long as there is
+ * nothing to do but to look, and lets another have it while it makes a copy, or may have to wait for somebody.
+ */
 #include "cow/supervisor.h"
 
 #include <errno.h>
@@ -29,6 +34,7 @@ struct vu_supervisor {
 	unsigned n;			  /* that were started */
 	struct vu_supervisor_stats stats; /* advanced atomically */
 	_Atomic bool quit;
+	pthread_mutex_t turn; /* whose it is to receive */
 	/* the first one starts, or does not, before the next is made */
 	pthread_mutex_t lock;
 	pthread_cond_t started;
@@ -45,18 +51,34 @@ static void tell_started(struct vu_supervisor *s, int r)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* With the turn, which is given up while one is answered that takes long. */
+static int serve_one(struct vu_supervisor *s, struct vu_server *server,
+		     const struct seccomp_notif *req)
+{
+	if (vu_server_glance(server, req))
+		return 0;
+	pthread_mutex_unlock(&s->turn);
+	int r = vu_server_answer(server);
+
+	pthread_mutex_lock(&s->turn);
+	return r;
+}
+
 static int serve_all(struct vu_supervisor *s, struct vu_notify *notify, struct vu_server *server)
 {
 	const struct seccomp_notif *req = vu_notify_left(notify);
-	int r = req ? vu_server_answer(server, req) : 0;
+
+	pthread_mutex_lock(&s->turn);
+	int r = req ? serve_one(s, server, req) : 0;
 
 	while (!r && !s->quit) {
 		r = vu_notify_receive(notify, &req);
 		if (!r)
-			r = vu_server_answer(server, req);
+			r = serve_one(s, server, req);
 		else if (r == -EINTR || r == -ENOENT)
 			r = 0;
 	}
+	pthread_mutex_unlock(&s->turn);
 	return r;
 }
 
@@ -119,6 +141,7 @@ int vu_supervisor_new(const struct vu_supervisor_env *env, struct vu_supervisor 
 		return -ENOMEM;
 	s->env = env;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->turn, NULL);
 	pthread_cond_init(&s->started, NULL);
 	s->numbers = vu_call_numbers_new();
 	s->threads = calloc(threads, sizeof(*s->threads));
@@ -136,22 +159,33 @@ int vu_supervisor_new(const struct vu_supervisor_env *env, struct vu_supervisor 
 	return r;
 }
 
+/* Any of them may have the turn, and be about to wait: until all have seen it. */
+static bool wake_all(struct vu_supervisor *s)
+{
+	bool more = false;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		if (s->threads[i].ended)
+			continue;
+		pthread_kill(s->threads[i].id, WAKE_BY);
+		more = true;
+	}
+	return more;
+}
+
 struct vu_supervisor *vu_supervisor_free(struct vu_supervisor *s)
 {
 	if (!s)
 		return NULL;
 	s->quit = true;
-	for (unsigned i = 0; i < s->n; i++) {
-		/* it may be about to wait: until it has seen it */
-		while (!s->threads[i].ended) {
-			pthread_kill(s->threads[i].id, WAKE_BY);
-			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-		}
+	while (wake_all(s))
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	for (unsigned i = 0; i < s->n; i++)
 		pthread_join(s->threads[i].id, NULL);
-	}
 	free(s->threads);
 	vu_call_numbers_free(s->numbers);
 	pthread_cond_destroy(&s->started);
+	pthread_mutex_destroy(&s->turn);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 	return NULL;

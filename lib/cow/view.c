@@ -7,6 +7,11 @@
  * that has one is walked part by part (cow/proc-walk.h), with the other process's numbers put in for "self" and
  * "thread-self".
  *
+ * To enter a root and leave it again are four system calls, which is half of what most notifications cost. So the
+ * kernel is first asked without: from an open root, to which ".." and absolute links are bound (RESOLVE_IN_ROOT),
+ * or from an open directory that the path must not lead out of (RESOLVE_BENEATH). What that finds, and what it does
+ * not find, is the same; where a path leads on is told by EXDEV, and it is looked up inside.
+ *
  * A hostile guest can make a lookup wait for long, by a FUSE file system of its own: that holds up a
  * supervisor's thread which is for this guest alone.
  */
@@ -32,19 +37,22 @@ struct vu_view {
 	int proc;     /* owned; the host's /proc */
 	int self_fds; /* owned; the host's /proc/self/fd */
 	int host;     /* owned; the host's root */
+	uint64_t dev; /* of the file system that can be waited for */
 	bool inside;  /* of the root below */
 	struct vu_stat root;
+	pid_t tid;	/* whose path was resolved last */
 	int descriptor; /* of vu_view_descriptor */
 };
 
 VU_DEFINE_CLEANUP(struct vu_view *, vu_view_free)
 
-int vu_view_new(struct vu_view **ret)
+int vu_view_new(uint64_t dev, struct vu_view **ret)
 {
 	vu_cleanup(vu_view_free_p) struct vu_view *v = calloc(1, sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
+	v->dev = dev;
 	v->descriptor = -1;
 	v->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	v->self_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -143,14 +151,14 @@ int vu_view_leave(struct vu_view *v)
 
 /* ---- paths ---- */
 
-/* Where a path begins; AT_FDCWD where it is absolute. */
-static int open_start(const struct vu_view *v, pid_t tid, int dirfd, const char *text)
+/* What a link of the thread's in /proc stands for: "root", or the directory that dirfd means. */
+static int open_link(const struct vu_view *v, pid_t tid, bool root, int dirfd)
 {
 	char path[48];
 
-	if (text && *text == '/')
-		return AT_FDCWD;
-	if (dirfd == AT_FDCWD)
+	if (root)
+		snprintf(path, sizeof(path), "%d/root", tid);
+	else if (dirfd == AT_FDCWD)
 		snprintf(path, sizeof(path), "%d/cwd", tid);
 	else
 		snprintf(path, sizeof(path), "%d/fd/%d", tid, dirfd);
@@ -176,16 +184,43 @@ static int open_plain(int start, const char *text, uint64_t flags)
 	return fd == -ENOENT && proc && *text ? -ELOOP : fd;
 }
 
-static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text)
+/*
+ * From outside of the root. Returns -EXDEV, -ELOOP or -EAGAIN where it is to be resolved inside; for who is in a hurry
+ * also where the file system is another, unless all of it is known already (Linux 5.12).
+ */
+static int open_outside(const struct vu_view *v, pid_t tid, const struct vu_call_path *p,
+			const char *text, enum vu_view_how how)
 {
-	int start = open_start(v, tid, p->dirfd, p->self ? NULL : text);
+	bool absolute = *text == '/';
+	uint64_t flags = p->follow ? 0 : O_NOFOLLOW;
+	uint64_t resolve = RESOLVE_NO_MAGICLINKS | (absolute ? RESOLVE_IN_ROOT : RESOLVE_BENEATH);
+	_cleanup_fd_ int start = open_link(v, tid, absolute, p->dirfd);
+	struct vu_stat st;
+	int fd = -EXDEV;
+
+	if (start < 0)
+		return start;
+	if (how == VU_VIEW_WHOLLY ? !vu_walk_is_proc(start)
+				  : !vu_stat_fd(start, &st) && st.version.dev == v->dev)
+		fd = vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV);
+	if (fd == -EXDEV && how == VU_VIEW_QUICKLY)
+		fd = vu_walk_open(start, text, flags, resolve | RESOLVE_CACHED);
+	else
+		return fd;
+	/* what is not there in a /proc may be there for the other */
+	return fd < 0 ? -EAGAIN : fd;
+}
+
+static int open_inside(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text)
+{
+	int r = enter(v, tid);
+
+	if (r)
+		return r;
+	int start = *text == '/' ? AT_FDCWD : open_link(v, tid, false, p->dirfd);
 
 	if (start < 0 && start != AT_FDCWD)
 		return start;
-	if (p->self || (!*text && p->empty_self)) {
-		v->descriptor = p->dirfd;
-		return start;
-	}
 	int fd = open_plain(start, text, p->follow ? 0 : O_NOFOLLOW);
 
 	if (fd == -ELOOP)
@@ -195,20 +230,41 @@ static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *
 	return fd;
 }
 
-int vu_view_resolve(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
-		    struct vu_stat *ret_st)
+static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
+		       enum vu_view_how how)
 {
-	int r = enter(v, tid);
+	if (p->self || (!*text && p->empty_self)) {
+		v->descriptor = p->dirfd;
+		return open_link(v, tid, false, p->dirfd);
+	}
+	int fd = open_outside(v, tid, p, text, how);
+	bool inside = fd == -EXDEV || fd == -ELOOP || fd == -EAGAIN;
 
+	if (inside && how == VU_VIEW_QUICKLY)
+		return -EAGAIN;
+	return inside ? open_inside(v, tid, p, text) : fd;
+}
+
+int vu_view_resolve(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
+		    enum vu_view_how how, struct vu_stat *ret_st)
+{
 	v->descriptor = -1;
-	if (r)
-		return r;
-	_cleanup_fd_ int fd = open_target(v, tid, p, text);
+	v->tid = tid;
+	_cleanup_fd_ int fd = open_target(v, tid, p, text, how);
 
 	if (fd < 0)
 		return fd;
-	r = vu_stat_fd(fd, ret_st);
+	int r = vu_stat_fd(fd, ret_st);
+
 	return r ? r : vu_take_fd(fd);
+}
+
+int vu_view_stat(struct vu_view *v, pid_t tid, int number, struct vu_stat *ret)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "%d/fd/%d", tid, number);
+	return vu_stat_follow(v->proc, path, ret);
 }
 
 int vu_view_descriptor(const struct vu_view *v)
@@ -217,7 +273,7 @@ int vu_view_descriptor(const struct vu_view *v)
 }
 
 int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path *p,
-			const char *text, char *base, struct vu_stat *ret_st)
+			const char *text, enum vu_view_how how, char *base, struct vu_stat *ret_st)
 {
 	struct vu_call_path dir = {.dirfd = p->dirfd, .empty_self = true, .follow = true};
 	const char *slash = strrchr(text, '/'), *last = slash ? slash + 1 : text;
@@ -229,7 +285,7 @@ int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path 
 	strcpy(base, last);
 	memcpy(path, text, len);
 	path[len] = 0;
-	_cleanup_fd_ int fd = vu_view_resolve(v, tid, &dir, path, ret_st);
+	_cleanup_fd_ int fd = vu_view_resolve(v, tid, &dir, path, how, ret_st);
 
 	if (fd >= 0 && (ret_st->mode & S_IFMT) != S_IFDIR)
 		return -ENOTDIR;
@@ -253,9 +309,10 @@ int vu_view_parent(struct vu_view *v, int fd, char *base)
 {
 	char path[PATH_MAX];
 	struct vu_stat st, there;
-	ssize_t n = vu_view_path(v, fd, path);
-	int r = n < 0 ? (int)n : vu_stat_fd(fd, &st);
+	int r = enter(v, v->tid);
+	ssize_t n = r ? r : vu_view_path(v, fd, path);
 
+	r = n < 0 ? (int)n : vu_stat_fd(fd, &st);
 	if (r)
 		return r;
 	char *slash = strrchr(path, '/');

@@ -2,7 +2,7 @@
 /*
  * What a process of a guest sees: its memory, and where a path leads that it gives to a system call. Paths are
  * resolved by the kernel, with the process's own root directory, working directory and descriptors, in its
- * mount namespace: the calling thread enters its root for the time. Nothing that is found is trusted: who uses
+ * mount namespace: where that is to be had no other way, the calling thread enters its root for the time. Nothing that is found is trusted: who uses
  * it compares inodes. Does not change anything.
  *
  * One for each thread, which has root and working directory of its own from then on (unshare(CLONE_FS)): while it
@@ -21,8 +21,11 @@
 
 struct vu_view;
 
-/* For the calling thread, which is in the host's root. Returns 0 or a negative errno. */
-int vu_view_new(struct vu_view **ret);
+/*
+ * For the calling thread, which is in the host's root. dev: of the file system that nobody in the guest can hold up.
+ * Returns 0 or a negative errno.
+ */
+int vu_view_new(uint64_t dev, struct vu_view **ret);
 
 /* By the same thread. Accepts NULL, returns NULL. */
 struct vu_view *vu_view_free(struct vu_view *v);
@@ -36,13 +39,22 @@ ssize_t vu_view_read_path(pid_t tid, uint64_t address, char *buf);
 /* Reads size bytes. Returns 0, -EFAULT, or another negative errno. */
 int vu_view_read(pid_t tid, uint64_t address, void *buf, size_t size);
 
+enum vu_view_how {
+	VU_VIEW_WHOLLY,
+	VU_VIEW_QUICKLY, /* -EAGAIN where that takes entering a root, or a file system that may have to be waited for */
+};
+
 /*
  * Opens (O_PATH) what a path of the call leads to for a thread; text: the path that was read, or NULL where it
  * means the descriptor (p->self). Returns the fd (owned by the caller), with ret_st; or what the kernel says
- * (-ENOENT, ...). The thread is in the guest's root afterwards, whatever is returned.
+ * (-ENOENT, ...). The thread may be in the guest's root afterwards, whatever is returned; but not where it looked
+ * only quickly.
  */
 int vu_view_resolve(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
-		    struct vu_stat *ret_st);
+		    enum vu_view_how how, struct vu_stat *ret_st);
+
+/* What a descriptor of the thread is open on: for p->self the least that there is to do. Returns 0 or a negative errno. */
+int vu_view_stat(struct vu_view *v, pid_t tid, int number, struct vu_stat *ret);
 
 /*
  * The descriptor by which the path that was resolved last ended: of the process itself (p->self), or of the process
@@ -55,12 +67,12 @@ int vu_view_descriptor(const struct vu_view *v);
  * has NAME_MAX + 1 bytes). Returns as vu_view_resolve; -EINVAL where the last part is no plain name.
  */
 int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path *p,
-			const char *text, char *base, struct vu_stat *ret_st);
+			const char *text, enum vu_view_how how, char *base, struct vu_stat *ret_st);
 
 /*
- * In the guest's root still: the directory in which the file that was opened (fd) has the name by which it was
+ * After vu_view_resolve, for the same thread: the directory in which the file that was opened (fd) has the name by which it was
  * reached. Returns an O_PATH fd, with that name (base has NAME_MAX + 1 bytes); -ENOENT when it has lost it; or
- * another negative errno.
+ * another negative errno. The thread is in the guest's root afterwards.
  */
 int vu_view_parent(struct vu_view *v, int fd, char *base);
 

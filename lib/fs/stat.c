@@ -22,7 +22,7 @@ static int get(int fd, const char *name, int flags, struct vu_stat *ret)
 {
 	struct statx sx;
 
-	if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+	if (statx(fd, name, flags | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
 		  STATX_BASIC_STATS | STATX_MNT_ID, &sx))
 		return errno == ESTALE ? -EIO : -errno;
 	*ret = (struct vu_stat){
@@ -64,10 +64,15 @@ struct timespec vu_stat_timespec(uint64_t ns)
 
 int vu_stat_fd(int fd, struct vu_stat *ret)
 {
-	return get(fd, "", AT_EMPTY_PATH, ret);
+	return get(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, ret);
 }
 
 int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret)
+{
+	return get(dirfd, name, AT_SYMLINK_NOFOLLOW, ret);
+}
+
+int vu_stat_follow(int dirfd, const char *name, struct vu_stat *ret)
 {
 	return get(dirfd, name, 0, ret);
 }

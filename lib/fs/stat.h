@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* statx(2), as the parts of it that vunify compares. Never follows a link. Any thread. */
+/* statx(2), as the parts of it that vunify compares. Any thread. */
 #pragma once
 
 #include <stdint.h>
@@ -35,6 +35,9 @@ int vu_stat_fd(int fd, struct vu_stat *ret);
 
 /* Of name in dirfd, not following a link. The same. */
 int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret);
+
+/* Of what name leads to: for links of /proc. The same. */
+int vu_stat_follow(int dirfd, const char *name, struct vu_stat *ret);
 
 /* A time for utimensat(2). Of VU_TIME_BEYOND: UTIME_OMIT. */
 struct timespec vu_stat_timespec(uint64_t ns);

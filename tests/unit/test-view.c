@@ -257,6 +257,15 @@ static void fill(char *text, size_t size, const char *begin)
 	strcpy(text + n, "file");
 }
 
+/* Of what the roots are on. */
+static uint64_t host_dev(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(top, &st), 0);
+	return st.st_dev;
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -274,7 +283,7 @@ static int set_up(void **state)
 	memset(long_name, 'n', sizeof(long_name) - 1);
 	start(0);
 	start(1);
-	return vu_view_new(&view);
+	return vu_view_new(host_dev(), &view);
 }
 
 static int tear_down(void **state)
@@ -301,7 +310,8 @@ static void needs_root(void)
 		skip();
 }
 
-static int resolve(pid_t pid, int dirfd, const char *text, unsigned traits, struct vu_stat *st)
+static int resolve_how(pid_t pid, int dirfd, const char *text, unsigned traits,
+		       enum vu_view_how how, struct vu_stat *st)
 {
 	struct vu_call_path p = {
 		.dirfd = dirfd,
@@ -309,7 +319,12 @@ static int resolve(pid_t pid, int dirfd, const char *text, unsigned traits, stru
 		.empty_self = traits & EMPTY,
 	};
 
-	return vu_view_resolve(view, pid, &p, text, st);
+	return vu_view_resolve(view, pid, &p, text, how, st);
+}
+
+static int resolve(pid_t pid, int dirfd, const char *text, unsigned traits, struct vu_stat *st)
+{
+	return resolve_how(pid, dirfd, text, traits, VU_VIEW_WHOLLY, st);
 }
 
 /* ---- paths ---- */
@@ -348,6 +363,73 @@ static void test_rows(void **state)
 		wrong++;
 	}
 	assert_int_equal(wrong, 0);
+}
+
+static bool is_host_root(void)
+{
+	struct stat st;
+
+	return !stat("/", &st) && st.st_ino == host_root.st_ino && st.st_dev == host_root.st_dev;
+}
+
+/* What a quick look says is right, and the thread is where it was. */
+static void test_quick_rows(void **state)
+{
+	unsigned wrong = 0;
+
+	(void)state;
+	needs_root();
+	assert_int_equal(vu_view_leave(view), 0);
+	for (size_t i = 0; i < N_ROWS; i++) {
+		struct vu_stat st;
+		_cleanup_fd_ int fd = resolve_how(pids[1], rows[i].dirfd, rows[i].text,
+						  rows[i].traits, VU_VIEW_QUICKLY, &st);
+
+		assert_true(is_host_root());
+		if (fd == -EAGAIN || is_right(i, fd))
+			continue;
+		print_error("row %zu, '%.60s' of %d: %d, not %d\n", i, rows[i].text, rows[i].dirfd,
+			    fd, rows[i].error);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* Of which paths it says anything, and of which it cannot. */
+static void test_quick(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_said;
+	} paths[] = {
+		{"/file", true},
+		{"file", true},
+		{"../sub/file", false}, /* out of its directory, and in again */
+		{"/dir/sub/../../file", true},
+		{"/none", true},
+		{"/none/file", true},
+		{"/file/x", true},
+		{"/absolute", true},
+		{"/out", true},
+		{"/loop", false},
+		{"/mnt/sub/file", true}, /* on a mount, and in the cache */
+		{"/proc/none", false},
+		{"/proc/self/fd/11", false},
+		{"/magic", false},
+	};
+
+	(void)state;
+	needs_root();
+	for (size_t i = 0; i < VU_ARRAY_SIZE(paths); i++) {
+		struct vu_stat st;
+		_cleanup_fd_ int before = resolve(pids[1], AT_FDCWD, paths[i].text, 0, &st);
+		_cleanup_fd_ int fd =
+			resolve_how(pids[1], AT_FDCWD, paths[i].text, 0, VU_VIEW_QUICKLY, &st);
+
+		(void)before;
+		if ((fd != -EAGAIN) != paths[i].is_said)
+			fail_msg("'%s': %d", paths[i].text, fd);
+	}
 }
 
 /* Which descriptor a path has ended by. */
@@ -450,8 +532,8 @@ static void test_dir(void **state)
 		char base[NAME_MAX + 1], path[SCRATCH_PATH_MAX];
 		struct vu_stat st;
 		struct stat want;
-		_cleanup_fd_ int fd =
-			vu_view_resolve_dir(view, pids[0], &p, paths[i].text, base, &st);
+		_cleanup_fd_ int fd = vu_view_resolve_dir(view, pids[0], &p, paths[i].text,
+							  VU_VIEW_WHOLLY, base, &st);
 
 		assert_int_equal(vu_view_leave(view), 0);
 		if (fd < 0 || paths[i].error) {
@@ -642,6 +724,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_rows, leave),
+		cmocka_unit_test_teardown(test_quick_rows, leave),
+		cmocka_unit_test_teardown(test_quick, leave),
 		cmocka_unit_test_teardown(test_descriptor, leave),
 		cmocka_unit_test_teardown(test_roots, leave),
 		cmocka_unit_test_teardown(test_dir, leave),

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cow/budget.h"
+#include "cow/serve-int.h"
+#include "fs/reopen.h"
+
+#define TRIES 8 /* of a path that the guest changes meanwhile */
+
+static int break_names(struct vu_server *v, const struct vu_serve_found *f)
+{
+	const struct vu_supervisor_env *env = v->env;
+	const char **names = NULL;
+	uint32_t n = 0;
+	int r = vu_names_list(env->names, f->st.version.ino, f->spot.rel, &names, &n);
+
+	if (r)
+		return r;
+	r = vu_live_break(v->worker, &(struct vu_live_name){
+					     .guest = env->guest,
+					     .ino = f->st.version.ino,
+					     .key = f->key,
+					     .paths = names,
+					     .n_paths = n,
+				     });
+	if (!r)
+		vu_names_forget(env->names, f->st.version.ino);
+	vu_names_list_free(names, n);
+	return r;
+}
+
+/* Flags and position of a descriptor of the process. */
+static int read_fdinfo(const struct vu_server *v, pid_t tid, int number, unsigned long *ret_flags,
+		       off_t *ret_at)
+{
+	char path[64], text[512] = "";
+	long long at = 0;
+
+	snprintf(path, sizeof(path), "%d/fdinfo/%d", tid, number);
+	_cleanup_fd_ int fd = openat(v->proc, path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return -EBADF;
+	const char *flags = strstr(text, "flags:");
+
+	if (sscanf(text, "pos: %lld", &at) != 1 || !flags ||
+	    sscanf(flags, "flags: %lo", ret_flags) != 1)
+		return -EIO;
+	*ret_at = (off_t)at;
+	return 0;
+}
+
+/* A link in a /proc may be of another process, whose descriptors are not to be had. */
+static bool is_open_on(const struct vu_server *v, pid_t tid, int number,
+		       const struct vu_serve_found *f)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%d/fd/%d", tid, number);
+	return !fstatat(v->proc, path, &st, 0) && st.st_ino == f->st.version.ino &&
+	       st.st_dev == f->st.version.dev;
+}
+
+/*
+ * A descriptor that only stands for the file (O_PATH) cannot be put in another's place (SECCOMP_IOCTL_NOTIF_ADDFD:
+ * EBADF, Linux 6.18): he gets one to read from, if he can make that of it himself, by /proc/self/fd. The C
+ * library's fchmodat, systemd and others change metadata so.
+ */
+static int path_flags(struct vu_server *v, const struct vu_stat *st)
+{
+	if (vu_serve_is_root(v))
+		return O_RDONLY;
+	if (!vu_serve_read_caller(v))
+		return -ESRCH;
+	if (v->job.caller.fsuid == st->uid && st->mode & S_IRUSR)
+		return O_RDONLY;
+	return -EPERM;
+}
+
+/*
+ * The descriptor that the call is about is open on the object: it is put on the copy, at the same place and
+ * with the same flags, by the guest's own mount: another could be written to where his is read-only.
+ */
+static int replace_descriptor(struct vu_server *v, int number, const struct vu_serve_found *f)
+{
+	unsigned long flags;
+	struct vu_stat st;
+	off_t at;
+
+	if (!is_open_on(v, v->job.tid, number, f))
+		return 0;
+	int r = read_fdinfo(v, v->job.tid, number, &flags, &at);
+
+	if (r)
+		return r;
+	_cleanup_fd_ int pin = openat(f->seen, f->spot.base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	r = pin < 0 ? -errno : vu_stat_fd(pin, &st);
+	if (r)
+		return r;
+	/* the last who had it got the inode itself */
+	if (st.version.ino == f->st.version.ino)
+		return 0;
+	/* something else is there by now: he may read it only if he could read the one that he has */
+	if (st.mode != f->st.mode || st.uid != f->st.uid || st.gid != f->st.gid)
+		return -ESTALE;
+	r = flags & O_PATH ? path_flags(v, &st)
+			   : O_RDONLY | (int)(flags & (O_NOATIME | O_NONBLOCK | O_DIRECT));
+	_cleanup_fd_ int fd = r < 0 ? r : vu_reopen(pin, r);
+
+	if (fd < 0)
+		return fd;
+	if (lseek(fd, at, SEEK_SET) < 0)
+		return -errno;
+	return vu_notify_replace_fd(v->notify, v->job.id, fd, number, flags & O_CLOEXEC);
+}
+
+/*
+ * What the kernel would say to a caller who may not, if the file were not immutable: that it sees first, and says EPERM.
+ * Of the other operations it is told by more than is known here, or EPERM.
+ */
+static int refusal_of(const struct vu_call *c)
+{
+	bool writes = c->op == VU_CALL_OPEN || c->op == VU_CALL_TRUNCATE;
+
+	return writes && !c->resolve ? -EACCES : 0;
+}
+
+/* Returns 0, VU_SERVE_AGAIN, or a negative errno for the guest. */
+static int try_copy(struct vu_server *v, unsigned i)
+{
+	vu_cleanup(vu_serve_found_done) struct vu_serve_found f = {0};
+	int r = vu_serve_find(v, i, &f), number = vu_view_descriptor(v->view);
+
+	if (r != 1)
+		return r;
+	if (!vu_serve_read_caller(v))
+		return 0;
+	if (!vu_caller_may(&v->job.caller, v->job.call.op, &f.st, &f.spot.parent))
+		return refusal_of(&v->job.call);
+	/* of an immutable file EPERM comes first, in some calls */
+	if (f.spot.read_only)
+		return v->job.call.resolve ? 0 : -EROFS;
+	if (!vu_caller_may_use_reserve(&v->job.caller, &v->ours, v->proc, v->job.tid))
+		r = vu_budget_room(vu_pool_fd(v->env->pool), f.st.version.size);
+	if (r < 0)
+		return r;
+	vu_budget_wait(v->env->budget, f.st.version.size, v->notify, v->job.id);
+	r = break_names(v, &f);
+	if (r == VU_LIVE_CHANGED)
+		return VU_SERVE_AGAIN;
+	if (r == VU_LIVE_BUSY) {
+		__atomic_fetch_add(&v->stats->refused, 1, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if (r)
+		return r;
+	__atomic_fetch_add(&v->stats->broken, 1, __ATOMIC_RELAXED);
+	return number >= 0 ? replace_descriptor(v, number, &f) : 0;
+}
+
+int vu_serve_copy(struct vu_server *v, unsigned i)
+{
+	int r = VU_SERVE_AGAIN;
+
+	for (int k = 0; k < TRIES && r == VU_SERVE_AGAIN && !v->lost; k++)
+		r = try_copy(v, i);
+	/* the guest is restless: it meets what it has made */
+	return r == VU_SERVE_AGAIN ? 0 : r;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/cleanup.h"
+#include "cow/serve-int.h"
+
+/* Of a change of names; the directory may be immutable, or something else have come in between. */
+static int outcome_of(int r)
+{
+	if (!r)
+		return VU_SERVE_DONE;
+	return r > 0 || r == -EPERM || r == -ESTALE ? VU_SERVE_NOT_DONE : r;
+}
+
+static bool may_act(struct vu_server *v, const struct vu_serve_spot *a,
+		    const struct vu_serve_spot *b)
+{
+	if (a->read_only || (b && (b->read_only || b->parent.mount != a->parent.mount)))
+		return false;
+	return vu_serve_is_root(v);
+}
+
+static struct vu_live_name name_of(const struct vu_server *v, const struct vu_serve_found *f)
+{
+	return (struct vu_live_name){
+		.guest = v->env->guest,
+		.ino = f->st.version.ino,
+		.key = f->key,
+	};
+}
+
+static int name_is_gone(struct vu_server *v, const struct vu_serve_found *f, int r)
+{
+	if (!r) {
+		vu_notify_note_done(v->notify, v->job.id);
+		vu_names_remove(v->env->names, f->st.version.ino, f->spot.rel);
+	}
+	return outcome_of(r);
+}
+
+static int unlink_it(struct vu_server *v)
+{
+	vu_cleanup(vu_serve_found_done) struct vu_serve_found f = {0};
+	int r = vu_serve_find_name(v, 0, &f);
+
+	if (r != 1 || !may_act(v, &f.spot, NULL))
+		return r == 1 ? VU_SERVE_NOT_DONE : VU_MIN(r, 0);
+	struct vu_live_name name = name_of(v, &f);
+
+	r = vu_live_unlink(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base});
+	return name_is_gone(v, &f, r);
+}
+
+/* Of an immutable file the kernel says EPERM, before it sees that it is no directory. rmdir(1) tries that first. */
+static int rmdir_it(struct vu_server *v)
+{
+	const struct vu_serve_seen *s = &v->job.seen[0];
+	_cleanup_fd_ int dir = vu_serve_open_dir(v, 0);
+	struct statvfs vfs;
+	struct vu_stat st;
+	struct vu_key key;
+	bool may = dir >= 0 && !vu_stat_at(dir, s->base, &st) &&
+		   vu_live_find(v->env->live, &st, &key) == 1 && !fstatvfs(dir, &vfs) &&
+		   !(vfs.f_flag & ST_RDONLY);
+
+	vu_serve_leave(v);
+	may = may && (vu_serve_is_root(v) ||
+		      (vu_serve_read_caller(v) &&
+		       vu_caller_may(&v->job.caller, v->job.call.op, &st, &s->parent)));
+	return may ? -ENOTDIR : VU_SERVE_NOT_DONE;
+}
+
+/* Something that is no object is renamed over one. */
+static int rename_it(struct vu_server *v)
+{
+	vu_cleanup(vu_serve_found_done) struct vu_serve_found f = {0};
+	vu_cleanup(vu_serve_spot_done) struct vu_serve_spot from = {.dir = -EBADF};
+	struct vu_stat st;
+	struct vu_key key;
+	int r = vu_serve_find_name(v, 1, &f);
+
+	if (r != 1)
+		return VU_MIN(r, 0);
+	r = vu_serve_find_place(v, 0, &from, &st);
+	if (r || S_ISDIR(st.mode) || vu_live_find(v->env->live, &st, &key) ||
+	    !may_act(v, &f.spot, &from))
+		return VU_SERVE_NOT_DONE;
+	struct vu_live_name name = name_of(v, &f);
+
+	r = vu_live_rename_over(v->worker, &name, &(struct vu_live_place){from.dir, from.base},
+				&(struct vu_live_place){f.spot.dir, f.spot.base});
+	return name_is_gone(v, &f, r);
+}
+
+static int link_it(struct vu_server *v)
+{
+	vu_cleanup(vu_serve_found_done) struct vu_serve_found f = {0};
+	vu_cleanup(vu_serve_spot_done) struct vu_serve_spot to = {.dir = -EBADF};
+	const struct vu_call_path *is = &v->job.call.path[0];
+	int r = is->follow || is->empty_self ? vu_serve_find(v, 0, &f)
+					     : vu_serve_find_name(v, 0, &f);
+
+	if (r != 1 || is->self)
+		return r == 1 ? VU_SERVE_NOT_DONE : VU_MIN(r, 0);
+	r = vu_serve_find_place(v, 1, &to, NULL);
+	if (r || !may_act(v, &f.spot, &to))
+		return VU_SERVE_NOT_DONE;
+	struct vu_live_name name = name_of(v, &f);
+
+	/* before they are: somebody may write to one of them at once */
+	if (vu_names_add(v->env->names, name.ino, f.spot.rel) ||
+	    vu_names_add(v->env->names, name.ino, to.rel))
+		return VU_SERVE_NOT_DONE;
+	r = vu_live_link(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base},
+			 &(struct vu_live_place){to.dir, to.base});
+	if (!r)
+		vu_notify_note_done(v->notify, v->job.id);
+	if (r && r != -EEXIST)
+		vu_names_remove(v->env->names, name.ino, to.rel);
+	/* a copy has room for it */
+	return r == -EMLINK ? VU_SERVE_NOT_DONE : outcome_of(r);
+}
+
+int vu_serve_names(struct vu_server *v)
+{
+	const struct vu_call *c = &v->job.call;
+	int r = VU_SERVE_NOT_DONE;
+
+	if (c->op == VU_CALL_RMDIR)
+		return rmdir_it(v);
+	if (!v->env->may_act)
+		return VU_SERVE_NOT_DONE;
+	if (c->op == VU_CALL_UNLINK)
+		r = unlink_it(v);
+	else if (c->op == VU_CALL_RENAME && c->path[1].need == VU_NEED_GONE)
+		r = rename_it(v);
+	else if (c->op == VU_CALL_LINK)
+		r = link_it(v);
+	return r;
+}
