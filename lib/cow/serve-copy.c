@@ -88,7 +88,8 @@ static int path_flags(struct vu_server *v, const struct vu_stat *st)
  * The descriptor that the call is about is open on the object: it is put on the copy, at the same place and
  * with the same flags, by the guest's own mount: another could be written to where his is read-only.
  */
-static int replace_descriptor(struct vu_server *v, int number, const struct vu_serve_found *f)
+static int replace_descriptor(struct vu_server *v, unsigned i, int number,
+			      const struct vu_serve_found *f)
 {
 	unsigned long flags;
 	struct vu_stat st;
@@ -100,7 +101,8 @@ static int replace_descriptor(struct vu_server *v, int number, const struct vu_s
 
 	if (r)
 		return r;
-	_cleanup_fd_ int pin = openat(f->seen, f->spot.base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_fd_ int pin =
+		openat(v->job.seen[i].dir, f->spot.base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 	r = pin < 0 ? -errno : vu_stat_fd(pin, &st);
 	if (r)
@@ -163,7 +165,7 @@ static int try_copy(struct vu_server *v, unsigned i)
 	if (r)
 		return r;
 	__atomic_fetch_add(&v->stats->broken, 1, __ATOMIC_RELAXED);
-	return number >= 0 ? replace_descriptor(v, number, &f) : 0;
+	return number >= 0 ? replace_descriptor(v, i, number, &f) : 0;
 }
 
 int vu_serve_copy(struct vu_server *v, unsigned i)

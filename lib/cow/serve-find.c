@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@ void vu_serve_spot_done(struct vu_serve_spot *s)
 void vu_serve_found_done(struct vu_serve_found *f)
 {
 	vu_serve_spot_done(&f->spot);
-	vu_close_p(&f->seen);
 }
 
 void vu_serve_leave(struct vu_server *v)
@@ -28,23 +28,16 @@ void vu_serve_leave(struct vu_server *v)
 }
 
 /*
- * parent: a directory as the guest sees it. The thread is in the host's root afterwards. Returns 0;
- * VU_LIVE_BUSY when it is not in the guest's root by the pool's mount; or a negative errno.
+ * Where the directory of the spot is by the pool's mount. The thread is in the host's root. Returns 0; VU_LIVE_BUSY
+ * when it is not in the guest's root; or a negative errno.
  */
-static int locate(struct vu_server *v, int parent, struct vu_serve_spot *s)
+static int enter_mount(const struct vu_server *v, int parent, struct vu_serve_spot *s)
 {
 	const struct vu_supervisor_env *env = v->env;
 	size_t len = strlen(env->root);
 	char path[PATH_MAX];
 	struct statvfs vfs;
 
-	vu_serve_leave(v);
-	if (parent < 0 || v->lost)
-		return parent < 0 ? parent : -EIO;
-	int r = vu_stat_fd(parent, &s->parent);
-
-	if (r)
-		return r;
 	s->read_only = fstatvfs(parent, &vfs) || vfs.f_flag & ST_RDONLY;
 	s->dir = vu_view_on_mount(parent, vu_pool_fd(env->pool));
 	if (s->dir < 0)
@@ -62,80 +55,143 @@ static int locate(struct vu_server *v, int parent, struct vu_serve_spot *s)
 	return 0;
 }
 
+/* Its directory is that of another name of the call, which was found just now. */
+static int enter_like(const struct vu_serve_spot *near, struct vu_serve_spot *s)
+{
+	const char *slash = strrchr(near->rel, '/');
+	int len = slash ? (int)(slash + 1 - near->rel) : 0;
+
+	s->read_only = near->read_only;
+	s->dir = fcntl(near->dir, F_DUPFD_CLOEXEC, 0);
+	if (s->dir < 0)
+		return -errno;
+	if (asprintf(&s->rel, "%.*s%s", len, near->rel, s->base) < 0)
+		return s->rel = NULL, -ENOMEM;
+	return 0;
+}
+
+static bool is_same(const struct vu_stat *a, const struct vu_stat *b)
+{
+	return a->version.ino == b->version.ino && a->version.dev == b->version.dev && a->mount &&
+	       a->mount == b->mount;
+}
+
+/* The i-th path's name, in the directory that it was looked for in. As enter_mount. */
+static int locate(struct vu_server *v, unsigned i, const struct vu_serve_spot *near,
+		  struct vu_serve_spot *s)
+{
+	const struct vu_serve_seen *seen = &v->job.seen[i];
+
+	vu_serve_leave(v);
+	if (v->lost)
+		return -EIO;
+	strcpy(s->base, seen->base);
+	s->parent = seen->parent;
+	return near && is_same(&near->parent, &s->parent) ? enter_like(near, s)
+							  : enter_mount(v, seen->dir, s);
+}
+
 const char *vu_serve_text(const struct vu_server *v, unsigned i)
 {
 	return v->job.call.path[i].self ? NULL : v->text[i];
 }
 
-/* An object is in this directory, whose fd is taken over where it returns 1. As vu_serve_find. */
-static int found_in(struct vu_server *v, int *parent, struct vu_serve_found *f)
+/* An object is there. */
+static int found(struct vu_server *v, unsigned i, struct vu_serve_found *f)
 {
-	int r = locate(v, *parent, &f->spot);
+	int r = locate(v, i, NULL, &f->spot);
 
 	if (r == -ENOENT || r == -ESTALE)
 		return VU_SERVE_AGAIN;
 	if (r)
 		return r == VU_LIVE_BUSY ? 0 : r;
-	f->seen = vu_take_fd(*parent);
 	return 1;
 }
 
 int vu_serve_find(struct vu_server *v, unsigned i, struct vu_serve_found *f)
 {
+	struct vu_serve_seen *s = &v->job.seen[i];
 	_cleanup_fd_ int fd = vu_view_resolve(v->view, v->job.tid, &v->job.call.path[i],
 					      vu_serve_text(v, i), VU_VIEW_WHOLLY, &f->st);
 	int r = fd < 0 ? 0 : vu_live_find(v->env->live, &f->st, &f->key);
 
-	f->spot.dir = f->seen = -EBADF;
+	f->spot.dir = -EBADF;
 	if (r <= 0) {
 		vu_serve_leave(v); /* what the kernel says of the path it will say to the guest */
 		return r;
 	}
-	_cleanup_fd_ int parent = vu_view_parent(v->view, fd, f->spot.base);
-
-	return found_in(v, &parent, f);
+	vu_close_p(&s->dir);
+	s->by_text = false;
+	s->dir = vu_view_parent(v->view, fd, s->base);
+	r = s->dir < 0 ? s->dir : vu_stat_fd(s->dir, &s->parent);
+	if (r) {
+		vu_serve_leave(v);
+		return r == -ENOENT ? VU_SERVE_AGAIN : r;
+	}
+	return found(v, i, f);
 }
 
-int vu_serve_open_dir(struct vu_server *v, unsigned i)
+/* Is the second path's directory the first one's, by what the call says? */
+static bool is_beside(const struct vu_server *v, char *base)
+{
+	const struct vu_call_path *p = v->job.call.path;
+	char other[NAME_MAX + 1];
+	ssize_t len = vu_view_split(v->text[1], base);
+
+	return v->job.seen[0].by_text && v->job.seen[0].dir >= 0 && len >= 0 &&
+	       p[0].dirfd == p[1].dirfd && len == vu_view_split(v->text[0], other) &&
+	       !memcmp(v->text[0], v->text[1], (size_t)len);
+}
+
+int vu_serve_dir(struct vu_server *v, unsigned i, enum vu_view_how how)
 {
 	struct vu_serve_seen *s = &v->job.seen[i];
 
 	if (s->dir >= 0)
-		return vu_take_fd(s->dir);
-	return vu_view_resolve_dir(v->view, v->job.tid, &v->job.call.path[i], v->text[i],
-				   VU_VIEW_WHOLLY, s->base, &s->parent);
+		return s->dir;
+	s->by_text = true;
+	if (i && is_beside(v, s->base)) {
+		s->parent = v->job.seen[0].parent;
+		s->dir = fcntl(v->job.seen[0].dir, F_DUPFD_CLOEXEC, 0);
+		return s->dir < 0 ? -errno : s->dir;
+	}
+	s->dir = vu_view_resolve_dir(v->view, v->job.tid, &v->job.call.path[i], v->text[i], how,
+				     s->base, &s->parent);
+	return s->dir;
 }
 
 int vu_serve_find_name(struct vu_server *v, unsigned i, struct vu_serve_found *f)
 {
 	const struct vu_serve_seen *s = &v->job.seen[i];
-	_cleanup_fd_ int parent = vu_serve_open_dir(v, i);
-	int r = parent < 0 || vu_stat_at(parent, s->base, &f->st)
+	int dir = vu_serve_dir(v, i, VU_VIEW_WHOLLY);
+	int r = dir < 0 || vu_stat_at(dir, s->base, &f->st)
 			? 0
 			: vu_live_find(v->env->live, &f->st, &f->key);
 
-	f->spot.dir = f->seen = -EBADF;
+	f->spot.dir = -EBADF;
 	/* what the kernel says of the path it will say to the guest; also where something is mounted at it */
 	if (r <= 0 || f->st.mount != s->parent.mount) {
 		vu_serve_leave(v);
 		return VU_MIN(r, 0);
 	}
-	strcpy(f->spot.base, s->base);
-	return found_in(v, &parent, f);
+	return found(v, i, f);
 }
 
-int vu_serve_find_place(struct vu_server *v, unsigned i, struct vu_serve_spot *s,
-			struct vu_stat *ret_st)
+int vu_serve_find_place(struct vu_server *v, unsigned i, const struct vu_serve_spot *near,
+			struct vu_serve_spot *ret, struct vu_stat *ret_st)
 {
-	const struct vu_serve_seen *seen = &v->job.seen[i];
-	_cleanup_fd_ int dir = vu_serve_open_dir(v, i);
-	int r = dir < 0 ? dir : ret_st ? vu_stat_at(dir, seen->base, ret_st) : 0;
+	const struct vu_serve_seen *s = &v->job.seen[i];
+	int dir = vu_serve_dir(v, i, VU_VIEW_WHOLLY);
+	int r = dir < 0 ? dir : ret_st ? vu_stat_at(dir, s->base, ret_st) : 0;
 
-	s->dir = -EBADF;
-	if (!r && ret_st && ret_st->mount != seen->parent.mount)
+	ret->dir = -EBADF;
+	if (!r && ret_st && ret_st->mount != s->parent.mount)
 		r = -EBUSY;
-	strcpy(s->base, seen->base);
-	return locate(v, r ? r : dir, s);
+	if (r) {
+		vu_serve_leave(v);
+		return r;
+	}
+	return locate(v, i, near, ret);
 }
 
 bool vu_serve_read_caller(struct vu_server *v)

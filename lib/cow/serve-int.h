@@ -21,9 +21,10 @@
 #include "fs/stat.h"
 #include "link/live.h"
 
-/* What a quick look has found of a name: its directory, by the guest's mount. */
+/* Where the last name of a path is, by the guest's mount. */
 struct vu_serve_seen {
-	int dir; /* owned; O_PATH; -EBADF: it was not looked at so */
+	int dir;      /* owned; O_PATH; below 0: it was not looked for so, or not found */
+	bool by_text; /* in the directory that the path names, and not where a symlink leads */
 	char base[NAME_MAX + 1];
 	struct vu_stat parent; /* of dir */
 };
@@ -67,7 +68,6 @@ struct vu_serve_found {
 	struct vu_stat st;
 	struct vu_key key;
 	struct vu_serve_spot spot;
-	int seen; /* owned; the directory of spot by the guest's mount; -EBADF */
 };
 
 void vu_serve_spot_done(struct vu_serve_spot *s);
@@ -85,7 +85,8 @@ void vu_serve_leave(struct vu_server *v);
 
 /*
  * Is an object at the i-th path, wherever its symlinks lead? Returns 1 with all that is known of it, 0,
- * VU_SERVE_AGAIN, or a negative errno. The thread is in the host's root afterwards.
+ * VU_SERVE_AGAIN, or a negative errno. The thread is in the host's root afterwards. seen[i] is the directory by the
+ * guest's mount.
  */
 int vu_serve_find(struct vu_server *v, unsigned i, struct vu_serve_found *ret);
 
@@ -93,17 +94,17 @@ int vu_serve_find(struct vu_server *v, unsigned i, struct vu_serve_found *ret);
 int vu_serve_find_name(struct vu_server *v, unsigned i, struct vu_serve_found *ret);
 
 /*
- * Where the last name of the path is, or is to be; ret_st, or NULL where it need not be there: what it is. Returns 0,
- * VU_LIVE_BUSY or a negative errno. The thread is in the host's root afterwards.
+ * Where the last name of the path is, or is to be. ret_st: what it is; NULL where it need not be there. near: another
+ * spot of the call, or NULL. Returns 0, VU_LIVE_BUSY or a negative errno. The thread is in the host's root afterwards.
  */
-int vu_serve_find_place(struct vu_server *v, unsigned i, struct vu_serve_spot *ret,
-			struct vu_stat *ret_st);
+int vu_serve_find_place(struct vu_server *v, unsigned i, const struct vu_serve_spot *near,
+			struct vu_serve_spot *ret, struct vu_stat *ret_st);
 
 /*
- * The directory of that name, by the guest's mount; seen[i] has the name then. Returns an fd (owned by the caller) or
- * a negative errno. The thread may be in the guest's root afterwards.
+ * Looks for the directory of the i-th path's last name, unless that was done: fills seen[i]. Returns seen[i].dir
+ * (borrowed) or a negative errno, as vu_view_resolve_dir.
  */
-int vu_serve_open_dir(struct vu_server *v, unsigned i);
+int vu_serve_dir(struct vu_server *v, unsigned i, enum vu_view_how how);
 
 /* Who makes the call. Returns whether he was to be seen. */
 bool vu_serve_read_caller(struct vu_server *v);

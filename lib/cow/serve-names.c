@@ -57,7 +57,7 @@ static int unlink_it(struct vu_server *v)
 static int rmdir_it(struct vu_server *v)
 {
 	const struct vu_serve_seen *s = &v->job.seen[0];
-	_cleanup_fd_ int dir = vu_serve_open_dir(v, 0);
+	int dir = vu_serve_dir(v, 0, VU_VIEW_WHOLLY);
 	struct statvfs vfs;
 	struct vu_stat st;
 	struct vu_key key;
@@ -83,7 +83,7 @@ static int rename_it(struct vu_server *v)
 
 	if (r != 1)
 		return VU_MIN(r, 0);
-	r = vu_serve_find_place(v, 0, &from, &st);
+	r = vu_serve_find_place(v, 0, &f.spot, &from, &st);
 	if (r || S_ISDIR(st.mode) || vu_live_find(v->env->live, &st, &key) ||
 	    !may_act(v, &f.spot, &from))
 		return VU_SERVE_NOT_DONE;
@@ -104,7 +104,7 @@ static int link_it(struct vu_server *v)
 
 	if (r != 1 || is->self)
 		return r == 1 ? VU_SERVE_NOT_DONE : VU_MIN(r, 0);
-	r = vu_serve_find_place(v, 1, &to, NULL);
+	r = vu_serve_find_place(v, 1, &f.spot, &to, NULL);
 	if (r || !may_act(v, &f.spot, &to))
 		return VU_SERVE_NOT_DONE;
 	struct vu_live_name name = name_of(v, &f);

@@ -93,7 +93,7 @@ static bool is_about_name(const struct vu_call *c, unsigned i)
 static int look(struct vu_server *v, unsigned i, struct vu_stat *ret)
 {
 	const struct vu_call_path *p = &v->job.call.path[i];
-	struct vu_serve_seen *s = &v->job.seen[i];
+	const struct vu_serve_seen *s = &v->job.seen[i];
 	pid_t tid = v->job.tid;
 
 	if (p->self)
@@ -104,12 +104,12 @@ static int look(struct vu_server *v, unsigned i, struct vu_stat *ret)
 
 		return VU_MIN(fd, 0);
 	}
-	s->dir = vu_view_resolve_dir(v->view, tid, p, v->text[i], VU_VIEW_QUICKLY, s->base,
-				     &s->parent);
-	if (s->dir < 0)
-		return s->dir;
+	int dir = vu_serve_dir(v, i, VU_VIEW_QUICKLY);
+
+	if (dir < 0)
+		return dir;
 	/* of another file system, which may have to be waited for, nothing is shared */
-	return s->parent.version.dev == vu_pool_dev(v->env->pool) ? vu_stat_at(s->dir, s->base, ret)
+	return s->parent.version.dev == vu_pool_dev(v->env->pool) ? vu_stat_at(dir, s->base, ret)
 								  : -EXDEV;
 }
 

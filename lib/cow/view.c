@@ -272,18 +272,26 @@ int vu_view_descriptor(const struct vu_view *v)
 	return v->descriptor;
 }
 
-int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path *p,
-			const char *text, enum vu_view_how how, char *base, struct vu_stat *ret_st)
+ssize_t vu_view_split(const char *text, char *base)
 {
-	struct vu_call_path dir = {.dirfd = p->dirfd, .empty_self = true, .follow = true};
 	const char *slash = strrchr(text, '/'), *last = slash ? slash + 1 : text;
-	char path[PATH_MAX];
-	size_t len = slash == text ? 1 : slash ? (size_t)(slash - text) : 0;
 
 	if (!*last || !strcmp(last, ".") || !strcmp(last, "..") || strlen(last) > NAME_MAX)
 		return -EINVAL;
 	strcpy(base, last);
-	memcpy(path, text, len);
+	return slash == text ? 1 : slash ? slash - text : 0;
+}
+
+int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path *p,
+			const char *text, enum vu_view_how how, char *base, struct vu_stat *ret_st)
+{
+	struct vu_call_path dir = {.dirfd = p->dirfd, .empty_self = true, .follow = true};
+	char path[PATH_MAX];
+	ssize_t len = vu_view_split(text, base);
+
+	if (len < 0)
+		return (int)len;
+	memcpy(path, text, (size_t)len);
 	path[len] = 0;
 	_cleanup_fd_ int fd = vu_view_resolve(v, tid, &dir, path, how, ret_st);
 

@@ -63,6 +63,12 @@ int vu_view_stat(struct vu_view *v, pid_t tid, int number, struct vu_stat *ret);
 int vu_view_descriptor(const struct vu_view *v);
 
 /*
+ * The last part of a path, which has to be a plain name (base has NAME_MAX + 1 bytes). Returns how much of the text is
+ * its directory: 0 where it begins; or -EINVAL.
+ */
+ssize_t vu_view_split(const char *text, char *base);
+
+/*
  * Opens (O_PATH) the directory of a path, which need not lead to anything yet, with the last part of it (base
  * has NAME_MAX + 1 bytes). Returns as vu_view_resolve; -EINVAL where the last part is no plain name.
  */

@@ -79,6 +79,28 @@ void vu_object_unclaim(const struct vu_pool *pool, uint64_t ino)
 	vu_claim_release(vu_pool_claims(pool), ino);
 }
 
+/* The claim is taken already. */
+static int describe_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
+			    size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+{
+	struct vu_stat st;
+	int r = vu_stat_fd(fd, &st);
+
+	if (r)
+		return r;
+	struct vu_attr attr = vu_stat_attr(&st);
+
+	r = complete(fd, max_xattr_bytes, &attr);
+	if (!r)
+		r = vu_object_new_consume(pool, key, fd, &st, &attr, ret);
+	if (r)
+		return r;
+	(*ret)->claimed = true;
+	if (ret_st)
+		*ret_st = st;
+	return 0;
+}
+
 int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, int fd,
 			 size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
 {
@@ -89,19 +111,10 @@ int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, i
 		r = vu_object_claim(pool, st.version.ino);
 	if (r)
 		return r;
-	struct vu_attr attr = vu_stat_attr(&st);
-
-	r = complete(fd, max_xattr_bytes, &attr);
-	if (!r)
-		r = vu_object_new_consume(pool, key, fd, &st, &attr, ret);
-	if (r) {
+	r = describe_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
+	if (r)
 		vu_object_unclaim(pool, st.version.ino);
-		return r;
-	}
-	(*ret)->claimed = true;
-	if (ret_st)
-		*ret_st = st;
-	return 0;
+	return r;
 }
 
 int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
@@ -120,7 +133,7 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 		return r;
 	r = leased ? vu_lease_take(fd) : 0;
 	if (!r)
-		r = vu_object_of_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
+		r = describe_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
 	if (r)
 		vu_object_unclaim(pool, st.version.ino);
 	else
