@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,9 +14,45 @@
 #include "cow/serve-int.h"
 #include "fs/reopen.h"
 
-#define TRIES 8 /* of a path that the guest changes meanwhile */
+#define TRIES 8	    /* of a path that the guest changes meanwhile */
+#define LARGE 65536 /* bytes; to copy less costs no more than to find out whether it is needed */
+#define ROOM 16	    /* descriptors; other threads open files too */
 
-static int break_names(struct vu_server *v, const struct vu_serve_found *f)
+/* Has the process room for one more descriptor? Told by Linux 6.2; before, the directory has no size. */
+static bool has_room(const struct vu_server *v)
+{
+	char path[32];
+	struct vu_stat st;
+	struct rlimit limit;
+
+	snprintf(path, sizeof(path), "%d/fd", v->job.tid);
+	return !vu_stat_at(v->proc, path, &st) && st.version.size &&
+	       !prlimit(v->job.tid, RLIMIT_NOFILE, NULL, &limit) &&
+	       st.version.size + ROOM < limit.rlim_cur;
+}
+
+/*
+ * Is the content surely cut off, once the kernel goes on with the call? Where that fails all the same, the guest has
+ * lost it. So it is said only of large files, whose copy costs, and where all is known that could come in between:
+ * rights, limits, and what open refuses because of the file or of other flags.
+ */
+static bool is_cut_for_sure(struct vu_server *v, unsigned i, const struct vu_serve_found *f)
+{
+	const struct vu_call *c = &v->job.call;
+	bool plain = !(f->st.attributes &
+		       (STATX_ATTR_APPEND | STATX_ATTR_VERITY | STATX_ATTR_ENCRYPTED));
+	/* fs.protected_regular */
+	bool protected = c->open_flags & O_CREAT && f->spot.parent.mode & S_ISVTX;
+
+	if (c->path[i].need != VU_NEED_METADATA || f->st.version.size < LARGE || !plain ||
+	    protected || f->spot.read_only)
+		return false;
+	if (!(c->arch & __AUDIT_ARCH_64BIT) || c->resolve || c->open_flags & O_DIRECT)
+		return false;
+	return vu_serve_is_root(v) && (c->op == VU_CALL_TRUNCATE || has_room(v));
+}
+
+static int break_names(struct vu_server *v, const struct vu_serve_found *f, bool empty)
 {
 	const struct vu_supervisor_env *env = v->env;
 	const char **names = NULL;
@@ -28,6 +67,7 @@ static int break_names(struct vu_server *v, const struct vu_serve_found *f)
 					     .key = f->key,
 					     .paths = names,
 					     .n_paths = n,
+					     .empty = empty,
 				     });
 	if (!r)
 		vu_names_forget(env->names, f->st.version.ino);
@@ -135,6 +175,19 @@ static int refusal_of(const struct vu_call *c)
 	return writes && !c->resolve ? -EACCES : 0;
 }
 
+/* Is there room for a copy, and has its turn come? Returns 0 or a negative errno for the guest. */
+static int spend(struct vu_server *v, uint64_t bytes)
+{
+	const struct vu_serve_job *j = &v->job;
+	int r = 0;
+
+	if (!vu_caller_may_use_reserve(&j->caller, &v->ours, v->proc, j->tid))
+		r = vu_budget_room(vu_pool_fd(v->env->pool), bytes);
+	if (!r)
+		vu_budget_wait(v->env->budget, bytes, v->notify, j->id);
+	return r;
+}
+
 /* Returns 0, VU_SERVE_AGAIN, or a negative errno for the guest. */
 static int try_copy(struct vu_server *v, unsigned i)
 {
@@ -150,12 +203,15 @@ static int try_copy(struct vu_server *v, unsigned i)
 	/* of an immutable file EPERM comes first, in some calls */
 	if (f.spot.read_only)
 		return v->job.call.resolve ? 0 : -EROFS;
-	if (!vu_caller_may_use_reserve(&v->job.caller, &v->ours, v->proc, v->job.tid))
-		r = vu_budget_room(vu_pool_fd(v->env->pool), f.st.version.size);
-	if (r < 0)
+	bool empty = is_cut_for_sure(v, i, &f);
+
+	r = spend(v, empty ? 0 : f.st.version.size);
+	if (r)
 		return r;
-	vu_budget_wait(v->env->budget, f.st.version.size, v->notify, v->job.id);
-	r = break_names(v, &f);
+	/* the last look before what cannot be undone */
+	if (empty && !vu_notify_is_valid(v->notify, v->job.id))
+		return 0;
+	r = break_names(v, &f, empty);
 	if (r == VU_LIVE_CHANGED)
 		return VU_SERVE_AGAIN;
 	if (r == VU_LIVE_BUSY) {

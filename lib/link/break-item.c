@@ -148,31 +148,42 @@ static int create_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	return fd < 0 ? -errno : fd;
 }
 
+static const struct timespec modified_now[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+
+/* What was copied is compared: the copy is all that the guest will have. */
+static int compare_copy(const struct vu_breaking *b, const struct vu_breaking_item *w, int fd)
+{
+	struct vu_object as = *w->object;
+
+	as.fd = fd;
+	as.size = w->empty ? 0 : as.size;
+	int r = vu_object_holds(&as, b->env->max_xattr_bytes);
+
+	return r > 0 ? 0 : r ? r : -EIO;
+}
+
 static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 {
 	struct vu_stat st;
-	bool shared;
+	bool shared = true;
 	_cleanup_fd_ int fd = create_copy(b, w);
 
 	if (fd < 0)
 		return fd;
 	int r = vu_stat_fd(w->object->fd, &st);
 
-	if (!r)
+	if (!r && !w->empty)
 		r = vu_copy_content(w->object->fd, fd, st.version.size, &shared);
 	if (!r)
 		r = vu_copy_metadata(w->object->fd, &st, fd, b->env->max_xattr_bytes);
 	if (r)
 		return r > 0 ? -E2BIG : r;
-	/* what was copied is compared: the copy is all that the guest will have */
-	struct vu_object as = *w->object;
-
-	as.fd = fd;
-	r = vu_object_holds(&as, b->env->max_xattr_bytes);
-	if (r > 0)
+	r = compare_copy(b, w, fd);
+	/* to cut what is empty changes no time */
+	if (!r && w->empty && futimens(fd, modified_now))
+		r = -errno;
+	if (!r)
 		r = vu_stat_fd(fd, &st);
-	else if (!r)
-		r = -EIO;
 	w->copy_ino = b->live_ino = st.version.ino;
 	/* extents that are shared are metadata, which is on disk before the exchange is */
 	if (!r && b->live && !shared && fdatasync(fd))

@@ -36,6 +36,7 @@ struct vu_breaking_item {
 	struct vu_object *into;	  /* borrowed; the names move to it; NULL: to a copy */
 	uint32_t n_links;
 	uint64_t size;
+	bool empty;	   /* a copy has no content, and is modified now */
 	uint64_t copy_ino; /* of what the names move to; 0: no copy */
 	int copy_fd;	   /* borrowed, during its moment: the copy with a lease, or -EBADF */
 	uint64_t tmp;	   /* number of the first temporary name */

@@ -266,7 +266,7 @@ static int break_item(struct vu_live_worker *w, struct vu_breaking_item *item)
 	if (r)
 		return r;
 	item->n_links = st.n_links;
-	item->size = st.version.size;
+	item->size = item->empty ? 0 : st.version.size;
 	/* the last who has it gets the inode itself */
 	if (st.n_links != item->it->n_paths + 1)
 		r = vu_breaking_copy(b, item);
@@ -301,7 +301,8 @@ int vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name)
 		.paths = name->paths,
 		.n_paths = name->n_paths,
 	};
-	struct vu_breaking_item item = {.it = &it, .copy_fd = -EBADF};
+	struct vu_breaking_item item = {
+		.it = &it, .copy_fd = -EBADF, .empty = name->empty && name->n_paths == 1};
 	struct vu_object *o = NULL;
 	int r = w->breaking.open ? 0 : enter_slot(w), e;
 

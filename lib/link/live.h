@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/stat.h"
@@ -37,6 +38,11 @@ struct vu_live_name {
 	struct vu_key key;  /* of vu_live_find */
 	const char **paths; /* relative to the guest's root */
 	uint32_t n_paths;
+	/*
+	 * Its content is about to be cut off: where that saves a copy, and it has one name, it gets an empty file with
+	 * its metadata, modified now.
+	 */
+	bool empty;
 };
 
 enum vu_live_e {

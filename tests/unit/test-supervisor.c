@@ -20,9 +20,11 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -80,6 +82,28 @@ static long remove_it(const char *path, const void *arg)
 {
 	(void)arg;
 	return RESULT(unlink(path));
+}
+
+static long cut(const char *path, const void *arg)
+{
+	(void)arg;
+	return RESULT(truncate(path, 0));
+}
+
+/* The file is to be cut, but there is no descriptor for it. */
+static long write_at_limit(const char *path, const void *text)
+{
+	struct rlimit limit, less;
+	int fd = dup(0);
+
+	if (fd < 0 || close(fd) || getrlimit(RLIMIT_NOFILE, &limit))
+		return -1000;
+	less = (struct rlimit){(rlim_t)fd, limit.rlim_max};
+	if (setrlimit(RLIMIT_NOFILE, &less))
+		return -1001;
+	long r = write_to(path, text);
+
+	return setrlimit(RLIMIT_NOFILE, &limit) ? -1002 : r;
 }
 
 static long set_up_ring(const char *path, const void *arg)
@@ -426,6 +450,49 @@ static void full(struct farm *f)
 	stage_is_empty(f);
 }
 
+static uint64_t copied(void)
+{
+	struct vu_live_stats stats;
+
+	vu_live_stats(now_supervised.live, &stats);
+	return stats.copied_bytes;
+}
+
+/* What is cut off is not copied before; but it is kept where the call fails after all. */
+static void cut_off(struct farm *f)
+{
+	static const char *const names[] = {"big1", "big2", "big3"};
+	const size_t size = 1 << 20;
+	char *big = malloc(size), p[256];
+
+	assert_non_null(big);
+	memset(big, 'x', size);
+	for (unsigned g = 0; g < f->n; g++)
+		for (unsigned i = 0; i < VU_ARRAY_SIZE(names); i++) {
+			big[0] = (char)i;
+			guest_path(f, g, names[i], p);
+			put_file(p, big, size);
+			assert_int_equal(chmod(p, 0640), 0);
+		}
+	free(big);
+	begin(f, &plain);
+	assert_int_equal(supervised_do(write_to, "/big1", "new\n"), 4);
+	assert_int_equal(supervised_do(cut, "/big2", NULL), 0);
+	assert_int_equal(copied(), 0);
+	has_text(f, SUPERVISED, "big1", "new\n");
+	assert_int_equal(stat_of(f, SUPERVISED, "big1").st_mode & 07777, 0640);
+	assert_int_equal(stat_of(f, SUPERVISED, "big2").st_size, 0);
+	assert_true(time(NULL) - stat_of(f, SUPERVISED, "big2").st_mtime < 600);
+	assert_int_equal(supervised_do(write_at_limit, "/big3", "new\n"), -EMFILE);
+	assert_int_equal(stat_of(f, SUPERVISED, "big3").st_size, size);
+	for (unsigned i = 0; i < VU_ARRAY_SIZE(names); i++) {
+		assert_int_equal(stat_of(f, OTHER, names[i]).st_size, size);
+		assert_true(is_private(f, names[i]));
+	}
+	supervised_stop();
+	stage_is_empty(f);
+}
+
 /* Many processes, several threads. */
 static void at_once(struct farm *f)
 {
@@ -496,6 +563,7 @@ static void user_namespace(struct farm *f)
 }
 
 ON_ALL(full)
+ON_ALL(cut_off)
 
 int main(void)
 {
@@ -513,6 +581,7 @@ int main(void)
 		TEST_ON(xfs, a_thread),
 		TEST_ON(xfs, user_namespace),
 		TESTS(full),
+		TESTS(cut_off),
 	};
 
 	for (size_t i = 0; i < VU_ARRAY_SIZE(tests); i++)
