@@ -101,6 +101,17 @@ int vu_batch_done(struct vu_batch *b)
 /* ---- objects ---- */
 
 /*
+ * Who breaks links while the guest runs (link/live.h) has to know all names of an inode, and does not learn of those
+ * that are unified meanwhile: it would leave one behind. Returns 0 or an enum vu_skip.
+ */
+static int may_come_apart(const struct vu_batch *b, uint32_t inode)
+{
+	const struct vu_tree *t = b->run->env->tree;
+
+	return b->claims && vu_tree_count_names(t, vu_tree_inode(t, inode)) > 1 ? VU_SKIP_NAMES : 0;
+}
+
+/*
  * The keeper, or if it cannot be taken over the first target that can be: the others are equal all
  * the same. Without any, or with nothing left to link, the slot stays without an object.
  */
@@ -111,9 +122,11 @@ static int adopt_any(struct vu_batch *b, struct vu_linkslot *s)
 
 	for (;;) {
 		struct vu_key key = s->plan->key;
-		int err = 0, r = vu_adopt_inode(b->run, &b->dirs, pool_of(b), b->claims, inode,
-						&key, &s->object, &err);
+		int err = 0, r = may_come_apart(b, inode);
 
+		if (!r)
+			r = vu_adopt_inode(b->run, &b->dirs, pool_of(b), b->claims, inode, &key,
+					   &s->object, &err);
 		if (!r) {
 			s->inode = inode;
 			s->adopted = true;
@@ -245,8 +258,9 @@ static int fill(struct vu_batch *b, struct vu_linkslot *s, struct chunk *c, unsi
 		/* room for all of the moment: else there are many small ones */
 		unsigned room = c->n_names ? n : VU_MAX(n, VU_MIN(most, s->end - s->next));
 
-		if (n > b->max_names)
-			r = VU_SKIP_LIMIT;
+		r = n > b->max_names ? VU_SKIP_LIMIT : may_come_apart(b, inode);
+		if (r)
+			; /* it takes no room */
 		else if (!vu_reaper_room(&b->reaper, room, held + c->n_names))
 			break;
 		/* one with a skip was tried before, for the generation before */

@@ -41,6 +41,7 @@ static const struct {
 	[VU_SKIP_UNREADABLE] = {"unreadable", "could not be read"},
 	[VU_SKIP_VERITY] = {"sealed", "sealed by fs-verity, or encrypted"},
 	[VU_SKIP_REFLINKED] = {"reflinked", "shares its extents with others (mode = reflink)"},
+	[VU_SKIP_NAMES] = {"several-names", "has several names, while vunify run is at work"},
 	[VU_SKIP_LIMIT] = {"limit", "beyond a limit of the configuration"},
 };
 
@@ -63,6 +64,7 @@ bool vu_skip_is_momentary(enum vu_skip s)
 	case VU_SKIP_UNREADABLE:
 	case VU_SKIP_LINK_LIMIT:
 	case VU_SKIP_CROSS_DEVICE:
+	case VU_SKIP_NAMES:
 		return true;
 	default:
 		return false;

@@ -38,6 +38,7 @@ enum vu_skip {
 	VU_SKIP_VERITY,		/* fs-verity or encrypted: content is not ours to share */
 	VU_SKIP_LIMIT,		/* beyond a limit of the configuration (depth, xattr bytes, ...) */
 	VU_SKIP_REFLINKED,	/* shares its extents with others already (mode = reflink) */
+	VU_SKIP_NAMES,		/* has several names in a guest, while links are broken there */
 	VU_SKIP_N
 };
 

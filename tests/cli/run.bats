@@ -104,6 +104,28 @@ more" twin-b
 	others_same
 }
 
+@test "two names that a scan finds meanwhile stay together" {
+	local g pid
+	shell
+	for g in 1 2; do
+		echo two >"$G/g$g/$D/new-a"
+		touch -d @1600000000 "$G/g$g/$D/new-a"
+		ln "$G/g$g/$D/new-a" "$G/g$g/$D/new-b"
+	done
+	mkfifo "$G/g1/tmp/go"
+	vu run g1 -- sh -ec 'echo more >>/usr/share/vu/f0; read -t 30 x </tmp/go; echo more >>/usr/share/vu/new-a' 3>&- &
+	pid=$!
+	wait_until grep -q more "$G/g1/$D/f0"
+	vx 0 scan --json "$G"/g?
+	has "$OUT" several-names
+	echo go >"$G/g1/tmp/go"
+	wait "$pid"
+	same "$G/g1/$D/new-a" "$G/g1/$D/new-b"
+	has "$(cat "$G/g1/$D/new-b")" more
+	vx 0 scan "$G"/g?
+	is_private "$G/g2/$D/new-a"
+}
+
 @test "the command's exit code is ours; 126, 127 and signals as of env(1)" {
 	shell
 	in_g1 0 'exit 0'

@@ -76,6 +76,30 @@ static void linker_keeps_off(struct farm *f)
 	assert_int_equal(stat_of(f, 3, "usr/lib/f1").st_ino, ino);
 }
 
+/* Who breaks links knows an inode's names from when he began: one with several stays private until he has gone. */
+static void several_names(struct farm *f)
+{
+	unify(f);
+	for (unsigned g = 0; g < f->n; g++)
+		assert_int_equal(
+			sh("cd %s/g%u/usr && echo two names >twin2 && touch -d @1 twin2 && "
+			   "ln twin2 lib/twin2 && echo one >one && touch -d @1 one",
+			   f->fs->mnt, g),
+			0);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	for (unsigned g = 0; g < f->n; g++) {
+		assert_true(immutable(f, g, "usr/one"));
+		assert_false(immutable(f, g, "usr/twin2"));
+	}
+	sharer = vu_pool_close(sharer);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	for (unsigned g = 0; g < f->n; g++)
+		assert_true(immutable(f, g, "usr/twin2"));
+	assert_int_equal(stat_of(f, 0, "usr/twin2").st_ino, stat_of(f, 1, "usr/lib/twin2").st_ino);
+}
+
 /* While a linker works on an object nobody else gets it; behind it everything is free. */
 static void breaker_keeps_off(struct farm *f)
 {
@@ -222,6 +246,7 @@ int main(void)
 		TEST_ON(xfs, linker_keeps_off),	  TEST_ON(xfs, breaker_keeps_off),
 		TEST_ON(xfs, recovery_keeps_off), TEST_ON(xfs, slots),
 		TEST_ON(xfs, dissolve),		  TEST_ON(xfs, unclaimed_batch),
+		TEST_ON(xfs, several_names),
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
