@@ -219,15 +219,25 @@ bool vu_claim_slot_is_taken(const struct vu_claims *c, unsigned slot)
 	return slot >= VU_SLOT_SHARED && is_locked(c, F_WRLCK, SLOTS + slot);
 }
 
-void vu_slots_claim(const struct vu_claims *c, struct vu_slots *ret)
+void vu_slots_add(struct vu_slots *slots, unsigned slot)
+{
+	unsigned i = slot - VU_SLOT_SHARED;
+
+	if (slot >= VU_SLOT_SHARED && slot < VU_SLOT_MAX)
+		slots->shared[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+void vu_slots_claim(const struct vu_claims *c, const struct vu_slots *among, struct vu_slots *ret)
 {
 	*ret = (struct vu_slots){0};
-	for (unsigned i = 0; i < VU_SLOT_MAX - VU_SLOT_SHARED; i++) {
-		int r = vu_claim_slot(c, VU_SLOT_SHARED + i);
+	for (unsigned slot = VU_SLOT_SHARED; slot < VU_SLOT_MAX; slot++) {
+		if (!vu_slots_have(among, slot))
+			continue;
+		int r = vu_claim_slot(c, slot);
 
 		/* who only looks cannot claim */
-		if (!r || (r < 0 && !vu_claim_slot_is_taken(c, VU_SLOT_SHARED + i)))
-			ret->shared[i / 64] |= UINT64_C(1) << i % 64;
+		if (!r || (r < 0 && !vu_claim_slot_is_taken(c, slot)))
+			vu_slots_add(ret, slot);
 	}
 }
 

@@ -78,10 +78,13 @@ struct vu_slots {
 	uint64_t shared[(VU_SLOT_MAX - VU_SLOT_SHARED) / 64]; /* a bit for each */
 };
 
+/* Adds a slot, if it is one of those that are shared. */
+void vu_slots_add(struct vu_slots *slots, unsigned slot);
+
 /*
- * With the linker's lock: all slots that nobody works with, claimed until vu_slots_release. Costs a system
- * call for each slot that could be shared.
+ * With the linker's lock: those among these slots that nobody works with, claimed until vu_slots_release. The
+ * others are for who begins to break links meanwhile.
  */
-void vu_slots_claim(const struct vu_claims *c, struct vu_slots *ret);
+void vu_slots_claim(const struct vu_claims *c, const struct vu_slots *among, struct vu_slots *ret);
 void vu_slots_release(const struct vu_claims *c, const struct vu_slots *slots);
 bool vu_slots_have(const struct vu_slots *slots, unsigned slot);

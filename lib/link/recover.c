@@ -20,7 +20,9 @@
  */
 #include "link/recover.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/stat.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +295,40 @@ static void done(struct vu_recover *c)
 	vu_moment_env_done(&c->moment);
 }
 
+/* Adds the slots that the names in a directory of the pool belong to: a journal's, or a stage directory's. */
+static int add_slots(int dir, bool journals, struct vu_slots *ret)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	unsigned slot;
+
+	if (!d)
+		return fd < 0 ? -errno : vu_close_failed_consume(fd);
+	while ((errno = 0, e = readdir(d)))
+		if (!journals)
+			vu_slots_add(ret, (unsigned)strtoul(e->d_name, NULL, 10));
+		else if (vu_journal_is(e->d_name, &slot))
+			vu_slots_add(ret, slot);
+	return -errno;
+}
+
+/*
+ * Slots in which something may be left are claimed, and no others: while guests run, somebody who has to break a
+ * link just now finds one that is free. With -n none is: what others work on is told from what is left by looking.
+ */
+static int claim_slots(struct vu_recover *c)
+{
+	struct vu_slots among = {0};
+	int r = add_slots(vu_pool_fd(c->pool), true, &among);
+
+	if (!r)
+		r = add_slots(vu_pool_stage_fd(c->pool), false, &among);
+	if (!r)
+		vu_slots_claim(vu_pool_claims(c->pool), &among, &c->slots);
+	return r;
+}
+
 int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 		   struct vu_recover_stats *stats)
 {
@@ -302,9 +338,9 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 
 	vu_moment_env_init(&c.moment, env->sink, env->max_xattr_bytes);
 	c.moment.watch = env->watch;
-	/* with -n what others work on is not claimed: it is told from what is left by looking */
-	vu_slots_claim(vu_pool_claims(pool), &c.slots);
-	r = vu_journal_each(pool, &c.slots, keep_intent, &c);
+	r = claim_slots(&c);
+	if (!r)
+		r = vu_journal_each(pool, &c.slots, keep_intent, &c);
 	if (!r)
 		r = vu_pool_listing_read(&c.objects, pool);
 	for (uint32_t i = 0; !r && i < c.objects.n; i++)

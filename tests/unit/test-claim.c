@@ -24,6 +24,7 @@
 #include "link/claim.h"
 #include "link/journal.h"
 #include "link/moment.h"
+#include "link/recover.h"
 
 static struct vu_pool *sharer;
 
@@ -183,6 +184,38 @@ static void slots(struct farm *f)
 	assert_int_equal(vu_claim_slot(vu_pool_claims(f->pool), VU_SLOT_SHARED), 0);
 }
 
+static void claim_one(void *arg, const struct vu_event *e)
+{
+	int *free = arg;
+
+	(void)e;
+	*free = 0;
+	for (unsigned slot = VU_SLOT_SHARED; slot < VU_SLOT_MAX; slot++)
+		*free += !vu_claim_slot(vu_pool_claims(sharer), slot);
+	for (unsigned slot = VU_SLOT_SHARED; slot < VU_SLOT_MAX; slot++)
+		vu_claim_slot_release(vu_pool_claims(sharer), slot);
+}
+
+/* Whoever begins to break links while a recovery works finds slots; but not the one that it looks after. */
+static void slots_meanwhile(struct farm *f)
+{
+	int free = -1;
+	const struct vu_sink sink = {claim_one, &free};
+	struct vu_recover_stats stats = {0};
+
+	unify(f);
+	assert_int_equal(sh("mkdir %s/.vunify/stage/%u && echo unfinished >%s/.vunify/stage/%u/c-1",
+			    f->fs->mnt, VU_SLOT_SHARED, f->fs->mnt, VU_SLOT_SHARED),
+			 0);
+	assert_int_equal(
+		vu_recover_run(f->pool,
+			       &(struct vu_recover_env){.max_xattr_bytes = 65536, .sink = &sink},
+			       &stats),
+		0);
+	assert_int_equal(stats.names_removed, 1);
+	assert_int_equal(free, VU_SLOT_MAX - VU_SLOT_SHARED - 1);
+}
+
 /* A pool that somebody shares stays, empty as it is. One that is gone cannot be shared. */
 static void dissolve(struct farm *f)
 {
@@ -246,7 +279,7 @@ int main(void)
 		TEST_ON(xfs, linker_keeps_off),	  TEST_ON(xfs, breaker_keeps_off),
 		TEST_ON(xfs, recovery_keeps_off), TEST_ON(xfs, slots),
 		TEST_ON(xfs, dissolve),		  TEST_ON(xfs, unclaimed_batch),
-		TEST_ON(xfs, several_names),
+		TEST_ON(xfs, several_names),	  TEST_ON(xfs, slots_meanwhile),
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
