@@ -2,31 +2,52 @@
 #include "cow/names.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/inomap.h"
 
+/* A directory as name_to_handle_at(2) gives it. */
+struct handle {
+	struct file_handle h;
+	char room[MAX_HANDLE_SZ];
+};
+
+struct name {
+	struct handle dir;
+	char base[];
+};
+
 struct set {
-	char **v; /* owned, the strings too */
+	struct name **v; /* owned, the names too */
 	uint32_t n, cap;
 };
 
 struct vu_names {
+	int mount_fd;	  /* borrowed */
+	const char *root; /* borrowed */
 	pthread_mutex_t lock;
 	struct vu_inomap by_ino; /* index in sets */
 	struct set *sets;	 /* owned */
 	uint32_t n, cap;
 };
 
-struct vu_names *vu_names_new(void)
+struct vu_names *vu_names_new(int mount_fd, const char *root)
 {
 	struct vu_names *n = calloc(1, sizeof(*n));
 
-	if (n)
-		pthread_mutex_init(&n->lock, NULL);
+	if (!n)
+		return NULL;
+	n->mount_fd = mount_fd;
+	n->root = root;
+	pthread_mutex_init(&n->lock, NULL);
 	return n;
 }
 
@@ -49,6 +70,20 @@ struct vu_names *vu_names_free(struct vu_names *n)
 	pthread_mutex_destroy(&n->lock);
 	free(n);
 	return NULL;
+}
+
+static int handle_of(int dir, struct handle *ret)
+{
+	int mount;
+
+	*ret = (struct handle){.h.handle_bytes = MAX_HANDLE_SZ};
+	return name_to_handle_at(dir, "", &ret->h, &mount, AT_EMPTY_PATH) ? -errno : 0;
+}
+
+static bool same_dir(const struct handle *a, const struct handle *b)
+{
+	return a->h.handle_type == b->h.handle_type && a->h.handle_bytes == b->h.handle_bytes &&
+	       !memcmp(a->h.f_handle, b->h.f_handle, a->h.handle_bytes);
 }
 
 /* ---- the lock is held ---- */
@@ -82,49 +117,65 @@ static struct set *find_or_add(struct vu_names *n, uint64_t ino)
 	return s;
 }
 
-static uint32_t index_of(const struct set *s, const char *path)
+static uint32_t index_of(const struct set *s, const struct handle *dir, const char *base)
 {
 	uint32_t i = 0;
 
-	while (i < s->n && strcmp(s->v[i], path))
+	while (i < s->n && (strcmp(s->v[i]->base, base) || !same_dir(&s->v[i]->dir, dir)))
 		i++;
 	return i;
 }
 
-static int add(struct set *s, const char *path)
+static int add(struct set *s, const struct handle *dir, const char *base)
 {
-	if (index_of(s, path) < s->n)
+	size_t size = strlen(base) + 1;
+
+	if (index_of(s, dir, base) < s->n)
 		return 0;
 	if (s->n == s->cap) {
 		uint32_t cap = s->cap ? 2 * s->cap : 2;
-		char **v = reallocarray(s->v, cap, sizeof(*v));
+		struct name **v = reallocarray(s->v, cap, sizeof(struct name *));
 
 		if (!v)
 			return -ENOMEM;
 		s->v = v;
 		s->cap = cap;
 	}
-	s->v[s->n] = strdup(path);
-	return s->v[s->n] ? (s->n++, 0) : -ENOMEM;
+	s->v[s->n] = malloc(sizeof(struct name) + size);
+	if (!s->v[s->n])
+		return -ENOMEM;
+	s->v[s->n]->dir = *dir;
+	memcpy(s->v[s->n]->base, base, size);
+	s->n++;
+	return 0;
 }
 
 /* ---- */
 
-int vu_names_add(struct vu_names *n, uint64_t ino, const char *path)
+int vu_names_add(struct vu_names *n, uint64_t ino, int dir, const char *base)
 {
+	struct handle h;
+	int r = handle_of(dir, &h);
+
+	if (r)
+		return r;
 	pthread_mutex_lock(&n->lock);
 	struct set *s = find_or_add(n, ino);
-	int r = s ? add(s, path) : -ENOMEM;
 
+	r = s ? add(s, &h, base) : -ENOMEM;
 	pthread_mutex_unlock(&n->lock);
 	return r;
 }
 
-void vu_names_remove(struct vu_names *n, uint64_t ino, const char *path)
+void vu_names_remove(struct vu_names *n, uint64_t ino, int dir, const char *base)
 {
+	struct handle h;
+
+	if (handle_of(dir, &h))
+		return;
 	pthread_mutex_lock(&n->lock);
 	struct set *s = find(n, ino);
-	uint32_t i = s ? index_of(s, path) : 0;
+	uint32_t i = s ? index_of(s, &h, base) : 0;
 
 	if (s && i < s->n) {
 		free(s->v[i]);
@@ -145,17 +196,46 @@ void vu_names_forget(struct vu_names *n, uint64_t ino)
 	pthread_mutex_unlock(&n->lock);
 }
 
-static int copy_names(const struct set *s, const char *path, const char **v, uint32_t *n)
+/*
+ * Where it is now, relative to the guest's root (the caller's). NULL with errno: there is no such directory in
+ * the guest any more, or ENOMEM.
+ */
+static char *path_of(const struct vu_names *n, struct name *name)
+{
+	size_t len = strlen(n->root);
+	char link[32], path[PATH_MAX], *text;
+	_cleanup_fd_ int fd =
+		open_by_handle_at(n->mount_fd, &name->dir.h, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return NULL;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t got = readlink(link, path, sizeof(path) - 1);
+
+	path[VU_MAX(got, 0)] = 0;
+	if (strncmp(path, n->root, len) || (path[len] && path[len] != '/'))
+		return errno = ENOENT, NULL;
+	const char *rel = path + len + (path[len] == '/');
+
+	if (asprintf(&text, "%s%s%s", rel, *rel ? "/" : "", name->base) < 0)
+		return errno = ENOMEM, NULL;
+	return text;
+}
+
+static int copy_names(const struct vu_names *names, const struct set *s, const char *path,
+		      const char **v, uint32_t *n)
 {
 	v[0] = strdup(path);
 	*n = v[0] ? 1 : 0;
 	for (uint32_t i = 0; *n && s && i < s->n; i++) {
-		if (!strcmp(s->v[i], path))
-			continue;
-		v[*n] = strdup(s->v[i]);
-		if (!v[*n])
+		char *other = path_of(names, s->v[i]);
+
+		if (!other && errno == ENOMEM)
 			return -ENOMEM;
-		++*n;
+		if (other && strcmp(other, path))
+			v[(*n)++] = other;
+		else
+			free(other);
 	}
 	return *n ? 0 : -ENOMEM;
 }
@@ -167,7 +247,7 @@ int vu_names_list(struct vu_names *n, uint64_t ino, const char *path, const char
 	const struct set *s = find(n, ino);
 	const char **v = calloc((s ? (size_t)s->n : 0) + 1, sizeof(*v));
 	uint32_t count = 0;
-	int r = v ? copy_names(s, path, v, &count) : -ENOMEM;
+	int r = v ? copy_names(n, s, path, v, &count) : -ENOMEM;
 
 	pthread_mutex_unlock(&n->lock);
 	if (r) {

@@ -35,7 +35,7 @@ static int name_is_gone(struct vu_server *v, const struct vu_serve_found *f, int
 {
 	if (!r) {
 		vu_notify_note_done(v->notify, v->job.id);
-		vu_names_remove(v->env->names, f->st.version.ino, f->spot.rel);
+		vu_names_remove(v->env->names, f->st.version.ino, f->spot.dir, f->spot.base);
 	}
 	return outcome_of(r);
 }
@@ -110,15 +110,15 @@ static int link_it(struct vu_server *v)
 	struct vu_live_name name = name_of(v, &f);
 
 	/* before they are: somebody may write to one of them at once */
-	if (vu_names_add(v->env->names, name.ino, f.spot.rel) ||
-	    vu_names_add(v->env->names, name.ino, to.rel))
+	if (vu_names_add(v->env->names, name.ino, f.spot.dir, f.spot.base) ||
+	    vu_names_add(v->env->names, name.ino, to.dir, to.base))
 		return VU_SERVE_NOT_DONE;
 	r = vu_live_link(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base},
 			 &(struct vu_live_place){to.dir, to.base});
 	if (!r)
 		vu_notify_note_done(v->notify, v->job.id);
 	if (r && r != -EEXIST)
-		vu_names_remove(v->env->names, name.ino, to.rel);
+		vu_names_remove(v->env->names, name.ino, to.dir, to.base);
 	/* a copy has room for it */
 	return r == -EMLINK ? VU_SERVE_NOT_DONE : outcome_of(r);
 }

@@ -2,6 +2,7 @@
 #include "ops/supervised-guest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "link/dirs.h"
 #include "link/recover.h"
 #include "ops/cow-mark.h"
 #include "ops/farm.h"
@@ -43,6 +45,7 @@ static int recover(struct vu_supervised *s)
 struct counting {
 	struct vu_inomap n; /* names of each object in the guest */
 	struct vu_names *names;
+	int root; /* borrowed */
 };
 
 static int count_name(struct counting *c, uint64_t ino)
@@ -61,14 +64,30 @@ static int add_name(struct counting *c, const struct vu_tree *t, const struct vu
 		return 0;
 	_cleanup_free_ char *path = vu_tree_unified_path(t, name);
 
-	return path ? vu_names_add(c->names, name->ino, path) : -ENOMEM;
+	if (!path)
+		return -ENOMEM;
+	char *slash = strrchr(path, '/');
+
+	if (slash)
+		*slash = 0;
+	_cleanup_fd_ int dir =
+		vu_dirs_open_path(c->root, slash ? path : "", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+
+	/* it has moved meanwhile */
+	if (dir == -ENOENT || dir == -ENOTDIR || dir == -ELOOP)
+		return 0;
+	return dir < 0 ? dir : vu_names_add(c->names, name->ino, dir, slash ? slash + 1 : path);
 }
 
 /* The guest's own hard links. */
 static int find_names(struct vu_supervised *s)
 {
 	struct vu_farm farm = {0};
-	struct counting c = {.names = s->names};
+
+	s->names = vu_names_new(vu_pool_fd(vu_supervised_pool(s)), s->root);
+	if (!s->names)
+		return -ENOMEM;
+	struct counting c = {.names = s->names, .root = s->session.root_fds[0]};
 	int r = vu_farm_open(&farm, &s->session, 0);
 
 	if (!r)
@@ -124,8 +143,7 @@ int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest,
 	*s = VU_SUPERVISED_NONE;
 	s->ops = ops;
 	s->guest = guest;
-	s->names = vu_names_new();
-	int r = s->names ? open_all(s) : -ENOMEM;
+	int r = open_all(s);
 
 	if (!r && vu_supervised_pool(s)) {
 		/* for who asks: without it nothing is less safe */

@@ -30,7 +30,7 @@ struct vu_supervised {
 	struct vu_slip_watch watch;
 	int mark;		/* owned: says that it has copy-on-write (ops/cow-mark.h) */
 	char *root;		/* owned; path of the guest's root */
-	struct vu_names *names; /* owned */
+	struct vu_names *names; /* owned; NULL: nothing can be unified */
 	struct vu_broken_log log;
 	struct vu_budget budget;
 	struct vu_live_env live_env;

@@ -104,6 +104,14 @@ more" twin-b
 	others_same
 }
 
+@test "two names stay together when the guest has renamed their directory" {
+	shell
+	in_g1 0 'cd /usr/share; mv vu vu2; echo more >>vu2/twin-a; mv vu2 vu'
+	same "$G/g1/$D/twin-a" "$G/g1/$D/twin-b"
+	has "$(cat "$G/g1/$D/twin-b")" more
+	others_same
+}
+
 @test "two names that a scan finds meanwhile stay together" {
 	local g pid
 	shell

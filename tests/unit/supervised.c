@@ -158,7 +158,7 @@ void supervised_start(struct farm *f, const struct supervised_want *want)
 		.sink = &sink,
 	};
 	assert_int_equal(vu_live_new(&s->live_env, &s->live), 0);
-	s->names = vu_names_new();
+	s->names = vu_names_new(vu_pool_fd(s->pool), s->root);
 	s->env = (struct vu_supervisor_env){
 		.listener = s->listener,
 		.live = s->live,

@@ -340,10 +340,12 @@ static void know_twins(const ino_t *inos)
 	char path[64];
 
 	for (size_t i = 0; i < n_calls; i++) {
-		snprintf(path, sizeof(path), "t/%zu/f", i);
-		assert_int_equal(vu_names_add(now_supervised.names, inos[i], path), 0);
-		snprintf(path, sizeof(path), "t/%zu/h", i);
-		assert_int_equal(vu_names_add(now_supervised.names, inos[i], path), 0);
+		snprintf(path, sizeof(path), "t/%zu", i);
+		_cleanup_fd_ int dir =
+			openat(now_supervised.env.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		assert_int_equal(vu_names_add(now_supervised.names, inos[i], dir, "f"), 0);
+		assert_int_equal(vu_names_add(now_supervised.names, inos[i], dir, "h"), 0);
 	}
 }
 
