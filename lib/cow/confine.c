@@ -75,7 +75,7 @@ int vu_confine_guest(void)
 	return keep_only(GUESTS);
 }
 
-int vu_confine_launcher(void)
+int vu_confine_immutable(void)
 {
 	return keep_only(~BIT(CAP_LINUX_IMMUTABLE));
 }

@@ -25,8 +25,11 @@
  */
 int vu_confine_guest(void);
 
-/* A launcher of guests only loses LINUX_IMMUTABLE, and with it its guests. Returns 0 or a negative errno. */
-int vu_confine_launcher(void);
+/*
+ * Only loses LINUX_IMMUTABLE: that is all for a launcher, and with it for its guests; whoever else is made loses
+ * it first of all. Returns 0 or a negative errno.
+ */
+int vu_confine_immutable(void);
 
 /* The first process signals others, and does nothing else: it keeps KILL. Returns 0 or a negative errno. */
 int vu_confine_first(void);

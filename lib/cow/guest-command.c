@@ -84,7 +84,7 @@ static int submit(const struct vu_init *init, pid_t first, int *ret_listener)
 		r = *ret_listener < 0 ? *ret_listener : 0;
 	}
 	if (step(init, r, "cannot drop capabilities"))
-		r = launcher ? vu_confine_launcher() : vu_confine_guest();
+		r = launcher ? vu_confine_immutable() : vu_confine_guest();
 	if (step(init, r, "cannot tie it to its first process") && !vu_init_has_namespaces(how))
 		r = end_with(first, launcher);
 	return r;

@@ -303,7 +303,11 @@ _Noreturn void vu_init_run(const struct vu_init *init)
 	if (f.control < 0)
 		vu_init_fail(init->control, f.control);
 	close(init->control);
-	r = set_up(init);
+	/* before it is in the guest: a scan at that very time would refuse the guest for a process that has it */
+	init->told->doing = "cannot drop capabilities";
+	r = vu_confine_immutable();
+	if (!r)
+		r = set_up(init);
 	if (!r)
 		r = begin(&f);
 	if (r)

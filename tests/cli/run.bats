@@ -134,6 +134,18 @@ more" twin-b
 	is_private "$G/g2/$D/new-a"
 }
 
+@test "a scan at the moment in which commands begin does not refuse the guest" {
+	local n
+	shell
+	for ((n = 0; n < 40; n++)); do
+		vu run g1 -- true 3>&- 4>&-
+	done &
+	FARM_PIDS+=" $!"
+	while kill -0 "$!" 2>/dev/null; do
+		vx 0 scan "$G"/g? || [[ $ERR == *"another vunify"* ]] || return
+	done
+}
+
 @test "the command's exit code is ours; 126, 127 and signals as of env(1)" {
 	shell
 	in_g1 0 'exit 0'
