@@ -48,8 +48,10 @@ static int open_somehow(struct proc *p, const char *path)
 /* true: it got in. */
 static bool attack_file(struct proc *p, struct at *a)
 {
+	begin_op(p, M_ATTACK);
 	int fd = open_somehow(p, a->path);
 
+	end_op(p);
 	if (fd < 0)
 		return !was_refused(p, M_ATTACK);
 	const char *stamp = next_stamp(p);
@@ -71,8 +73,11 @@ static void look(struct proc *p, struct at *a, unsigned char *unified)
 	char prefix[1] = "";
 
 	if (!is_original(p->b, a->r, p->proc, a->dir, a->file) && dice(p, 8) == 0) {
-		if (check_file(p->b, p->n, prefix, p->guest, p->proc, a->dir, a->file))
+		if (check_file(p->b, p->n, prefix, p->guest, p->proc, a->dir, a->file)) {
+			begin_op(p, M_RESTORE);
 			restore(p, a);
+			end_op(p);
+		}
 	} else {
 		*unified = looks_unified(a->path);
 	}

@@ -222,7 +222,7 @@ bool check_file(struct board *b, struct counters *n, const char *prefix, unsigne
 
 static bool is_known(const struct board *b, const char *name)
 {
-	static const char *const suffixes[] = {"", ".new", ".away", ".link"};
+	static const char *const suffixes[] = {"", ".new", ".away", ".link", ".dying"};
 	char *end;
 
 	if (name[0] != 'f' || name[1] < '0' || name[1] > '9' ||

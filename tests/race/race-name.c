@@ -30,7 +30,7 @@ static bool make_new(struct proc *p, const char *path, struct record *r, enum mo
 	return true;
 }
 
-static void put_over(struct proc *p, struct at *a, struct record *r, enum mode m)
+void put_over(struct proc *p, struct at *a, struct record *r, enum mode m)
 {
 	char path[128];
 
@@ -50,7 +50,7 @@ static void put_over(struct proc *p, struct at *a, struct record *r, enum mode m
 	was_acked(p, m);
 }
 
-static void stamped(struct proc *p, struct record *r)
+void stamped(struct proc *p, struct record *r)
 {
 	*r = (struct record){.exists = true, .mode = 0640, .size = STAMP};
 	memcpy(r->bytes, next_stamp(p), STAMP);
@@ -105,8 +105,8 @@ static void do_link(struct proc *p, struct at *a)
 	if ((a->r->linked ? unlink(to) : link(a->path, to)) && was_refused(p, M_LINK))
 		return;
 	a->r->linked = !a->r->linked;
-	/* an object: it was its moment, and the two names may come apart again */
-	a->r->loose = a->r->linked && (stat(to, &st) || st.st_nlink > 2);
+	/* an object: it was its moment, and the two names may come apart again; not where it was made for him */
+	a->r->loose = a->r->linked && !p->b->supervised && (stat(to, &st) || st.st_nlink > 2);
 	was_acked(p, M_LINK);
 }
 

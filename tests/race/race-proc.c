@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,20 @@ uint64_t clock_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+void begin_op(struct proc *p, enum mode m)
+{
+	p->n->doing = m;
+	atomic_store(&p->n->since_ns, clock_ns());
+}
+
+void end_op(struct proc *p)
+{
+	uint64_t took = clock_ns() - atomic_exchange(&p->n->since_ns, 0);
+
+	if (took > p->n->longest_ns)
+		p->n->longest_ns = took;
 }
 
 /* ---- into the guest ---- */
@@ -72,6 +87,13 @@ void enter_guest(struct proc *p, const char *cgroup)
 		die(path);
 	umask(0);
 	drop_capabilities();
+}
+
+void be_in_guest(struct proc *p)
+{
+	p->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+	p->host_root = -1;
+	umask(0);
 }
 
 /* ---- small things ---- */
@@ -195,6 +217,29 @@ int truncate_clocked(struct proc *p, const char *path, off_t size)
 	clock_end(p, t, true);
 	errno = err;
 	return r;
+}
+
+#define GRACE_NS UINT64_C(20000000) /* VU_GRACE_NS of link/moment.h */
+
+void changed_by_fd(struct proc *p, struct at *a, const struct record *now, uint64_t since_ns)
+{
+	bool late = clock_ns() > since_ns + GRACE_NS;
+	struct record before = *a->r;
+
+	*a->r = *now;
+	/* it may be about to be put back */
+	for (unsigned i = 0; late && i < 100; i++) {
+		if (!differs(p->b, "", p->guest, p->proc, a->dir, a->file, false))
+			return;
+		nap_us(10000);
+	}
+	if (!late)
+		return;
+	*a->r = before;
+	if (!differs(p->b, "", p->guest, p->proc, a->dir, a->file, false))
+		p->n->late++;
+	else
+		*a->r = *now;
 }
 
 /* ---- what is kept open ---- */

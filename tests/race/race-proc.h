@@ -40,8 +40,14 @@ unsigned dice(struct proc *p, unsigned sides);
 void nap_us(unsigned us);
 uint64_t clock_ns(void);
 
+/* Around an operation, for who looks whether one hangs. */
+void begin_op(struct proc *p, enum mode m);
+void end_op(struct proc *p);
+
 /* Into the guest: cgroup (or NULL), root directory, and without what vunify refuses a guest for. */
 void enter_guest(struct proc *p, const char *cgroup);
+/* It is there already. */
+void be_in_guest(struct proc *p);
 
 /* 16 bytes that occur nowhere else. */
 const char *next_stamp(struct proc *p);
@@ -65,6 +71,12 @@ void clock_end(struct proc *p, const uint64_t *t, bool truncates);
 void wrote(struct record *r, uint32_t at, const char *bytes, uint32_t n);
 void note_mtime(struct record *r, int fd);
 
+/*
+ * After a change by a descriptor for reading, opened at since_ns. What a scan replaces it keeps for some time, in
+ * which such a change is seen to; who comes later changes what nobody has any more: the documented limit.
+ */
+void changed_by_fd(struct proc *p, struct at *a, const struct record *now, uint64_t since_ns);
+
 /* What is kept open of this file is closed: it is to be replaced. dir, file UINT_MAX: all. */
 void let_go_of(struct proc *p, unsigned dir, unsigned file);
 bool is_held(const struct proc *p, unsigned dir, unsigned file);
@@ -74,10 +86,18 @@ void act_write(struct proc *p, struct at *a, enum mode m);
 void act_meta(struct proc *p, struct at *a, enum mode m);
 void act_name(struct proc *p, struct at *a, enum mode m);
 void act_dir(struct proc *p, unsigned dir, enum mode m);
+void act_odd(struct proc *p, struct at *a, enum mode m);
+/* What M_EXEC executes: appends the text to the file. 0, or the errno of what did not succeed. */
+int append_to(const char *path, const char *text);
 /* Directories are where they were in the beginning. */
 void dirs_back(struct proc *p);
 /* The original, by a new file or in place. */
 void restore(struct proc *p, struct at *a);
+
+/* A new file with this record takes the place of what is there. */
+void put_over(struct proc *p, struct at *a, struct record *r, enum mode m);
+/* The record of one that only holds a new stamp. */
+void stamped(struct proc *p, struct record *r);
 
 /* Opens names of unified inodes as fast as it goes. */
 void attack(struct proc *p);

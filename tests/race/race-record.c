@@ -25,6 +25,11 @@ const char *const mode_names[N_MODES] = {
 	[M_AWAY] = "away",
 	[M_UNLINK] = "unlink",
 	[M_LINK] = "link",
+	[M_PROCFD] = "proc-fd",
+	[M_STRING] = "string",
+	[M_THREADS] = "threads",
+	[M_EXEC] = "exec",
+	[M_DIE] = "die",
 	[M_DIR_RENAME] = "dir-rename",
 	[M_DIR_SYMLINK] = "dir-symlink",
 	[M_DIR_BIND] = "dir-bind",
@@ -45,7 +50,9 @@ static size_t n_records(const struct board *b)
 
 struct board *board_open(const char *path, const struct board *like)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | (like ? O_CREAT | O_EXCL : 0), 0600);
+	int fd = strcmp(path, "-")
+			 ? open(path, O_RDWR | O_CLOEXEC | (like ? O_CREAT | O_EXCL : 0), 0600)
+			 : dup(STDIN_FILENO);
 	size_t size = like ? sizeof(*like) + n_records(like) * sizeof(struct record) : 0;
 	struct stat st;
 	struct board *b;

@@ -40,6 +40,11 @@ enum mode {
 	M_AWAY,
 	M_UNLINK,
 	M_LINK,
+	M_PROCFD,
+	M_STRING,
+	M_THREADS,
+	M_EXEC,
+	M_DIE,
 	M_DIR_RENAME,
 	M_DIR_SYMLINK,
 	M_DIR_BIND,
@@ -76,6 +81,7 @@ struct counters {
 	uint64_t parted; /* names made in the moment of an object that were not kept one inode */
 	uint64_t lost;	 /* files that are not what was acknowledged */
 	uint64_t leaked; /* of these: with what another guest has written */
+	uint64_t late;	 /* changes by a descriptor of what a scan had replaced long before */
 	uint64_t seen;	 /* what another guest has written was there, and is no longer */
 	uint64_t seen_xattr; /* the same of an xattr alone */
 	uint64_t escapes;
@@ -83,7 +89,10 @@ struct counters {
 	uint64_t trunc_ns;     /* the longest that truncates, which also waits for the disk; net */
 	uint64_t block_ns;     /* the longest of the others */
 	uint64_t block_net_ns; /* without the time in which it could have run */
-	uint64_t over, over_net; /* longer than BLOCK_LIMIT_NS */
+	uint64_t over, over_net;   /* longer than BLOCK_LIMIT_NS */
+	_Atomic uint64_t since_ns; /* when the operation at hand began; 0: there is none */
+	enum mode doing;	   /* which one it is */
+	uint64_t longest_ns;	   /* of all */
 };
 
 #define BLOCK_LIMIT_NS UINT64_C(100000000)
@@ -98,6 +107,10 @@ struct board {
 	char canary[512]; /* a directory outside, with the files of a process' directory; or "" */
 	uint32_t patience_s; /* how long bytes of another guest may be there, before they count */
 	uint64_t stall_ns;   /* the longest time for which the race itself did not get to run */
+	bool supervised; /* the guests' processes are started by `race guest`, under vunify run */
+	uint32_t hang_s; /* an operation that takes longer hangs */
+	uint32_t hangs;
+	_Atomic uint32_t running; /* `race guest` */
 	volatile int stop;
 	volatile int failed;				     /* somebody met what must not be */
 	struct counters counters[GUESTS_MAX][PROCS_MAX + 1]; /* [n_procs]: who only looks */
@@ -105,7 +118,7 @@ struct board {
 	struct record records[]; /* by guest, process, directory, file */
 };
 
-/* Makes the file at path and maps it; or maps one that is there, with like NULL. */
+/* Makes the file at path and maps it; or maps one that is there ("-": that is stdin), with like NULL. */
 struct board *board_open(const char *path, const struct board *like);
 
 struct record *record_of(struct board *b, unsigned guest, unsigned proc, unsigned dir,

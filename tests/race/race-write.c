@@ -236,6 +236,7 @@ static int set_xattr(struct proc *p, const struct at *a, int fd, struct record *
 void act_meta(struct proc *p, struct at *a, enum mode m)
 {
 	struct record r = *a->r;
+	uint64_t since = clock_ns();
 	int fd = dice(p, 2) ? open(a->path, O_RDONLY | O_CLOEXEC) : -1;
 	int e = m == M_CHMOD	? set_mode(p, a, fd, &r)
 		: m == M_CHOWN	? set_owner(p, a, fd, &r)
@@ -248,7 +249,10 @@ void act_meta(struct proc *p, struct at *a, enum mode m)
 			errno = EPERM;
 		was_refused(p, m);
 	} else {
-		*a->r = r;
+		if (fd >= 0 && p->b->supervised)
+			changed_by_fd(p, a, &r, since);
+		else
+			*a->r = r;
 		was_acked(p, m);
 	}
 	if (fd >= 0)

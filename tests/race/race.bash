@@ -59,7 +59,8 @@ race_vunify() {
 		</dev/null || rc=$?
 	PUT_RIGHT=$((PUT_RIGHT + $(grep -c 'put right' "$json")))
 	RUNS=$((RUNS + 1))
-	[[ $rc == [03] ]] || RACE_WHY="vunify $1: exit code $rc: $(tail -n 3 "$STATE/err" "$json")"
+	[[ $rc == [03] ]] || RACE_WHY="vunify $1: exit code $rc: $(grep -h '"damage"' "$json")
+		$(tail -n 3 "$STATE/err" "$json")"
 	[[ $rc == [03] ]]
 }
 

@@ -6,8 +6,12 @@
  * usage: race make BOARD KEY=VALUE...    makes guests and the record of them, BOARD
  *        race run BOARD [KEY=VALUE...]   lets processes in the guests do what they do, for `seconds`
  *                                        or until something is to be read from stdin
+ *        race guest - N                  the processes of a guest, from 0, in its root, with the record
+ *                                        as stdin; while `race run` runs (supervised=1)
  *        race check BOARD                compares all files with the record
+ *        race stop BOARD                 all processes end
  *        race stat BOARD                 what was done and found so far
+ *        race append FILE STAMP
  *        race hold-open FILE | hold-mmap FILE | hold-append FILE
  *
  * make: top=DIR           where g1, g2 .. are made       guests=N quiet=N  the last ones do nothing
@@ -15,7 +19,10 @@
  *       attackers=N       processes of each guest that only attack
  *       dirs=N files=N    of each process              contents=N  different ones in a guest
  *       canary=DIR        an empty directory outside, which gets files that look like a guest's
- *       modes=a,b,..      of mode_names in race-record.c; default: all
+ *       modes=a,b,..      of mode_names in race-record.c; all (default) are those of any guest,
+ *                         supervised those of one under vunify run
+ *       supervised=1      run starts no process of a guest
+ *       hang=N            seconds after which one of such a guest's operations hangs (5)
  *       patience=N        seconds after which bytes of another guest are there for good (30)
  * run:  seconds=N         cgroup=DIR  each guest's processes go to DIR/gN (cgroup v2)
  *
@@ -40,6 +47,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "race-guest.h"
 #include "race-proc.h"
 
 /* ---- a worker ---- */
@@ -75,7 +83,7 @@ static enum mode some_mode(struct proc *p, enum mode first, enum mode last)
 
 static void act(struct proc *p)
 {
-	enum mode m = some_mode(p, M_WRITE, M_LINK);
+	enum mode m = some_mode(p, M_WRITE, M_DIE);
 	struct at a;
 
 	if (dice(p, 64) == 0) {
@@ -90,16 +98,22 @@ static void act(struct proc *p)
 	if (!check_file(p->b, p->n, "", p->guest, p->proc, a.dir, a.file))
 		return;
 	if (!a.r->exists)
-		act_name(p, &a, M_UNLINK);
+		m = M_UNLINK;
 	else if (m == N_MODES || (dice(p, 2) && !is_held(p, a.dir, a.file) &&
 				  !is_original(p->b, a.r, p->proc, a.dir, a.file)))
+		m = M_RESTORE;
+	begin_op(p, m);
+	if (m == M_RESTORE)
 		restore(p, &a);
 	else if (m <= M_URING)
 		act_write(p, &a, m);
 	else if (m <= M_XATTR)
 		act_meta(p, &a, m);
-	else
+	else if (m <= M_LINK)
 		act_name(p, &a, m);
+	else
+		act_odd(p, &a, m);
+	end_op(p);
 }
 
 /*
@@ -138,7 +152,10 @@ static void be_process(struct board *b, unsigned guest, unsigned proc, const cha
 	p.serial *= 2; /* of an earlier run: none is used twice */
 	if (is_on(b, M_URING))
 		p.ring = uring_new();
-	enter_guest(&p, cgroup);
+	if (b->supervised)
+		be_in_guest(&p);
+	else
+		enter_guest(&p, cgroup);
 	if (proc < b->n_procs - b->n_attackers) {
 		work(&p);
 		dirs_back(&p);
@@ -158,27 +175,33 @@ static void be_watcher(struct board *b)
 	exit(0);
 }
 
-static unsigned start_all(struct board *b, const char *cgroup)
+static void start_guest(struct board *b, unsigned guest, const char *cgroup)
 {
-	unsigned n = 0;
+	for (unsigned i = 0; i < b->n_procs; i++) {
+		pid_t pid = fork();
 
-	for (unsigned g = 0; g < b->n_guests; g++)
-		for (unsigned i = 0; i <= b->n_procs; i++) {
-			bool watcher = i == b->n_procs;
+		if (pid < 0)
+			die("fork");
+		if (!pid)
+			be_process(b, guest, i, cgroup);
+	}
+}
 
-			if (watcher ? g != b->n_guests - 1 : g >= b->n_guests - b->n_quiet)
-				continue;
-			pid_t pid = fork();
+static void start_supervised(struct board *b, unsigned guest)
+{
+	start_guest(b, guest, NULL);
+}
 
-			if (pid < 0)
-				die("fork");
-			if (!pid && watcher)
-				be_watcher(b);
-			if (!pid)
-				be_process(b, g, i, cgroup);
-			n++;
-		}
-	return n;
+static void start_all(struct board *b, const char *cgroup)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid)
+		be_watcher(b);
+	for (unsigned g = 0; !b->supervised && g < b->n_guests - b->n_quiet; g++)
+		start_guest(b, g, cgroup);
 }
 
 /* ---- the report ---- */
@@ -195,6 +218,7 @@ static void add_up(const struct board *b, struct counters *t)
 		}
 		t->undone += n->undone;
 		t->parted += n->parted;
+		t->late += n->late;
 		t->lost += n->lost;
 		t->leaked += n->leaked;
 		t->seen += n->seen;
@@ -203,6 +227,8 @@ static void add_up(const struct board *b, struct counters *t)
 		t->opens += n->opens;
 		t->over += n->over;
 		t->over_net += n->over_net;
+		if (n->longest_ns > t->longest_ns)
+			t->longest_ns = n->longest_ns;
 		if (n->block_ns > t->block_ns)
 			t->block_ns = n->block_ns;
 		if (n->trunc_ns > t->trunc_ns)
@@ -233,6 +259,7 @@ static int report(const struct board *b)
 		{"refused", refused},
 		{"undone", t.undone},
 		{"parted", t.parted},
+		{"late", t.late},
 		{"lost", t.lost},
 		{"leaked", t.leaked},
 		{"seen", t.seen},
@@ -245,11 +272,13 @@ static int report(const struct board *b)
 		{"over_100_ms", t.over},
 		{"over_100_ms_net", t.over_net},
 		{"stall_us", b->stall_ns / 1000},
+		{"longest_us", t.longest_ns / 1000},
+		{"hangs", b->hangs},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		printf("%s %llu\n", rows[i].key, (unsigned long long)rows[i].value);
-	return t.lost || t.leaked || t.escapes;
+	return t.lost || t.leaked || t.escapes || b->hangs;
 }
 
 /* ---- commands ---- */
@@ -269,13 +298,20 @@ static unsigned number_of(int argc, char **argv, const char *key, const char *ot
 	return (unsigned)strtoul(value_of(argc, argv, key, otherwise), NULL, 10);
 }
 
+/* Of those that are made for a supervisor. */
+static const uint32_t odd_modes =
+	1U << M_PROCFD | 1U << M_STRING | 1U << M_THREADS | 1U << M_EXEC | 1U << M_DIE;
+
 static uint32_t parse_modes(const char *text)
 {
 	char *copy = strdup(text), *save = NULL;
 	uint32_t modes = 0;
 
 	if (!strcmp(text, "all"))
-		return UINT32_MAX;
+		return ~odd_modes;
+	/* there is no root of the host to mount from, and no ring */
+	if (!strcmp(text, "supervised"))
+		return ~(1U << M_DIR_BIND | 1U << M_URING);
 	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
 		unsigned m = 0;
 
@@ -303,6 +339,8 @@ static int make(int argc, char **argv)
 	b.n_files = number_of(argc, argv, "files", "60");
 	b.n_contents = number_of(argc, argv, "contents", "200");
 	b.patience_s = number_of(argc, argv, "patience", "30");
+	b.supervised = number_of(argc, argv, "supervised", "0");
+	b.hang_s = number_of(argc, argv, "hang", "5");
 	b.modes = parse_modes(value_of(argc, argv, "modes", "all"));
 	snprintf(b.top, sizeof(b.top), "%s", value_of(argc, argv, "top", ""));
 	snprintf(b.canary, sizeof(b.canary), "%s", value_of(argc, argv, "canary", ""));
@@ -336,6 +374,8 @@ static int run(int argc, char **argv)
 
 		if (took > b->stall_ns)
 			b->stall_ns = took;
+		if (b->supervised)
+			look_for_hangs(b);
 	}
 	b->stop = 1;
 	while (wait(&status) > 0)
@@ -343,6 +383,8 @@ static int run(int argc, char **argv)
 			fprintf(stderr, "race: a process ended with status %#x\n", status);
 			rc = 1;
 		}
+	if (!guests_ended(b))
+		rc = 1;
 	if (!rc && !b->failed && !check_all(b))
 		rc = 1;
 	return report(b) || b->failed || rc;
@@ -383,8 +425,15 @@ int main(int argc, char **argv)
 		return make(argc, argv);
 	if (argc >= 3 && !strcmp(argv[1], "run"))
 		return run(argc, argv);
+	if (argc == 4 && !strcmp(argv[1], "guest"))
+		return guest_run(board_open(argv[2], NULL), (unsigned)atoi(argv[3]),
+				 start_supervised);
+	if (argc == 4 && !strcmp(argv[1], "append"))
+		return append_to(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return !check_all(board_open(argv[2], NULL));
+	if (argc == 3 && !strcmp(argv[1], "stop"))
+		return board_open(argv[2], NULL)->stop = 1, 0;
 	if (argc == 3 && !strcmp(argv[1], "stat"))
 		return report(board_open(argv[2], NULL));
 	if (argc == 3 && !strncmp(argv[1], "hold-", 5))
