@@ -361,6 +361,47 @@ wrapped() {
 	find /sys/fs/cgroup -maxdepth 2 -name lxc.pivot -exec rmdir {} + 2>/dev/null || :
 }
 
+# in_container SCRIPT: in the first guest, by runc, whose listener cowd has.
+in_container() {
+	local id=vunify-real-$$ rc=0 cowd
+	mkdir -p "$STATE/bundle" "$STATE/lock"
+	vu cowd --socket "$STATE/lock/s" >"$STATE/cowd" 2>&1 </dev/null 3>&- &
+	cowd=$!
+	wait_until test -S "$STATE/lock/s"
+	vu cowd profile --socket "$STATE/lock/s" --guest g01 >"$STATE/profile"
+	jq -n --arg root "$G/g01" --arg script "$BEGIN; $1" --arg cg "/$id" --slurpfile seccomp "$STATE/profile" '{
+		ociVersion: "1.0.2", root: {path: $root},
+		process: {terminal: false, user: {uid: 0, gid: 0}, cwd: "/", args: ["/bin/sh", "-ec", $script],
+			env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"], capabilities: (["CHOWN", "DAC_OVERRIDE",
+			"FOWNER", "FSETID", "SETUID", "SETGID", "SETFCAP", "SYS_CHROOT", "KILL"] | map("CAP_" + .) |
+			{bounding: ., permitted: ., effective: .})},
+		mounts: [{destination: "/proc", type: "proc", source: "proc"},
+			{destination: "/dev", type: "bind", source: "/dev", options: ["rbind"]}],
+		linux: {cgroupsPath: $cg, seccomp: $seccomp[0],
+			namespaces: [{type: "pid"}, {type: "mount"}, {type: "ipc"}]}}' >"$STATE/bundle/config.json"
+	timeout -k 5 "$VX_SECONDS" runc --root "$STATE/runc" run -b "$STATE/bundle" "$id" >"$STATE/out" 2>&1 </dev/null 3>&- ||
+		rc=$?
+	runc --root "$STATE/runc" delete -f "$id" >/dev/null 2>&1 || :
+	kill "$cowd"
+	wait "$cowd" || :
+	eq "$rc" 0 "the container ($(tail -n 5 "$STATE/out"; cat "$STATE/cowd"))"
+}
+
+@test "ext4: apt and what programs do in a container of runc, by cowd" {
+	command -v runc >/dev/null || skip "needs runc"
+	local n
+	cp "$PACKAGES"/*.deb "$G/g01/var/cache/apt/archives/"
+	n=$(grep -c ' upgrade ' "$G/g01/var/log/dpkg.log") || :
+	in_container "apt-get -qy --reinstall install base-files coreutils dpkg libc-bin passwd perl-base
+		cd /; find usr/share/doc -name 'changelog*' -type f -exec touch -d @1500000000 {} +
+		sed -i '1s/^/# edited\\n/' usr/bin/ldd; rm -r usr/share/locale/e*; mv usr/bin/nproc usr/bin/nproc.moved"
+	((n < $(grep -c ' upgrade ' "$G/g01/var/log/dpkg.log"))) || die "nothing was installed again"
+	has "$(head -n 1 "$G/g01/usr/bin/ldd")" '# edited'
+	cmp "$G/g01/usr/bin/nproc.moved" "$G/g02/usr/bin/nproc"
+	eq "$(cat "$STATE/cowd")" "" "cowd said"
+	others_same
+}
+
 @test "XFS: packages, programs, and a scan again" {
 	short_form xfs
 }
