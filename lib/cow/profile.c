@@ -2,6 +2,7 @@
 #include "cow/profile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -137,16 +138,55 @@ int vu_profile_oci(unsigned flags, const char *listener_path, const char *metada
 
 /* ---- LXC: a line for each rule ---- */
 
-static bool is_held_back(const char *name)
+/* Those of open(2) are among them, and none else. Of all architectures. */
+#define FIRST_FLAG 0100
+#define LAST_FLAG 020000000
+
+/*
+ * What LXC's init opens under the filter while its monitor does not take notifications yet, by how it opens it: it
+ * would wait for ever. /dev/null (O_RDWR) before any command is executed, and with lxc-execute /dev/console, too.
+ */
+static const uint32_t own_opens[] = {O_RDWR, O_WRONLY | O_NOCTTY | O_CLOEXEC};
+
+static void put_lxc(FILE *f, const struct vu_rule *r, uint32_t mask, uint32_t value)
 {
-	return !strcmp(name, "open") || !strcmp(name, "openat") || !strcmp(name, "openat2");
+	fprintf(f, "%s notify [%u,%#x,SCMP_CMP_MASKED_EQ,%#x]\n", r->name, r->arg, r->value | value,
+		r->mask | mask);
+}
+
+/*
+ * The same rule, but for flags that are exactly these. They have no O_CREAT, so who has it is another already. Without
+ * it, one has to differ: a rule is one conjunction, so that each flag is one.
+ */
+static void add_but_own(FILE *f, const struct vu_rule *r, uint32_t own)
+{
+	if (!(r->mask & O_CREAT)) {
+		put_lxc(f, r, O_CREAT, O_CREAT);
+		return;
+	}
+	for (uint32_t flag = FIRST_FLAG; flag <= LAST_FLAG; flag <<= 1)
+		if (!(r->mask & flag))
+			put_lxc(f, r, flag, ~own & flag);
+}
+
+/* The C library's open is openat, on all architectures. */
+static bool add_open(FILE *f, const struct vu_rule *r)
+{
+	if (strcmp(r->name, "openat") != 0)
+		return false;
+	for (size_t i = 0; i < VU_ARRAY_SIZE(own_opens); i++)
+		if (r->value == (own_opens[i] & O_ACCMODE)) {
+			add_but_own(f, r, own_opens[i]);
+			return true;
+		}
+	return false;
 }
 
 static int add_lxc(void *arg, const struct vu_rule *r)
 {
 	FILE *f = arg;
 
-	if (is_held_back(r->name))
+	if (add_open(f, r))
 		return 0;
 	fputs(r->name, f);
 	if (r->error)
