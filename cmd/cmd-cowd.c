@@ -10,21 +10,24 @@
 #include "cmd/cmd.h"
 #include "cmd/message.h"
 #include "cmd/report.h"
-#include "cow/passed.h"
+#include "cow/notify.h"
 #include "cow/profile.h"
+#include "ops/cowd-socket.h"
 #include "ops/ops-cowd.h"
 #include "ops/ops-serve.h"
 
 /* ---- run: takes listeners ---- */
 
 struct run_options {
-	const char *socket;
+	const char *socket, *lxc_socket;
 };
 
 static const struct vu_opt run_opts[] = {
 	{"socket", 0, VU_OPT_STRING, "PATH", NULL,
 	 "listen there, where no service manager passes a socket",
 	 offsetof(struct run_options, socket)},
+	{"lxc-socket", 0, VU_OPT_STRING, "PATH", NULL, "the same, for LXC's monitors",
+	 offsetof(struct run_options, lxc_socket)},
 	{0},
 };
 
@@ -65,7 +68,8 @@ static int run_run(struct vu_ctx *ctx, void *options)
 	const struct run_options *given = options;
 	char *command[SERVER_ARGS];
 	size_t owned = make_command(ctx, command);
-	struct vu_cowd_options o = {.socket = given->socket, .server = command};
+	struct vu_cowd_options o = {
+		.socket = given->socket, .lxc_socket = given->lxc_socket, .server = command};
 
 	vu_report_begin(ctx);
 	int r = vu_ops_cowd(&ctx->ops, &o);
@@ -86,7 +90,7 @@ static int serve_run(struct vu_ctx *ctx, void *options)
 	struct vu_serve_options o = {.listener = VU_COWD_FD_LISTENER, .kept = ctx->shared};
 
 	(void)options;
-	if (!o.kept || !vu_passed_is_listener(o.listener)) {
+	if (!o.kept || !vu_notify_is_source(o.listener)) {
 		vu_message(ctx, "cannot answer calls", NULL, "no listener was handed over",
 			   "run 'vunify cowd': it starts this");
 		return VU_EXIT_USAGE;
@@ -152,7 +156,7 @@ static const struct vu_opt profile_opts[] = {
 static int profile_run(struct vu_ctx *ctx, void *options)
 {
 	const struct profile_options *o = options;
-	_cleanup_free_ char *usual = vu_cowd_socket(&ctx->config), *text = NULL;
+	_cleanup_free_ char *usual = vu_cowd_socket_path(&ctx->config, VU_COWD_OCI), *text = NULL;
 	int r = o->format == LXC ? vu_profile_lxc(0, &text)
 		: !usual	 ? -ENOMEM
 			 : vu_profile_oci(0, o->socket ? o->socket : usual, o->guest, &text);

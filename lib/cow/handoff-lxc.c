@@ -65,6 +65,19 @@ int vu_lxc_parse(const char *message, size_t size, const struct seccomp_notif_si
 	return 0;
 }
 
+int vu_lxc_parse_buffer(const char *bytes, const struct seccomp_notif_sizes *kernel,
+			struct vu_lxc_call *ret)
+{
+	struct vu_lxc_header h;
+
+	memcpy(&h, bytes, sizeof(h));
+	size_t size = sizeof(h) + h.sizes.seccomp_notif + h.sizes.seccomp_notif_resp;
+
+	if (size > VU_LXC_BYTES_MAX || h.cookie_size > VU_LXC_BYTES_MAX - size)
+		return VU_LXC_MALFORMED;
+	return vu_lxc_parse(bytes, size + (size_t)h.cookie_size, kernel, ret);
+}
+
 size_t vu_lxc_answer(char *message, const struct vu_lxc_call *c, int err, uint32_t flags)
 {
 	struct seccomp_notif_resp answer = {.id = c->request.id, .error = err, .flags = flags};
@@ -99,7 +112,7 @@ static bool is_in_proc(int fd)
 int vu_lxc_receive(int sock, const struct seccomp_notif_sizes *kernel, struct vu_lxc_message *ret)
 {
 	vu_cleanup(vu_passed_done_p) struct vu_passed passed = {0};
-	ssize_t n = vu_passed_receive(sock, ret->bytes, sizeof(ret->bytes), &passed);
+	ssize_t n = vu_passed_receive(sock, ret->bytes, VU_LXC_BYTES_MAX, &passed);
 
 	if (n == -EMSGSIZE || n == -E2BIG)
 		return VU_LXC_MALFORMED;
@@ -112,6 +125,7 @@ int vu_lxc_receive(int sock, const struct seccomp_notif_sizes *kernel, struct vu
 
 	if (r)
 		return r;
+	ret->sent_ns = passed.sent_ns;
 	ret->proc = vu_passed_take(&passed, FD_PROC);
 	ret->mem = vu_passed_take(&passed, FD_MEM);
 	ret->listener = vu_passed_take(&passed, FD_LISTENER);

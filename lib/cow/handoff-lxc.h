@@ -47,7 +47,8 @@ struct vu_lxc_call {
 struct vu_lxc_message {
 	struct vu_lxc_call call;
 	int proc, mem, listener; /* owned */
-	_Alignas(8) char bytes[VU_LXC_BYTES_MAX];
+	int64_t sent_ns;	 /* CLOCK_REALTIME, where the socket tells (SO_TIMESTAMPNS); or 0 */
+	char *bytes;		 /* borrowed: where it is received, VU_LXC_BYTES_MAX of them */
 };
 
 /* Closes its descriptors. */
@@ -57,7 +58,7 @@ void vu_lxc_message_done(struct vu_lxc_message *m);
 int vu_lxc_sizes(struct seccomp_notif_sizes *ret);
 
 /*
- * Receives the next message, without waiting. kernel: of vu_lxc_sizes. Returns 0 with ret, which the caller has
+ * Receives the next message to ret->bytes, without waiting. kernel: of vu_lxc_sizes. Returns 0 with ret, which the caller has
  * done (vu_lxc_message_done); an enum vu_lxc_e; -EAGAIN: there is none yet; -EMFILE when this process may not open
  * more; or another negative errno. Otherwise than with 0 all descriptors are closed.
  */
@@ -75,6 +76,13 @@ int vu_lxc_reply(int sock, struct vu_lxc_message *m, int err, uint32_t flags);
 /* Takes a message apart. Returns 0 or VU_LXC_MALFORMED. */
 int vu_lxc_parse(const char *message, size_t size, const struct seccomp_notif_sizes *kernel,
 		 struct vu_lxc_call *ret);
+
+/*
+ * The same of a buffer of VU_LXC_BYTES_MAX that a message was received to, of a size that is not known any more. All
+ * zeroes are no message.
+ */
+int vu_lxc_parse_buffer(const char *bytes, const struct seccomp_notif_sizes *kernel,
+			struct vu_lxc_call *ret);
 
 /* Makes the answer in the place of the message that c is of. Returns its size. */
 size_t vu_lxc_answer(char *message, const struct vu_lxc_call *c, int err, uint32_t flags);

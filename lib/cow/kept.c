@@ -17,7 +17,7 @@
 #include "base/stop.h"
 
 /* A change of struct vu_kept, or of what a slot means, is another version. */
-#define VERSION 1
+#define VERSION 2
 
 #define WAIT_NS 5000000 /* for the one before: it finishes the calls that it has at hand */
 #define ASK_AGAIN 200

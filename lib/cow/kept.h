@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of a listener that was handed over, in a memory file (memfd_create(2)) that goes with it from process
+ * What is known of a listener that was handed over (or of a connection of LXC's monitor, in its place), in a memory file (memfd_create(2)) that goes with it from process
  * to process: who it is, and the calls that were taken and not answered. Whoever has both serves the guest as if he
  * had done so from the start. One process at a time: it holds a lock (F_OFD_SETLK) of the file.
  *

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cow/passed.h"
 
 /* Linux 6.6; Debian 12's headers are older. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -21,49 +22,66 @@
 #endif
 
 struct vu_notify {
-	int listener;
-	struct vu_notify_slot *slot;	   /* borrowed; or NULL */
-	struct seccomp_notif *request;	   /* owned; or in the slot */
+	int listener; /* borrowed; -EBADF: there is a channel */
+	struct vu_lxc_channel
+		*channel;	       /* owned; or NULL, and all that follows is of the listener */
+	struct vu_notify_slot *slot;   /* borrowed; or NULL */
+	struct seccomp_notif *request; /* in the slot; or own */
+	struct seccomp_notif *own;     /* owned; or NULL */
 	struct seccomp_notif_resp *answer; /* owned */
 	size_t request_size, answer_size;
 };
 
-int vu_notify_new(int listener, struct vu_notify_slot *slot, struct vu_notify **ret)
+bool vu_notify_is_source(int fd)
+{
+	return vu_passed_is_listener(fd) || vu_lxc_channel_is(fd);
+}
+
+static int alloc_buffers(struct vu_notify *n)
 {
 	struct seccomp_notif_sizes sizes;
-	struct vu_notify *n = calloc(1, sizeof(*n));
 
-	if (!n)
-		return -ENOMEM;
-	n->listener = listener;
-	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes)) {
-		free(n);
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes))
 		return -errno;
-	}
 	/* the kernel writes as much as it knows, which may be more than is known here */
 	n->request_size = VU_MAX(sizes.seccomp_notif, sizeof(*n->request));
 	n->answer_size = VU_MAX(sizes.seccomp_notif_resp, sizeof(*n->answer));
-	if (slot && n->request_size <= sizeof(slot->taken)) {
-		n->slot = slot;
-		n->request = (struct seccomp_notif *)(void *)slot->taken;
-	} else {
-		n->request = calloc(1, n->request_size);
-	}
+	if (n->request_size > sizeof(n->slot->taken))
+		n->slot = NULL;
+	n->own = n->slot ? NULL : calloc(1, n->request_size);
+	n->request = n->slot ? (struct seccomp_notif *)(void *)n->slot->taken : n->own;
 	n->answer = calloc(1, n->answer_size);
-	if (!n->request || !n->answer) {
-		vu_notify_free(n);
+	return n->request && n->answer ? 0 : -ENOMEM;
+}
+
+int vu_notify_new(int source, struct vu_notify_slot *slot, struct vu_notify **ret)
+{
+	struct vu_notify *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n)
 		return -ENOMEM;
+	n->slot = slot;
+	n->listener = -EBADF;
+	if (vu_lxc_channel_is(source)) {
+		r = vu_lxc_channel_new(source, slot ? &slot->lxc : NULL, &n->channel);
+	} else {
+		n->listener = source;
+		r = alloc_buffers(n);
 	}
-	*ret = n;
-	return 0;
+	if (r)
+		vu_notify_free(n);
+	else
+		*ret = n;
+	return r;
 }
 
 struct vu_notify *vu_notify_free(struct vu_notify *n)
 {
 	if (!n)
 		return NULL;
-	if (!n->slot)
-		free(n->request);
+	vu_lxc_channel_free(n->channel);
+	free(n->own);
 	free(n->answer);
 	free(n);
 	return NULL;
@@ -71,6 +89,8 @@ struct vu_notify *vu_notify_free(struct vu_notify *n)
 
 const struct seccomp_notif *vu_notify_left(const struct vu_notify *n)
 {
+	if (n->channel)
+		return vu_lxc_channel_left(n->channel);
 	return n->slot && n->request->id ? n->request : NULL;
 }
 
@@ -85,13 +105,17 @@ bool vu_notify_is_done(const struct vu_notify *n, uint64_t id)
 	return n->slot && atomic_load(&n->slot->done) == id;
 }
 
-void vu_notify_sync_wake_up(int listener)
+void vu_notify_sync_wake_up(int source)
 {
-	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	if (!vu_lxc_channel_is(source))
+		(void)ioctl(source, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+			    SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 }
 
 int vu_notify_receive(struct vu_notify *n, const struct seccomp_notif **ret)
 {
+	if (n->channel)
+		return vu_lxc_channel_receive(n->channel, ret);
 	memset(n->request, 0, n->request_size);
 	if (ioctl(n->listener, SECCOMP_IOCTL_NOTIF_RECV, n->request))
 		return -errno;
@@ -99,15 +123,22 @@ int vu_notify_receive(struct vu_notify *n, const struct seccomp_notif **ret)
 	return 0;
 }
 
+static int listener_of(const struct vu_notify *n)
+{
+	return n->channel ? vu_lxc_channel_listener(n->channel) : n->listener;
+}
+
 bool vu_notify_is_valid(const struct vu_notify *n, uint64_t id)
 {
-	return !ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id);
+	return !ioctl(listener_of(n), SECCOMP_IOCTL_NOTIF_ID_VALID, &id);
 }
 
 static int answer(struct vu_notify *n, uint64_t id, int err, uint32_t flags)
 {
 	int r;
 
+	if (n->channel)
+		return vu_lxc_channel_answer(n->channel, err, flags);
 	memset(n->answer, 0, n->answer_size);
 	n->answer->id = id;
 	n->answer->error = err;
@@ -145,5 +176,5 @@ int vu_notify_replace_fd(const struct vu_notify *n, uint64_t id, int fd, int num
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
 
-	return ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 ? -errno : 0;
+	return ioctl(listener_of(n), SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 ? -errno : 0;
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A seccomp listener (seccomp_unotify(2)): takes notifications and answers them. Borrows the listener; owns the
- * buffers, whose sizes are the kernel's. One for each thread; any number of them on one listener.
+ * A seccomp listener (seccomp_unotify(2)), or a connection of LXC's monitor, which has one and passes on what comes of it
+ * (cow/lxc-channel.h): takes notifications and answers them. Borrows the descriptor; owns the buffers, whose sizes
+ * are the kernel's. One for each thread; any number of them on one listener.
  */
 #pragma once
 
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "cow/lxc-channel.h"
 
 struct vu_notify;
 
@@ -18,11 +21,17 @@ struct vu_notify;
  */
 struct vu_notify_slot {
 	_Atomic uint64_t done; /* id of one that was carried out, and only has to be answered */
-	_Alignas(8) char taken[512]; /* struct seccomp_notif; its id is 0: there is none */
+	union {
+		_Alignas(8) char taken[512]; /* struct seccomp_notif; its id is 0: there is none */
+		struct vu_lxc_slot lxc;
+	};
 };
 
+/* Is this descriptor one of the two? */
+bool vu_notify_is_source(int fd);
+
 /* slot (borrowed) is the thread's own; or NULL. Returns 0 or a negative errno. */
-int vu_notify_new(int listener, struct vu_notify_slot *slot, struct vu_notify **ret);
+int vu_notify_new(int source, struct vu_notify_slot *slot, struct vu_notify **ret);
 
 /* What another process has left in the slot, to be answered first; or NULL. */
 const struct seccomp_notif *vu_notify_left(const struct vu_notify *n);
@@ -32,13 +41,13 @@ struct vu_notify *vu_notify_free(struct vu_notify *n);
 
 /*
  * Both sides of a notification run on one processor, where the kernel knows how (6.6): halves what it costs.
- * Of the listener, not of a thread.
+ * Of the listener, not of a thread. A connection has none of its own.
  */
-void vu_notify_sync_wake_up(int listener);
+void vu_notify_sync_wake_up(int source);
 
 /*
  * Waits for a notification. Returns 0, with ret (borrowed until the next call); -EINTR after a signal;
- * -ENOENT when it was gone again; or another negative errno.
+ * -ENOENT when it was gone again; or another negative errno (-EPIPE: LXC's monitor has ended).
  */
 int vu_notify_receive(struct vu_notify *n, const struct seccomp_notif **ret);
 

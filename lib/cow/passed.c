@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Linux 6.5; comes where whoever made the socket asked for it (systemd's PassPIDFD=). */
@@ -47,6 +48,14 @@ static int add(struct vu_passed *p, const struct cmsghdr *c)
 	return r;
 }
 
+static void take_time(struct vu_passed *p, const struct cmsghdr *c)
+{
+	struct timespec t;
+
+	memcpy(&t, CMSG_DATA(c), sizeof(t));
+	p->sent_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 ssize_t vu_passed_receive(int sock, void *buf, size_t size, struct vu_passed *p)
 {
 	/* as many as there can be, and what else a socket may tell: then only a full table cuts it */
@@ -66,6 +75,8 @@ ssize_t vu_passed_receive(int sock, void *buf, size_t size, struct vu_passed *p)
 	if (n < 0)
 		return -errno;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS)
+			take_time(p, c);
 		if (c->cmsg_level != SOL_SOCKET ||
 		    (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != SCM_PIDFD))
 			continue;

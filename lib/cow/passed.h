@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/cleanup.h"
@@ -18,6 +19,7 @@
 struct vu_passed {
 	size_t n;
 	int fds[VU_PASSED_MAX]; /* owned; O_CLOEXEC; -EBADF: taken */
+	int64_t sent_ns; /* CLOCK_REALTIME: when it was sent, if the socket tells (SO_TIMESTAMPNS) */
 };
 
 /* Closes all; p is empty again. */

@@ -21,7 +21,7 @@
 struct vu_supervisor;
 
 struct vu_supervisor_env {
-	int listener;	      /* borrowed */
+	int listener; /* borrowed; or a connection of LXC's monitor in its place (cow/notify.h) */
 	struct vu_live *live; /* borrowed; of the file system that the guest is on */
 	struct vu_pool *pool; /* borrowed; the same */
 	const char *root;     /* path of the guest's root, on the pool's mount, as it is now */

@@ -113,12 +113,32 @@ static uint16_t take_size(struct input *in)
 	return (uint16_t)(v | take_byte(in) << 8);
 }
 
+/* The same in a buffer whose end says nothing. */
+static void check_lxc_buffer(struct input in, const struct seccomp_notif_sizes *kernel)
+{
+	char *buffer = calloc(1, VU_LXC_BYTES_MAX);
+	size_t n = in.n < VU_LXC_BYTES_MAX ? in.n : VU_LXC_BYTES_MAX;
+	struct vu_lxc_call c, whole;
+
+	CHECK(buffer);
+	memcpy(buffer, in.p, n);
+	if (!vu_lxc_parse_buffer(buffer, kernel, &c)) {
+		CHECK(c.answer_size + c.cookie_size <= VU_LXC_BYTES_MAX);
+		CHECK(c.cookie == buffer + c.answer_size);
+		CHECK(!vu_lxc_parse(buffer, c.answer_size + c.cookie_size, kernel, &whole));
+	} else if (in.n <= VU_LXC_BYTES_MAX) {
+		CHECK(vu_lxc_parse(buffer, n, kernel, &whole));
+	}
+	free(buffer);
+}
+
 static void check_lxc(struct input in)
 {
 	struct seccomp_notif_sizes kernel = {take_size(&in), take_size(&in), take_size(&in)};
 	struct vu_lxc_call c, again;
 	struct seccomp_notif_resp answer;
 
+	check_lxc_buffer(in, &kernel);
 	if (vu_lxc_parse((const char *)in.p, in.n, &kernel, &c))
 		return;
 	CHECK(in.n <= VU_LXC_BYTES_MAX && c.cookie_size <= in.n);

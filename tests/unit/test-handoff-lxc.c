@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,15 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/fork.h"
-#include "cow/filter.h"
 #include "cow/handoff-lxc.h"
 #include "handed.h"
 
@@ -32,7 +28,8 @@ static struct seccomp_notif_sizes kernel;
 static int monitor = -1, ours = -1; /* the two ends */
 static int three[3] = {-1, -1, -1};
 static size_t n_before;
-static struct vu_lxc_message now;
+static _Alignas(8) char received[VU_LXC_BYTES_MAX];
+static struct vu_lxc_message now = {.bytes = received};
 static pid_t child;
 
 static int set_up(void **state)
@@ -71,21 +68,9 @@ static int tear_down(void **state)
 	return n != n_before;
 }
 
-/* A message as LXC makes it. Returns its size. */
 static size_t make(char *out, const struct seccomp_notif *req, const char *cookie)
 {
-	struct vu_lxc_header h = {0, 300, 400, kernel, strlen(cookie)};
-	size_t n = sizeof(h);
-
-	memset(out, 0, VU_LXC_BYTES_MAX);
-	memcpy(out, &h, n);
-	memcpy(out + n, req, sizeof(*req));
-	n += kernel.seccomp_notif;
-	/* what is in LXC's buffer for the answer is the last one */
-	memset(out + n, 0xa5, kernel.seccomp_notif_resp);
-	n += kernel.seccomp_notif_resp;
-	memcpy(out + n, cookie, strlen(cookie));
-	return n + strlen(cookie);
+	return handed_lxc_message(out, &kernel, 300, req, cookie);
 }
 
 static const struct seccomp_notif chmod_call = {
@@ -253,34 +238,6 @@ static void test_later_kernel(void **state)
 
 /* ---- a process that waits ---- */
 
-/* Starts it: it makes a call that is notified, and exits with its errno. Returns the listener. */
-static int start(void)
-{
-	struct vu_filter *f = NULL;
-	int told[2];
-	int listener;
-
-	assert_int_equal(vu_filter_new(0, 0, &f), 0);
-	assert_int_equal(pipe2(told, O_CLOEXEC), 0);
-	/* the listener comes by the table of descriptors */
-	child = vu_fork(CLONE_FILES, NULL);
-	assert_true(child >= 0);
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		listener = vu_filter_install(f);
-		if (write(told[1], &listener, sizeof(listener)) != sizeof(listener))
-			_exit(1);
-		_exit(unlink("/nowhere/a") ? errno : 0);
-	}
-	assert_int_equal(read(told[0], &listener, sizeof(listener)), sizeof(listener));
-	close(told[0]);
-	close(told[1]);
-	vu_filter_free(f);
-	assert_true(listener >= 0);
-	return listener;
-}
-
 /* What LXC's monitor does, with this answer. Returns what the process had of it. */
 static int relay(int err, uint32_t flags)
 {
@@ -289,7 +246,7 @@ static int relay(int err, uint32_t flags)
 		struct seccomp_notif n;
 		char room[512];
 	} req = {0};
-	int fds[3] = {three[0], three[1], start()}, status;
+	int fds[3] = {three[0], three[1], handed_caller(&child)}, status;
 	struct pollfd p = {fds[2], POLLIN, 0};
 
 	assert_int_equal(poll(&p, 1, 10000), 1);
