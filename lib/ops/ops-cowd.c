@@ -11,17 +11,17 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/stop.h"
 #include "cow/handoff-peer.h"
-#include "cow/passed.h"
+#include "cow/lxc-channel.h"
+#include "cow/notify.h"
 #include "ops/cowd-inbox.h"
 #include "ops/cowd-servers.h"
+#include "ops/cowd-socket.h"
 #include "ops/fd-store.h"
 #include "ops/session.h"
 
@@ -30,19 +30,12 @@
 struct cowd {
 	struct vu_ops *ops;
 	const struct vu_cowd_options *o;
-	char *path;		      /* owned; of the socket, if it was made here */
-	int listening, proc, signals; /* owned */
-	struct vu_inbox *inbox;	      /* owned */
-	struct vu_servers *servers;   /* owned */
+	struct vu_cowd_socket sockets[VU_COWD_KINDS];
+	int proc, signals;	    /* owned */
+	struct vu_inbox *inbox;	    /* owned */
+	struct vu_servers *servers; /* owned */
 	bool paused;
 };
-
-char *vu_cowd_socket(const struct vu_config *config)
-{
-	char *path;
-
-	return asprintf(&path, "%s/cowd.sock", config->lock_dir) < 0 ? NULL : path;
-}
 
 static void tell(const struct cowd *d, const char *what, const char *why)
 {
@@ -51,62 +44,6 @@ static void tell(const struct cowd *d, const char *what, const char *why)
 	if (asprintf(&text, "%s: %s", what, why) < 0)
 		return;
 	vu_emit(d->ops->sink, &(struct vu_event){.kind = VU_EVENT_WARN, .text = text});
-}
-
-/* ---- what runtimes connect to ---- */
-
-static int fail_socket(const struct cowd *d, int r, const char *why, const char *todo)
-{
-	return vu_fail(d->ops, r, "cannot listen",
-		       d->path ? d->path : "the service manager's socket", why, todo);
-}
-
-/* A socket that nobody listens at was left by one that was killed. */
-static int remove_stale(const struct cowd *d, const struct sockaddr_un *a)
-{
-	_cleanup_fd_ int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct stat st;
-
-	if (s < 0)
-		return -errno;
-	if (lstat(d->path, &st))
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	if (!connect(s, (const struct sockaddr *)a, sizeof(*a)))
-		return VU_OPS_LOCKED;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(d->path) && errno != ENOENT ? -errno : 0;
-}
-
-static int make_socket(struct cowd *d)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int r;
-
-	d->path = d->o->socket ? strdup(d->o->socket) : vu_cowd_socket(d->ops->config);
-	if (!d->path)
-		return -ENOMEM;
-	if (strlen(d->path) >= sizeof(a.sun_path))
-		return fail_socket(d, -ENAMETOOLONG, NULL, "name a path of at most 107 bytes");
-	strcpy(a.sun_path, d->path);
-	if (!d->o->socket && mkdir(d->ops->config->lock_dir, 0755) && errno != EEXIST)
-		return fail_socket(d, -errno, NULL, NULL);
-	r = remove_stale(d, &a);
-	if (r)
-		return fail_socket(d, r, r > 0 ? "another vunify cowd listens there" : NULL,
-				   r > 0 ? "end it first" : NULL);
-	d->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (d->listening < 0)
-		return -errno;
-	mode_t old = umask(0177);
-
-	r = bind(d->listening, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
-	umask(old);
-	if (r || listen(d->listening, VU_INBOX_MAX))
-		return fail_socket(d, r ? r : -errno, NULL, NULL);
-	return 0;
 }
 
 /* ---- what another cowd, or the manager, has left ---- */
@@ -125,7 +62,7 @@ static void take_pair(struct cowd *d, struct vu_fd_store *store, size_t i)
 
 		if (it->fd < 0 || strcmp(it->name, store->v[i].name) != 0)
 			continue;
-		if (vu_passed_is_listener(it->fd) && listener < 0)
+		if (vu_notify_is_source(it->fd) && listener < 0)
 			listener = vu_take_fd(it->fd);
 		else if (kept < 0)
 			kept = vu_take_fd(it->fd);
@@ -144,31 +81,37 @@ static void take_pair(struct cowd *d, struct vu_fd_store *store, size_t i)
 		     r > 0 ? "another version of vunify has left them" : strerror(-r));
 }
 
-static bool is_listening(int fd)
+/* Of sockets that it passes those are taken, and no others are made. */
+static bool take_socket(struct cowd *d, struct vu_fd_store_item *it)
 {
-	int yes = 0;
-	socklen_t size = sizeof(yes);
+	enum vu_cowd_kind kind = vu_cowd_socket_kind(it->fd);
 
-	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &size) && yes;
+	if (kind == VU_COWD_KINDS || d->sockets[kind].fd >= 0)
+		return false;
+	d->sockets[kind].fd = vu_take_fd(it->fd);
+	(void)fcntl(d->sockets[kind].fd, F_SETFL, O_NONBLOCK);
+	return true;
 }
 
-static int take_stored(struct cowd *d)
+static int take_stored(struct cowd *d, bool *ret_sockets)
 {
 	struct vu_fd_store store;
 	int r = vu_fd_store_take(&store);
 
-	for (size_t i = 0; !r && i < store.n; i++)
-		if (is_listening(store.v[i].fd) && d->listening < 0)
-			d->listening = vu_take_fd(store.v[i].fd);
-		else if (store.v[i].fd >= 0)
+	*ret_sockets = false;
+	for (size_t i = 0; !r && i < store.n; i++) {
+		if (store.v[i].fd < 0)
+			continue;
+		if (take_socket(d, &store.v[i]))
+			*ret_sockets = true;
+		else
 			take_pair(d, &store, i);
+	}
 	vu_fd_store_done(&store);
-	if (d->listening >= 0)
-		(void)fcntl(d->listening, F_SETFL, O_NONBLOCK);
 	return r;
 }
 
-/* ---- messages ---- */
+/* ---- messages and connections ---- */
 
 static void take_message(struct cowd *d, struct vu_handoff *h)
 {
@@ -210,21 +153,47 @@ static void read_messages(struct cowd *d)
 	}
 }
 
-static void take_connections(struct cowd *d)
+/* It brings one message, when it is ready. */
+static int take_oci(struct cowd *d, int sock, const char **ret_why)
+{
+	return vu_inbox_add_consume(d->inbox, sock, d->proc, ret_why);
+}
+
+/* It is a container: its calls come by this connection, until it ends. */
+static int take_lxc(struct cowd *d, int sock, const char **ret_why)
+{
+	_cleanup_fd_ int fd = sock;
+	_cleanup_free_ char *id = NULL;
+	pid_t monitor;
+	int r = vu_handoff_check_peer(fd, d->proc, &monitor);
+
+	*ret_why = "the peer is not the host's root";
+	if (!r)
+		r = vu_lxc_channel_prepare(fd);
+	if (!r && asprintf(&id, "lxc-%d", (int)monitor) < 0)
+		r = -ENOMEM;
+	if (r)
+		return r;
+	take_message(d,
+		     &(struct vu_handoff){.id = id, .creating = true, .listener = vu_take_fd(fd)});
+	return 0;
+}
+
+static void take_connections(struct cowd *d, enum vu_cowd_kind kind)
 {
 	const char *why;
 
-	d->paused = false;
-	while (vu_inbox_has_room(d->inbox)) {
-		int s = accept4(d->listening, NULL, NULL, SOCK_CLOEXEC), r;
+	while (kind == VU_COWD_LXC || vu_inbox_has_room(d->inbox)) {
+		int s = accept4(d->sockets[kind].fd, NULL, NULL, SOCK_CLOEXEC), r;
 
 		if (s < 0) {
-			d->paused = errno != EAGAIN && errno != ECONNABORTED && errno != EINTR;
-			if (d->paused)
-				tell(d, "cannot take a connection", strerror(errno));
+			if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+				return;
+			d->paused = true;
+			tell(d, "cannot take a connection", strerror(errno));
 			return;
 		}
-		r = vu_inbox_add_consume(d->inbox, s, d->proc, &why);
+		r = kind == VU_COWD_LXC ? take_lxc(d, s, &why) : take_oci(d, s, &why);
 		if (r)
 			tell(d, "a connection is refused", r > 0 ? why : strerror(-r));
 	}
@@ -249,24 +218,35 @@ static int sooner(int a, int b)
 	return a < 0 ? b : b < 0 ? a : VU_MIN(a, b);
 }
 
+/* What is waited for when nothing has run out, and there is room. */
+static int listening(const struct cowd *d, enum vu_cowd_kind kind)
+{
+	bool room = kind == VU_COWD_LXC || vu_inbox_has_room(d->inbox);
+
+	return room && !d->paused ? d->sockets[kind].fd : -1;
+}
+
 static int once(struct cowd *d)
 {
-	struct pollfd p[2 + VU_INBOX_MAX] = {
+	struct pollfd p[1 + VU_COWD_KINDS + VU_INBOX_MAX] = {
 		{.fd = d->signals, .events = POLLIN},
-		{.fd = vu_inbox_has_room(d->inbox) && !d->paused ? d->listening : -1,
-		 .events = POLLIN},
+		{.fd = listening(d, VU_COWD_OCI), .events = POLLIN},
+		{.fd = listening(d, VU_COWD_LXC), .events = POLLIN},
 	};
 	int ms, next = vu_servers_start(d->servers, gone);
-	size_t n = vu_inbox_poll(d->inbox, p + 2, &ms);
+	size_t n = vu_inbox_poll(d->inbox, p + 1 + VU_COWD_KINDS, &ms);
+	bool was_paused = d->paused;
 
 	ms = sooner(sooner(ms, next), d->paused ? PAUSE_MS : -1);
-	if (poll(p, 2 + n, ms) < 0 && errno != EINTR)
+	if (poll(p, 1 + VU_COWD_KINDS + n, ms) < 0 && errno != EINTR)
 		return -errno;
 	if (p[0].revents)
 		hear_signals(d);
 	read_messages(d);
-	if (p[1].revents || d->paused)
-		take_connections(d);
+	d->paused = false;
+	for (enum vu_cowd_kind k = 0; k < VU_COWD_KINDS; k++)
+		if (d->sockets[k].fd >= 0 && (p[1 + k].revents || was_paused))
+			take_connections(d, k);
 	return 0;
 }
 
@@ -294,6 +274,24 @@ static void raise_limit(void)
 	}
 }
 
+static int open_sockets(struct cowd *d)
+{
+	const char *const paths[] = {
+		[VU_COWD_OCI] = d->o->socket,
+		[VU_COWD_LXC] = d->o->lxc_socket,
+	};
+	bool passed;
+	int r = take_stored(d, &passed);
+
+	for (enum vu_cowd_kind k = 0; !r && k < VU_COWD_KINDS; k++) {
+		if (!passed)
+			r = vu_cowd_socket_make(d->ops, k, paths[k], &d->sockets[k]);
+		if (!r && d->sockets[k].fd >= 0)
+			r = vu_cowd_socket_check(d->ops, &d->sockets[k]);
+	}
+	return r;
+}
+
 static int set_up(struct cowd *d)
 {
 	int r = block_signals(d);
@@ -306,23 +304,18 @@ static int set_up(struct cowd *d)
 		return -ENOMEM;
 	if (d->proc < 0)
 		return -errno;
-	r = r ? r : take_stored(d);
-	if (!r && d->listening < 0)
-		r = make_socket(d);
-	if (r)
-		return r;
-	r = vu_handoff_check_socket(d->listening);
-	if (r)
-		r = fail_socket(d, r > 0 ? VU_OPS_REFUSED : r,
-				r > 0 ? "others than root can connect to it, or replace it" : NULL,
-				"have the socket 0600, and its directories root's");
-	return r;
+	return r ? r : open_sockets(d);
 }
 
 int vu_ops_cowd(struct vu_ops *ops, const struct vu_cowd_options *o)
 {
 	struct cowd d = {
-		.ops = ops, .o = o, .listening = -EBADF, .proc = -EBADF, .signals = -EBADF};
+		.ops = ops,
+		.o = o,
+		.sockets = {{-EBADF, NULL}, {-EBADF, NULL}},
+		.proc = -EBADF,
+		.signals = -EBADF,
+	};
 	int r = set_up(&d);
 
 	if (!r)
@@ -330,14 +323,12 @@ int vu_ops_cowd(struct vu_ops *ops, const struct vu_cowd_options *o)
 	while (!r && !vu_stop_requested())
 		r = once(&d);
 	vu_fd_store_tell("STOPPING=1");
-	if (d.path && d.listening >= 0)
-		(void)unlink(d.path);
+	for (enum vu_cowd_kind k = 0; k < VU_COWD_KINDS; k++)
+		vu_cowd_socket_close(&d.sockets[k]);
 	vu_servers_free(d.servers);
 	vu_inbox_free(d.inbox);
 	vu_close_p(&d.signals);
 	vu_close_p(&d.proc);
-	vu_close_p(&d.listening);
-	free(d.path);
 	if (r && !ops->problem->what)
 		r = vu_fail(ops, r, "cannot take listeners", NULL, NULL, NULL);
 	return r ? r : VU_OPS_CANCELLED;

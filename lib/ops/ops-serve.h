@@ -11,7 +11,7 @@
 #include "ops/supervised-guest.h"
 
 struct vu_serve_options {
-	int listener;	      /* borrowed */
+	int listener;	      /* borrowed; or a connection of LXC's monitor (cow/notify.h) */
 	struct vu_kept *kept; /* borrowed; the caller has its lock */
 };
 

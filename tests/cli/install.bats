@@ -35,6 +35,7 @@ install_it() {
 		grep -v 'is not executable: No such file or directory$' || :)
 	eq "$said" "" "systemd-analyze"
 	[[ -x $DESTDIR$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$units/vunify-cowd.service") ]]
+	grep -qx 'ListenSequentialPacket=/run/vunify/cowd-lxc.sock' "$units/vunify-cowd.socket"
 }
 
 @test "the profiles are installed, as the program prints them" {
