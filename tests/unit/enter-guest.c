@@ -138,6 +138,11 @@ const char *enter_output(void)
 	return output;
 }
 
+void enter_assert_output(const char *want)
+{
+	assert_string_equal(output, want);
+}
+
 static void read_output(const char *path)
 {
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -162,6 +167,8 @@ void enter_play(int (*fn)(void *arg), void *arg)
 	char path[SCRATCH_PATH_MAX];
 	int ends[2], line = -1, status;
 
+	if (geteuid())
+		skip();
 	snprintf(path, sizeof(path), "%s.out", enter_guest);
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	pid_t pid = fork();
@@ -182,6 +189,19 @@ void enter_play(int (*fn)(void *arg), void *arg)
 		fail_msg("line %d, status %d, output:\n%s", line, status, output);
 }
 
+const unsigned enter_ways[2] = {0, VU_ENTER_CHROOT_ONLY};
+
+void enter_play_way(int (*fn)(void *arg), unsigned flags)
+{
+	enter_play(fn, &flags);
+}
+
+void enter_play_ways(int (*fn)(void *arg))
+{
+	for (size_t i = 0; i < VU_ARRAY_SIZE(enter_ways); i++)
+		enter_play_way(fn, enter_ways[i]);
+}
+
 int enter_shell(struct vu_entered *e, unsigned flags, struct vu_filter *f, const char *command)
 {
 	_cleanup_fd_ int root = open(enter_guest, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -198,6 +218,14 @@ bool enter_wait(struct vu_entered *e, struct vu_enter_end *ret)
 	struct pollfd p = {.fd = vu_entered_pidfd(e), .events = POLLIN};
 
 	return poll(&p, 1, 10000) == 1 && vu_entered_end(e, ret);
+}
+
+bool enter_next_is(struct vu_entered *e, int what, int signal)
+{
+	struct pollfd p = {.fd = vu_entered_events(e), .events = POLLIN};
+	int signo = 0;
+
+	return poll(&p, 1, 10000) == 1 && vu_entered_next(e, &signo) == what && signo == signal;
 }
 
 struct run {
@@ -230,7 +258,5 @@ void enter_run(unsigned flags, const char *command, int exit_code)
 {
 	struct run r = {flags, command, exit_code};
 
-	if (geteuid())
-		skip();
 	enter_play(play_run, &r);
 }

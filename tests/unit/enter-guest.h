@@ -35,11 +35,21 @@ void enter_host(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What it wrote. In memory that the next call overwrites. */
 const char *enter_output(void);
 
+/* Fails unless it wrote just that. */
+void enter_assert_output(const char *want);
+
 /*
  * Runs fn(arg) in a child, with standard input from /dev/null and what it prints to be had by enter_output.
- * It returns 0, or the number of the line that failed; then the test fails.
+ * It returns 0, or the number of the line that failed; then the test fails. Skips who is not root.
  */
 void enter_play(int (*fn)(void *arg), void *arg);
+
+/* The flags of both ways into a guest. */
+extern const unsigned enter_ways[2];
+
+/* The same, with a pointer to such flags for arg: one way, and each in turn. */
+void enter_play_way(int (*fn)(void *arg), unsigned flags);
+void enter_play_ways(int (*fn)(void *arg));
 
 /* For such functions. */
 #define ENTER_CHECK(ok)                                                                            \
@@ -53,6 +63,9 @@ int enter_shell(struct vu_entered *e, unsigned flags, struct vu_filter *f, const
 
 /* Waits for the end, at most 10 s. Returns whether there was one. */
 bool enter_wait(struct vu_entered *e, struct vu_enter_end *ret);
+
+/* Waits for the next event, at most 10 s. Returns whether it is that: VU_ENTERED_*, and by which signal. */
+bool enter_next_is(struct vu_entered *e, int what, int signal);
 
 /* Plays a shell's command in the guest; fails unless it exits with the code. Output: enter_output. */
 void enter_run(unsigned flags, const char *command, int exit_code);
