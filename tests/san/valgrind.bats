@@ -55,7 +55,7 @@ no_reports() {
 units() {
 	if [[ -n ${VU_NIGHTLY:-} ]]; then
 		sed -n "/^unit_tests = /,/^]/s/^  '\(.*\)',/test-\1/p" "$VU_TOP/tests/unit/meson.build" |
-			grep -vxE 'test-(link-race|link-crash|walk|evict|evict-parked|evict-slips|filter|filter-live|profile)'
+			grep -vxE 'test-(link-race|link-crash|walk|evict|evict-parked|evict-slips|filter|filter-i386|filter-live|profile)'
 	else
 		printf 'test-%s\n' base escape model choose mountinfo package content
 	fi
