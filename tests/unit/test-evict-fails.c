@@ -201,7 +201,8 @@ static void act_at(struct farm *f, unsigned g, const char *rel, void (*what)(voi
 {
 	char dir[64];
 
-	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(rel, '/') - rel), rel);
+	snprintf(dir, sizeof(dir), "%s", rel);
+	*strrchr(dir, '/') = 0;
 	watched_guest = g;
 	watched_rel = rel;
 	at.base = strrchr(rel, '/') + 1;
