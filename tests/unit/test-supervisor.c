@@ -106,6 +106,42 @@ static long write_at_limit(const char *path, const void *text)
 	return setrlimit(RLIMIT_NOFILE, &limit) ? -1002 : r;
 }
 
+static long long ms_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+/* While another process waits for copies, private files are changed. Returns the ms that took; -1 if it does not wait. */
+static long change_beside(const char *path, const void *arg)
+{
+	int fd = open("/own", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	pid_t pid = fork();
+	long long from;
+
+	(void)path;
+	(void)arg;
+	if (fd < 0 || pid < 0)
+		return -errno;
+	close(fd);
+	if (!pid)
+		_exit(append_to("/usr/lib/f1", "x") != 1 || append_to("/usr/lib/f2", "x") != 1 ||
+		      append_to("/usr/lib/f3", "x") != 1);
+	usleep(300000);
+	from = ms_now();
+	for (unsigned i = 0; i < 20; i++)
+		if (chmod("/own", 0600 + i))
+			return -errno;
+	long r = (long)(ms_now() - from);
+	int status;
+
+	if (waitpid(pid, &status, WNOHANG))
+		return -1;
+	return waitpid(pid, &status, 0) == pid && !status ? r : -2;
+}
+
 static long set_up_ring(const char *path, const void *arg)
 {
 	char params[256] = {0};
@@ -493,6 +529,23 @@ static void cut_off(struct farm *f)
 	stage_is_empty(f);
 }
 
+/* Who waits for his turn to have something copied holds up nobody else. */
+static void beside(struct farm *f)
+{
+	struct supervised_want want = plain;
+	struct vu_budget budget = {.breaks = 1};
+
+	want.threads = 2;
+	want.later = true;
+	begin(f, &want);
+	now_supervised.env.budget = &budget;
+	supervised_serve();
+	long ms = supervised_do(change_beside, "", NULL);
+
+	assert_in_range(ms, 0, 500);
+	supervised_stop();
+}
+
 /* Many processes, several threads. */
 static void at_once(struct farm *f)
 {
@@ -573,6 +626,7 @@ int main(void)
 		TEST_ON(xfs, killed_waiting),
 		TEST_ON(xfs, killed_in_break),
 		TEST_ON(xfs, ring),
+		TEST_ON(xfs, beside),
 		TEST_ON(xfs, at_once),
 		TEST_ON(btrfs, at_once),
 		TEST_ON(xfs, read_only),
