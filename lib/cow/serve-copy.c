@@ -144,7 +144,9 @@ static int replace_descriptor(struct vu_server *v, unsigned i, int number,
 	_cleanup_fd_ int pin =
 		openat(v->job.seen[i].dir, f->spot.base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-	r = pin < 0 ? -errno : vu_stat_fd(pin, &st);
+	if (pin < 0)
+		return -errno;
+	r = vu_stat_fd(pin, &st);
 	if (r)
 		return r;
 	/* the last who had it got the inode itself */

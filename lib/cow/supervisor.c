@@ -173,15 +173,21 @@ static bool wake_all(struct vu_supervisor *s)
 	return more;
 }
 
-struct vu_supervisor *vu_supervisor_free(struct vu_supervisor *s)
+static void end_threads(struct vu_supervisor *s)
 {
-	if (!s)
-		return NULL;
 	s->quit = true;
 	while (wake_all(s))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	for (unsigned i = 0; i < s->n; i++)
 		pthread_join(s->threads[i].id, NULL);
+}
+
+struct vu_supervisor *vu_supervisor_free(struct vu_supervisor *s)
+{
+	if (!s)
+		return NULL;
+	if (s->threads)
+		end_threads(s);
 	free(s->threads);
 	vu_call_numbers_free(s->numbers);
 	pthread_cond_destroy(&s->started);

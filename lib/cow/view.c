@@ -318,11 +318,15 @@ int vu_view_parent(struct vu_view *v, int fd, char *base)
 	char path[PATH_MAX];
 	struct vu_stat st, there;
 	int r = enter(v, v->tid);
-	ssize_t n = r ? r : vu_view_path(v, fd, path);
 
-	r = n < 0 ? (int)n : vu_stat_fd(fd, &st);
+	if (!r)
+		r = vu_stat_fd(fd, &st);
 	if (r)
 		return r;
+	ssize_t n = vu_view_path(v, fd, path);
+
+	if (n < 0)
+		return (int)n;
 	char *slash = strrchr(path, '/');
 
 	if (*path != '/' || !slash[1] || strlen(slash + 1) > NAME_MAX)

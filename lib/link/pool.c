@@ -311,10 +311,14 @@ int vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key)
 	_cleanup_fd_ int fd = openat(p->objects, path,
 				     O_RDONLY | O_NOATIME | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	struct vu_stat st;
-	int r = fd < 0 ? -errno : vu_stat_fd(fd, &st);
+
+	/* a symlink, a socket */
+	if (fd < 0)
+		return errno == ELOOP || errno == ENXIO ? -ESTALE : -errno;
+	int r = vu_stat_fd(fd, &st);
 
 	if (r)
-		return r == -ELOOP ? -ESTALE : r;
+		return r;
 	return S_ISREG(st.mode) ? vu_take_fd(fd) : -ESTALE;
 }
 
