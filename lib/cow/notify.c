@@ -94,10 +94,12 @@ const struct seccomp_notif *vu_notify_left(const struct vu_notify *n)
 	return n->slot && n->request->id ? n->request : NULL;
 }
 
-void vu_notify_note_done(struct vu_notify *n, uint64_t id)
+void vu_notify_note_done(void *notify)
 {
+	const struct vu_notify *n = notify;
+
 	if (n->slot)
-		atomic_store(&n->slot->done, id);
+		atomic_store(&n->slot->done, n->request->id);
 }
 
 bool vu_notify_is_done(const struct vu_notify *n, uint64_t id)

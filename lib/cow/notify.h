@@ -61,10 +61,11 @@ int vu_notify_continue(struct vu_notify *n, uint64_t id);
 int vu_notify_fail(struct vu_notify *n, uint64_t id, int err);
 
 /*
- * The call was carried out: it returns 0 without the kernel doing anything. To be noted at once; then the answer,
- * the same. Was it noted, by this process or the one before it?
+ * The call that was received last was carried out: it returns 0 without the kernel doing anything. To be noted at
+ * once, before any other system call (notify: a struct vu_notify; as struct vu_live_name has it); then the answer, the
+ * same. Was it noted, by this process or the one before it?
  */
-void vu_notify_note_done(struct vu_notify *n, uint64_t id);
+void vu_notify_note_done(void *notify);
 bool vu_notify_is_done(const struct vu_notify *n, uint64_t id);
 int vu_notify_done(struct vu_notify *n, uint64_t id);
 

@@ -28,15 +28,15 @@ static struct vu_live_name name_of(const struct vu_server *v, const struct vu_se
 		.guest = v->env->guest,
 		.ino = f->st.version.ino,
 		.key = f->key,
+		.changed = vu_notify_note_done,
+		.changed_arg = v->notify,
 	};
 }
 
 static int name_is_gone(struct vu_server *v, const struct vu_serve_found *f, int r)
 {
-	if (!r) {
-		vu_notify_note_done(v->notify, v->job.id);
+	if (!r)
 		vu_names_remove(v->env->names, f->st.version.ino, f->spot.dir, f->spot.base);
-	}
 	return outcome_of(r);
 }
 
@@ -115,8 +115,6 @@ static int link_it(struct vu_server *v)
 		return VU_SERVE_NOT_DONE;
 	r = vu_live_link(v->worker, &name, &(struct vu_live_place){f.spot.dir, f.spot.base},
 			 &(struct vu_live_place){to.dir, to.base});
-	if (!r)
-		vu_notify_note_done(v->notify, v->job.id);
 	if (r && r != -EEXIST)
 		vu_names_remove(v->env->names, name.ino, to.dir, to.base);
 	/* a copy has room for it */

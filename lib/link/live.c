@@ -346,8 +346,12 @@ static int change_names(struct vu_live_worker *w, const struct vu_live_name *nam
 			r = st.version.ino == name->ino ? c->fn(c, o) : VU_LIVE_CHANGED;
 		else if (r == -ENOENT)
 			r = VU_LIVE_CHANGED;
+		if (!r && name->changed)
+			name->changed(name->changed_arg);
 		e = vu_moment_end(env, o, -EBADF);
-		r = e ? e : r;
+		/* that is told as damage; whoever asked for what was done hears that it was */
+		if (r && e)
+			r = e;
 	} else if (r == -ESTALE || r == -EAGAIN) {
 		r = VU_LIVE_BUSY;
 	}

@@ -43,6 +43,12 @@ struct vu_live_name {
 	 * its metadata, modified now.
 	 */
 	bool empty;
+	/*
+	 * Of changes of names alone, or NULL: it has been made, and the moment is not over yet. Whoever may be killed
+	 * notes it here: behind the moment it is too late.
+	 */
+	void (*changed)(void *arg);
+	void *changed_arg;
 };
 
 enum vu_live_e {
