@@ -54,7 +54,7 @@ bool call_equal(struct call a, struct call b)
 	return a.nr == b.nr && a.kind == b.kind;
 }
 
-static struct call call_of(const struct seccomp_data *d)
+struct call call_of(const struct seccomp_data *d)
 {
 	struct call c = {.nr = d->nr};
 

@@ -66,5 +66,8 @@ bool call_changes(struct call c);
 
 bool call_equal(struct call a, struct call b);
 
+struct seccomp_data;
+struct call call_of(const struct seccomp_data *d);
+
 /* "linkat", "ioctl FS_IOC_SETFLAGS"; in a static buffer */
 const char *call_name(struct call c);
