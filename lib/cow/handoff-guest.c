@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/cleanup.h"
+
 static bool is_known(const struct vu_handoff_dir *d)
 {
 	return d->ino;
@@ -50,19 +52,18 @@ int vu_handoff_guest(const struct vu_handoff_facts *f, const struct vu_guests *g
 	const struct vu_handoff_dir *dirs[] = {
 		[VU_HANDOFF_BY_ROOT] = &f->root,
 		[VU_HANDOFF_BY_INIT] = &f->init_root,
-		[VU_HANDOFF_BY_BUNDLE] = &f->rootfs,
 	};
-	size_t named = by_metadata(f, guests), found = named;
-	enum vu_handoff_by by = VU_HANDOFF_BY_ROOT;
+	size_t named = by_metadata(f, guests), found = guests->n;
+	unsigned by = 0;
 
-	while (by < VU_HANDOFF_BY_METADATA && is_mute(f, dirs[by]))
+	while (by < VU_ARRAY_SIZE(dirs) && is_mute(f, dirs[by]))
 		by++;
-	if (by < VU_HANDOFF_BY_METADATA)
+	if (by < VU_ARRAY_SIZE(dirs))
 		found = by_dir(guests, dirs[by]);
+	else if (!is_known(&f->root))
+		return VU_HANDOFF_NOT_YET;
 	if (found == guests->n || is_host(f, &guests->v[found]))
-		return f->creating || (by == VU_HANDOFF_BY_METADATA && !is_known(&f->root))
-			       ? VU_HANDOFF_NOT_YET
-			       : VU_HANDOFF_NO_GUEST;
+		return f->creating ? VU_HANDOFF_NOT_YET : VU_HANDOFF_NO_GUEST;
 	*ret = (struct vu_handoff_found){found, by, named < guests->n && named != found};
 	return 0;
 }

@@ -25,7 +25,6 @@ struct vu_handoff_facts {
 	struct vu_handoff_dir host;	 /* the caller's own root; known */
 	struct vu_handoff_dir root;	 /* of the process under the filter: /proc/PID/root */
 	struct vu_handoff_dir init_root; /* of the container's first process */
-	struct vu_handoff_dir rootfs;	 /* what the bundle says will be its root */
 	const char *metadata;		 /* or NULL; LXC's cookie is as good */
 	bool creating;
 };
@@ -33,8 +32,6 @@ struct vu_handoff_facts {
 enum vu_handoff_by {
 	VU_HANDOFF_BY_ROOT,
 	VU_HANDOFF_BY_INIT,
-	VU_HANDOFF_BY_BUNDLE,	/* to be asked again when it has its root: at the first call */
-	VU_HANDOFF_BY_METADATA, /* the same */
 };
 
 struct vu_handoff_found {
@@ -44,22 +41,18 @@ struct vu_handoff_found {
 };
 
 /*
- * Finds it, in this order:
+ * Finds it, by what the kernel says alone:
  *
- *   1. the root of the process under the filter: that is where its calls end, and where copies would be made. The
- *      kernel's word, and the same inode whether it is bind-mounted, pivoted or chrooted to.
+ *   1. the root of the process under the filter: that is where its calls end, and where copies would be made. The same
+ *      inode whether it is bind-mounted, pivoted or chrooted to.
  *   2. the root of the container's first process, where the other is unknown (it has ended) or still the host's (it
  *      is about to join).
- *   3. the bundle's root, where both are unknown or the host's: a runtime may send before it pivots. Only
- *      what it says that it is going to do.
- *   4. metadata that is a guest's name, where the bundle's root is not known either: it is text, and the first thing
- *      to be wrong in a configuration that was copied.
  *
  * A root that is known, and neither the host's nor a guest's, ends the search: the process lives somewhere else (an
- * overlay, a tree that is not registered), and no name makes it the guest. Unless the container is being made: then
- * it may be on its way, and VU_HANDOFF_NOT_YET is the answer. A bundle's root that is no guest's ends it likewise.
- * Where nothing tells, and the process under the filter is not known (crun's "exec"), its first call will tell. A guest
- * that is the host itself is never found.
+ * overlay, a tree that is not registered). Unless the container is being made: then it may be on its way, and
+ * VU_HANDOFF_NOT_YET is the answer. Where nothing tells, and the process under the filter is not known (crun's "exec"),
+ * its first call will tell. The name in metadata is text, and the first thing to be wrong in a configuration that was
+ * copied: it only serves to find that. A guest that is the host itself is never found.
  *
  * Returns 0, or an enum vu_handoff_guest_e.
  */

@@ -44,7 +44,6 @@ static int fill(struct vu_kept *k, const struct vu_handoff *h)
 	k->version = VERSION;
 	k->size = sizeof(*k);
 	put_text(k->id, sizeof(k->id), h->id);
-	put_text(k->bundle, sizeof(k->bundle), h->bundle);
 	put_text(k->metadata, sizeof(k->metadata), h->metadata);
 	k->pid = h->pid;
 	k->init = h->init;
@@ -82,8 +81,7 @@ bool vu_kept_is_right(const void *bytes, size_t size)
 	return size == sizeof(*k) && !memcmp(k->magic, magic, sizeof(magic)) &&
 	       k->version == VERSION && k->size == sizeof(*k) && k->key[VU_KEPT_KEY_LEN] == 0 &&
 	       strlen(k->key) == VU_KEPT_KEY_LEN && is_text(k->id, sizeof(k->id)) &&
-	       is_text(k->bundle, sizeof(k->bundle)) && is_text(k->metadata, sizeof(k->metadata)) &&
-	       is_text(k->guest, sizeof(k->guest));
+	       is_text(k->metadata, sizeof(k->metadata)) && is_text(k->guest, sizeof(k->guest));
 }
 
 int vu_kept_map(int fd, struct vu_kept **ret)

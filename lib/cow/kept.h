@@ -27,9 +27,9 @@ struct vu_kept {
 	uint32_t version, size;
 	char key[VU_KEPT_KEY_LEN + 1]; /* random: names the pair of file and listener */
 	char id[VU_HANDOFF_ID_MAX + 1];
-	char bundle[PATH_MAX];		      /* empty: not known, as all that follow */
-	char metadata[VU_GUEST_NAME_MAX + 1]; /* a longer one is no guest's name */
-	char guest[PATH_MAX];		      /* root of the guest */
+	char metadata[VU_GUEST_NAME_MAX +
+		      1];     /* empty: not known, as guest; a longer one is no guest's name */
+	char guest[PATH_MAX]; /* root of the guest */
 	pid_t pid, init;
 	bool creating;
 	_Atomic pid_t server; /* who has the lock */

@@ -81,9 +81,6 @@ int vu_handed_guest(struct vu_ops *ops, const struct vu_kept *k, pid_t caller, c
 	r = vu_handoff_guest(&f, &guests, &found);
 	if (r)
 		return r;
-	/* what the profile says is not what is: its first call tells */
-	if (found.by == VU_HANDOFF_BY_METADATA)
-		return VU_HANDOFF_NOT_YET;
 	if (found.contradicted)
 		tell_contradiction(ops, k, &guests.v[found.guest]);
 	*ret_root = strdup(guests.v[found.guest].path);

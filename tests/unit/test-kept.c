@@ -19,13 +19,12 @@
 
 #include "cow/kept.h"
 
-static char id[] = "web1-container", bundle[] = "/ct/web1", metadata[] = "web1";
+static char id[] = "web1-container", metadata[] = "web1";
 
 static struct vu_handoff message(void)
 {
 	return (struct vu_handoff){
 		.id = id,
-		.bundle = bundle,
 		.metadata = metadata,
 		.pid = 42,
 		.init = 41,
@@ -44,7 +43,6 @@ static void test_what_is_in_it(void **state)
 	assert_true(fd >= 0 && fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(vu_kept_map(fd, &k), 0);
 	assert_string_equal(k->id, id);
-	assert_string_equal(k->bundle, bundle);
 	assert_string_equal(k->metadata, metadata);
 	assert_string_equal(k->guest, "");
 	assert_int_equal(k->pid, 42);
@@ -70,12 +68,10 @@ static void test_long_texts(void **state)
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = 0;
 	h.metadata = text;
-	h.bundle = NULL;
 	_cleanup_fd_ int fd = vu_kept_new(&h);
 
 	assert_int_equal(vu_kept_map(fd, &k), 0);
 	assert_string_equal(k->metadata, "");
-	assert_string_equal(k->bundle, "");
 }
 
 static void test_what_is_refused(void **state)
@@ -105,7 +101,6 @@ static void test_what_is_refused(void **state)
 	REFUSED(k->key[3] = 0);
 	REFUSED(k->key[VU_KEPT_KEY_LEN] = 'x');
 	REFUSED(memset(k->id, 'x', sizeof(k->id)));
-	REFUSED(memset(k->bundle, 'x', sizeof(k->bundle)));
 	REFUSED(memset(k->metadata, 'x', sizeof(k->metadata)));
 	REFUSED(memset(k->guest, 'x', sizeof(k->guest)));
 	assert_int_equal(ftruncate(fd, sizeof(*k) + 1), 0);
