@@ -4,34 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/btrfs.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/vfs.h>
 
 #include "base/cleanup.h"
 #include "base/hex.h"
 #include "fs/mountinfo.h"
 #include "fs/stat.h"
-
-/* FS_IOC_GETFSUUID of Linux 6.9; Debian 12's headers do not know it. */
-struct fsuuid {
-	uint8_t len;
-	uint8_t uuid[16];
-};
-#define GETFSUUID _IOR(0x15, 0, struct fsuuid)
-
-/* XFS_IOC_FSGEOMETRY_V1: what XFS tells on older kernels too. Its header is not in libc6-dev. */
-struct xfs_geometry {
-	uint32_t sizes[8];
-	uint64_t blocks[4];
-	uint8_t uuid[16];
-	uint32_t others[7];
-};
-#define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
+#include "fs/uuid.h"
 
 void vu_mount_done(struct vu_mount *m)
 {
@@ -67,29 +49,12 @@ static int find_mount(uint64_t id, struct vu_mount *m)
 }
 
 /* Returns 1, 0 where the file system tells none, or a negative errno. */
-static int get_uuid(int dirfd, const char *type, uint8_t *ret_uuid)
+static int get_uuid(int dirfd, uint8_t *ret_uuid)
 {
 	/* a descriptor of O_PATH, as roots have, takes no ioctl */
 	_cleanup_fd_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct btrfs_ioctl_fs_info_args info = {0};
-	struct xfs_geometry geometry;
-	struct fsuuid u = {0};
 
-	if (fd < 0)
-		return -errno;
-	if (!ioctl(fd, GETFSUUID, &u) && u.len == sizeof(u.uuid)) {
-		memcpy(ret_uuid, u.uuid, sizeof(u.uuid));
-		return 1;
-	}
-	/* btrfs tells its UUID in its own way only (Linux 6.18) */
-	if (!strcmp(type, "btrfs") && !ioctl(fd, BTRFS_IOC_FS_INFO, &info)) {
-		memcpy(ret_uuid, info.fsid, sizeof(info.fsid));
-		return 1;
-	}
-	if (strcmp(type, "xfs") != 0 || ioctl(fd, XFS_GEOMETRY, &geometry))
-		return 0;
-	memcpy(ret_uuid, geometry.uuid, sizeof(geometry.uuid));
-	return 1;
+	return fd < 0 ? -errno : vu_uuid_of(fd, ret_uuid);
 }
 
 /*
@@ -107,7 +72,7 @@ static int identify(int fd, struct vu_mount *m)
 	if (fstatfs(fd, &s))
 		return -errno;
 	m->block_bytes = s.f_bsize > 0 ? (uint64_t)s.f_bsize : 4096;
-	int r = get_uuid(fd, m->type, uuid);
+	int r = get_uuid(fd, uuid);
 
 	if (r < 0) /* without it the file system would be taken for another one */
 		return r;
