@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "fs/beneath.h"
+#include "fs/guard.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "link/ledger.h"
@@ -207,7 +208,7 @@ static int check_existing(const struct vu_linkrun *run, const struct vu_inode *n
 {
 	const struct vu_attr *a = vu_attrs_at(run->env->tree->attrs, n->attr);
 
-	if (!(st->attributes & STATX_ATTR_IMMUTABLE) || st->version.ino != n->ino ||
+	if (!vu_guard_or_flag_holds(fd, st) || st->version.ino != n->ino ||
 	    st->version.size != n->size || st->version.mtime_ns != n->mtime_ns ||
 	    st->mode != a->mode || st->uid != a->uid || st->gid != a->gid)
 		return 0;
@@ -232,7 +233,7 @@ static int open_existing(struct vu_linkrun *run, const struct vu_pool *pool, uin
 
 	if (fd < 0)
 		return as_result(fd, ret_err);
-	int r = vu_lease_take(fd);
+	int r = vu_guard_lease(fd);
 
 	if (!r && vu_pool_object_slipped(pool, key))
 		r = VU_LEASE_BUSY;

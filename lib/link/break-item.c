@@ -15,6 +15,7 @@
 #include "fs/beneath.h"
 #include "fs/copy.h"
 #include "fs/exchange.h"
+#include "fs/guard.h"
 #include "fs/lease.h"
 #include "link/break-name.h"
 #include "link/interrupt.h"
@@ -495,9 +496,9 @@ int vu_breaking_close(struct vu_breaking *b, struct vu_breaking_item *w)
 	vu_breaking_drop(b, w);
 	if (!w->object)
 		return 0;
-	/* immutable, and no name but the pool's */
+	/* an object still, and no name but the pool's */
 	bool unused = !vu_stat_fd(w->object->fd, &st) && st.n_links == 1 &&
-		      st.attributes & STATX_ATTR_IMMUTABLE;
+		      vu_guard_or_flag_holds(w->object->fd, &st);
 
 	w->object = vu_object_unref(&b->moment, w->object);
 	if (!unused)

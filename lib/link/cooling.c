@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/guard.h"
 #include "fs/lease.h"
 #include "fs/reopen.h"
 #include "link/freezer.h"
@@ -211,6 +212,19 @@ static void finish(struct vu_moment_env *env, struct vu_object *o, bool keep, in
 		renew(env, o, twin);
 }
 
+/*
+ * Under the guard (fs/guard.h) nobody gets in, so whoever waits may go on: truncate(2) breaks the lease before it is
+ * refused. And open() counts as a writer for the instant until it is: so a lease that is refused says nothing.
+ */
+static bool is_guarded(struct vu_object *o)
+{
+	if (!vu_guard_holds(o->fd))
+		return false;
+	vu_lease_drop(o->fd);
+	(void)vu_guard_lease(o->fd);
+	return true;
+}
+
 /* Who is frozen was taken out of open(), and starts anew when the flag is on. */
 static bool are_all_frozen(struct vu_moment_env *env, struct vu_object *o)
 {
@@ -221,6 +235,10 @@ void vu_cooling_now(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
 	struct vu_cooling c = {0};
 
+	if (is_guarded(o)) {
+		vu_cooling_end(o);
+		return;
+	}
 	if (o->cooling.hot) {
 		twin = twin < 0 ? o->cooling.twin : twin;
 		c.late_ns = o->cooling.late_ns;
@@ -241,6 +259,8 @@ void vu_cooling_begin(struct vu_moment_env *env, struct vu_object *o, int twin)
 {
 	struct vu_cooling *c = &o->cooling;
 
+	if (!c->hot && is_guarded(o))
+		return;
 	if (!c->hot && vu_freezer_holds(vu_moment_freezer(env))) {
 		vu_cooling_now(env, o, twin);
 		return;

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/guard.h"
 #include "fs/lease.h"
 #include "link/break-item.h"
 #include "link/identify.h"
@@ -107,10 +108,10 @@ static int is_unharmed(const struct vu_breaker_env *env, const struct vu_evict *
 	int r = fd < 0 ? fd : vu_stat_fd(fd, ret_st);
 
 	if (!r)
-		r = vu_lease_take(fd);
+		r = vu_guard_lease(fd);
 	if (r)
 		return r > 0 ? 0 : r;
-	if (!(ret_st->attributes & STATX_ATTR_IMMUTABLE))
+	if (!vu_guard_or_flag_holds(fd, ret_st))
 		return 0;
 	r = vu_identify(fd, &e->key, env->watch ? env->watch->domains : NULL, NULL,
 			env->max_xattr_bytes, ret_st, &attr);

@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "fs/guard.h"
 #include "fs/iattr.h"
 #include "link/moment.h"
 
@@ -205,6 +206,8 @@ static int end_moment(struct closing *c, const struct vu_pool *pool, const struc
 	struct vu_moment_env env;
 	int r = is_member(pool, e);
 
+	if (!r)
+		vu_guard_release(e->fd);
 	if (r <= 0)
 		return r ? r : vu_iattr_set_immutable(e->fd, false);
 	vu_moment_env_init(&env, &sink, e->max_xattr_bytes);
@@ -274,7 +277,7 @@ static void set_flags(struct closing *c)
 		const struct vu_pool *pool = pool_of(c, e);
 
 		if (pool && is_member(pool, e) > 0)
-			(void)vu_iattr_set_immutable(e->fd, true);
+			(void)vu_guard_or_flag(e->fd);
 	}
 }
 

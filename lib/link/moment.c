@@ -33,6 +33,9 @@
  *     step 3 is seen by comparing, and put right in another moment. (To the caller of chmod it
  *     succeeded: that is the documented limit of this way.)
  *
+ * An object under the guard (fs/guard.h, lib/lsm) has no flag: a mark, which refuses all that a flag does but what is
+ * done to names. Then 2 and 4 change nothing, and nobody can slip in.
+ *
  * A lease in step 5 is never left in the state of being broken: after lease-break-time (45 s) the
  * kernel would take it away.
  *
@@ -51,6 +54,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/guard.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "link/cooling.h"
@@ -291,7 +295,7 @@ static int flag_on(struct vu_moment_env *env, struct vu_object *o)
 	for (int i = 0; r && i < FLAG_TRIES; i++) {
 		if (i)
 			nap_ns(10000000);
-		r = vu_iattr_set_immutable(o->fd, true);
+		r = vu_guard_or_flag(o->fd);
 	}
 	if (r)
 		vu_moment_tell(env, VU_EVENT_DAMAGE, o, r,
@@ -423,6 +427,7 @@ void vu_moment_end_private(struct vu_moment_env *env, struct vu_object *o)
 	o->ended_ns = 0;
 	o->given = true;
 	vu_cooling_end(o);
+	vu_guard_release(o->fd);
 	vu_lease_drop(o->fd);
 	unlock(env, o);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "fs/guard.h"
 
 #define ENTRIES 128 /* descriptors, and claims that the kernel keeps in a list */
 #define KEEP_NS                                                                                    \
@@ -67,7 +68,7 @@ static void give_back(struct vu_object_table *t, struct entry *e)
 	e->object = NULL; /* whoever asks for it waits: there is one lease on an inode */
 	pthread_mutex_unlock(&t->lock);
 	bool unused = !o->given && !vu_stat_fd(o->fd, &st) && st.n_links == 1 &&
-		      st.attributes & STATX_ATTR_IMMUTABLE;
+		      vu_guard_or_flag_holds(o->fd, &st);
 
 	vu_object_unref(t->env, o);
 	if (unused)

@@ -13,8 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "fs/guard.h"
 #include "fs/iattr.h"
-#include "fs/lease.h"
 #include "fs/xattr.h"
 
 #define CLAIM_NS UINT64_C(50000000) /* who breaks a link has an object for some milliseconds */
@@ -131,7 +131,7 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 		r = vu_object_claim(pool, st.version.ino);
 	if (r)
 		return r;
-	r = leased ? vu_lease_take(fd) : 0;
+	r = leased ? vu_guard_lease(fd) : 0;
 	if (!r)
 		r = describe_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
 	if (r)

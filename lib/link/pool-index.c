@@ -3,7 +3,7 @@
  * An inode that is not in the listing is no object if its ctime is older than the listing: to become one
  * it got a name and a flag, which changed its ctime, and nobody can set that. A guest can make its own files
  * look young; so there is a new listing only for those that have a flag, or are claimed, and at most once in
- * RELIST_NS, which is waited for.
+ * RELIST_NS, which is waited for. Where there is a guard (fs/guard.h), an object has no flag: then for all.
  */
 #include "link/pool-index.h"
 
@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "fs/guard.h"
 #include "link/pool-listing.h"
 
 #define RELIST_NS UINT64_C(50000000)
@@ -28,6 +29,7 @@ struct vu_pool_index {
 		since_ns; /* CLOCK_REALTIME: a ctime before that is in the listing, or no object's */
 	uint64_t listed_ns; /* CLOCK_MONOTONIC */
 	_Atomic bool stale;
+	bool guarded; /* there is a guard: objects may be without a flag */
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -56,6 +58,7 @@ static int list(struct vu_pool_index *x)
 	vu_pool_listing_done(&x->listing);
 	x->listing = l;
 	x->since_ns = now - CLOCK_SLACK_NS;
+	x->guarded = vu_guard_is_there();
 	return 0;
 }
 
@@ -101,7 +104,7 @@ static bool may_be_new(const struct vu_pool_index *x, const struct vu_stat *st)
 {
 	if (!x->stale && st->version.ctime_ns < x->since_ns)
 		return false;
-	return st->attributes & STATX_ATTR_IMMUTABLE ||
+	return st->attributes & STATX_ATTR_IMMUTABLE || x->guarded ||
 	       vu_claim_is_taken(vu_pool_claims(x->pool), st->version.ino);
 }
 

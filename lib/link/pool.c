@@ -36,6 +36,7 @@
 #include "base/cleanup.h"
 #include "fs/beneath.h"
 #include "fs/exchange.h"
+#include "fs/guard.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "fs/mount.h"
@@ -371,9 +372,11 @@ static int remove_open(const struct vu_pool *p, const struct vu_key *key, int fd
 		return r;
 	/* nobody can have made a name meanwhile: without a name in a guest it cannot be reached */
 	r = vu_stat_fd(fd, &st);
-	if (!r && st.n_links == 1)
+	if (!r && st.n_links == 1) {
+		vu_guard_retire(fd);
 		return vu_pool_object_unlink(p, key);
-	vu_iattr_set_immutable(fd, true);
+	}
+	vu_guard_or_flag(fd);
 	return r ? r : -EBUSY;
 }
 

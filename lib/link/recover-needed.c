@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/beneath.h"
+#include "fs/guard.h"
 #include "fs/stat.h"
 #include "link/journal.h"
 #include "link/pool.h"
@@ -98,7 +100,7 @@ static int has_slipped(const struct vu_pool *p)
 	return next(d) ? 1 : -errno;
 }
 
-/* One statx(2): nothing opens, nothing is read. */
+/* One statx(2), but for those that the guard holds instead of a flag. */
 static bool is_open(int shard, const char *name, uint64_t *ret_ino)
 {
 	struct vu_stat st;
@@ -106,7 +108,11 @@ static bool is_open(int shard, const char *name, uint64_t *ret_ino)
 	if (vu_stat_at(shard, name, &st))
 		return false;
 	*ret_ino = st.version.ino;
-	return !(st.attributes & STATX_ATTR_IMMUTABLE);
+	if (st.attributes & STATX_ATTR_IMMUTABLE)
+		return false;
+	_cleanup_fd_ int fd = vu_regular_open(shard, name, NULL);
+
+	return fd < 0 || !vu_guard_holds(fd);
 }
 
 /* Without its flag, and nobody is in a moment of it: before a moment comes a claim, and stays behind it. */

@@ -12,7 +12,7 @@
  *     is removed, and whoever writes to it is in the right
  *   - else, open for writing in one of its guests (but on ext4): noted as slipped, flag on
  *   - else it is damage: told, and left as it is
- * An object with its flag is believed; one that only the pool has is removed.
+ * An object with its flag, or with a mark of the guard (fs/guard.h) in its place, is believed; one that only the pool has is removed.
  *
  * Then the stage (recover-stage.c), then the journals are emptied, unless something had to be left. All of
  * that is metadata, whose order the file systems keep, as linker and breaker rely on as well: a journal is
@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fs/guard.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
 #include "link/identify.h"
@@ -197,10 +198,12 @@ static int check_claimed(struct vu_recover *c, const struct vu_key *key, int fd)
 	struct vu_stat st;
 	int r = vu_stat_fd(fd, &st);
 
-	if (r || (st.attributes & STATX_ATTR_IMMUTABLE && st.n_links > 1))
+	bool kept = !r && vu_guard_or_flag_holds(fd, &st);
+
+	if (r || (kept && st.n_links > 1))
 		return r;
 	if (vu_pool_object_slipped(c->pool, key))
-		return st.attributes & STATX_ATTR_IMMUTABLE ? 0 : reflag(c, key, fd, NULL, NULL);
+		return kept ? 0 : reflag(c, key, fd, NULL, NULL);
 	return st.n_links == 1 ? remove_unused(c, key) : check_unflagged(c, key, fd, &st);
 }
 
@@ -217,7 +220,7 @@ static int check_object(struct vu_recover *c, const struct vu_key *key)
 	if (r)
 		return r;
 	c->stats->objects++;
-	if (st.attributes & STATX_ATTR_IMMUTABLE && st.n_links > 1)
+	if (st.n_links > 1 && vu_guard_or_flag_holds(fd, &st))
 		return 0;
 	if (c->env->dry_run ? vu_claim_is_taken(claims, st.version.ino)
 			    : vu_claim(claims, st.version.ino) == VU_CLAIMED)
@@ -236,7 +239,7 @@ int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struc
 
 	if (fd < 0)
 		return fd == -ENOENT ? VU_RECOVER_UNSOUND : fd;
-	int r = vu_lease_take(fd);
+	int r = vu_guard_lease(fd);
 
 	if (r)
 		return r == VU_LEASE_BUSY ? VU_RECOVER_BUSY : r;
@@ -244,7 +247,7 @@ int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struc
 			&attr);
 	if (r <= 0)
 		return r ? r : VU_RECOVER_UNSOUND;
-	if (!(st.attributes & STATX_ATTR_IMMUTABLE) && !c->env->dry_run)
+	if (!vu_guard_or_flag_holds(fd, &st) && !c->env->dry_run)
 		return VU_RECOVER_UNSOUND;
 	r = vu_object_new_consume(c->pool, key, fd, &st, &attr, ret);
 	if (!r)

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/want.h"
 #include "db/catalog-tree.h"
+#include "fs/guard.h"
 #include "fs/stat.h"
 
 struct looking {
@@ -56,7 +57,11 @@ static int stat_object(const struct looking *l, const struct vu_key *key, struct
 	*ret_gone = fd == -ENOENT; /* a run has removed it since */
 	if (vu_is_want(fd))
 		return fd;
-	return fd < 0 || vu_stat_fd(fd, ret_st);
+	if (fd < 0 || vu_stat_fd(fd, ret_st))
+		return 1;
+	if (vu_guard_or_flag_holds(fd, ret_st)) /* as good as the flag */
+		ret_st->attributes |= STATX_ATTR_IMMUTABLE;
+	return 0;
 }
 
 static int look(void *arg, uint64_t ino, const struct vu_key *key)
