@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * To guard an object that has its flag, with its claim held:
+ *
+ *  1. Its mark is set. From now on an open for writing is refused behind i_writecount++ (programs.bpf.c).
+ *  2. A read lease is taken: so nobody has it open for writing, or is on his way there with the mark unseen. Refused:
+ *     the mark is dropped, and the object left as it is.
+ *  3. The flag is taken off. Who had passed its check before met it; who comes later meets the mark.
+ *  4. It is opened for writing, which must fail with EPERM: that is the proof, for each object, that the kernel and this
+ *     process mean the same inode. Did it wait for the lease instead (O_NONBLOCK: EAGAIN) or succeed, then the flag
+ *     is set again: with the lease held nobody has got in meanwhile.
+ *  5. The lease is given back.
+ *
+ * The way back: the flag, then the mark. Killed anywhere: the flag, or the mark, or both are there. Marks are the
+ * kernel's (fs/guard.h) and need no process.
+ *
+ * Power lost, or the machine started anew: marks are gone, and flags are not there. Then the objects are open to
+ * everybody until recovery has compared them and set their flags (link/recover.c): before any guest is started.
+ *
+ * An inode that is no object any more, but a guest's own file, loses its mark from whoever made it so (vu_guard_release).
+ * One that was removed has lost all names; its mark goes with the inode, by the kernel (programs.bpf.c), or at the
+ * end, with the guard.
+ */
+#include "lsm/keep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/inomap.h"
+#include "fs/guard.h"
+#include "fs/iattr.h"
+#include "fs/lease.h"
+#include "fs/reopen.h"
+#include "fs/stat.h"
+#include "link/claim.h"
+#include "link/pool-listing.h"
+
+#define RELEASE_NS                                                                                 \
+	UINT64_C(5000000000) /* a claim is waited for that long when the guard is to end */
+
+/* An object that is guarded. */
+struct kept {
+	struct vu_key key;
+	struct vu_guard_mark mark;
+	bool seen; /* in the listing at hand */
+};
+
+struct vu_keep {
+	const struct vu_pool *pool;
+	int marks;
+	struct kept *v; /* owned */
+	uint32_t n, cap;
+	struct vu_guard_pool id;
+	struct vu_inomap by_ino; /* index in v */
+	bool full;		 /* no further marks in this sweep */
+};
+
+/* Is what opens it for writing refused by the guard? The flag is off, and a lease held. */
+static bool is_refused(int fd)
+{
+	int w = vu_reopen(fd, O_WRONLY | O_NONBLOCK);
+
+	if (w >= 0)
+		close(w);
+	return w == -EPERM;
+}
+
+static bool is_flagged(const struct vu_stat *st)
+{
+	return st->attributes & STATX_ATTR_IMMUTABLE;
+}
+
+static bool has_flag(int fd)
+{
+	struct vu_stat st;
+
+	return !vu_stat_fd(fd, &st) && is_flagged(&st);
+}
+
+/* ---- the trial ---- */
+
+static int try_marked(int fd)
+{
+	struct vu_stat st;
+	int r = vu_stat_fd(fd, &st);
+
+	if (r)
+		return r;
+	if (!is_refused(fd) || !fchmod(fd, st.mode & 07777) || errno != EPERM)
+		return VU_KEEP_UNGUARDED;
+	/* the way back has to be open to the keeper */
+	r = vu_iattr_set_immutable(fd, true);
+	return r ? r : vu_iattr_set_immutable(fd, false);
+}
+
+static int try_guard(const struct vu_keep *k)
+{
+	_cleanup_fd_ int w =
+		openat(vu_pool_stage_fd(k->pool), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	_cleanup_fd_ int fd = w < 0 ? -errno : vu_reopen(w, O_RDONLY);
+	struct vu_guard_mark mark;
+
+	if (fd < 0)
+		return fd;
+	close(w);
+	w = -EBADF;
+	int r = vu_guard_mark_of(fd, &mark);
+
+	/* what refuses without a mark would prove nothing */
+	if (!r && is_refused(fd))
+		return VU_KEEP_UNGUARDED;
+	if (!r)
+		r = vu_guard_add(k->marks, &mark, &k->id);
+	if (r)
+		return r;
+	r = try_marked(fd);
+	(void)vu_guard_drop(k->marks, &mark);
+	return r;
+}
+
+int vu_keep_new(const struct vu_pool *pool, int marks, struct vu_keep **ret)
+{
+	struct vu_keep *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	k->pool = pool;
+	k->marks = marks;
+	int r = vu_guard_pool_of(vu_pool_fd(pool), &k->id);
+
+	if (!r)
+		r = try_guard(k);
+
+	if (r)
+		free(k);
+	else
+		*ret = k;
+	return r;
+}
+
+struct vu_keep *vu_keep_free(struct vu_keep *k)
+{
+	if (!k)
+		return NULL;
+	vu_inomap_done(&k->by_ino);
+	free(k->v);
+	free(k);
+	return NULL;
+}
+
+/* ---- one object ---- */
+
+static int keep(struct vu_keep *k, const struct vu_key *key, const struct vu_guard_mark *mark)
+{
+	if (k->n == k->cap) {
+		uint32_t cap = k->cap ? 2 * k->cap : 1024;
+		struct kept *v = reallocarray(k->v, cap, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		k->v = v;
+		k->cap = cap;
+	}
+	k->v[k->n] = (struct kept){.key = *key, .mark = *mark, .seen = true};
+	return vu_inomap_set(&k->by_ino, mark->ino, k->n++);
+}
+
+/* Steps 2 to 5. Returns 0, VU_LEASE_BUSY, or a negative errno (-EUCLEAN: not kept from being written to). */
+static int lift(int fd)
+{
+	int r = vu_lease_take(fd);
+
+	if (r)
+		return r;
+	r = vu_iattr_set_immutable(fd, false);
+	if (!r && !is_refused(fd)) {
+		r = vu_iattr_set_immutable(fd, true);
+		r = r ? r : -EUCLEAN;
+	}
+	vu_lease_drop(fd);
+	return r;
+}
+
+static int guard_flagged(struct vu_keep *k, int fd, const struct vu_guard_mark *mark)
+{
+	int r = k->full ? -E2BIG : vu_guard_add(k->marks, mark, &k->id);
+
+	if (r)
+		return r;
+	r = lift(fd);
+	if (r && has_flag(fd))
+		(void)vu_guard_drop(k->marks, mark);
+	return r;
+}
+
+/* An object that nobody else works on. */
+static int guard_claimed(struct vu_keep *k, const struct vu_key *key, int fd,
+			 struct vu_keep_stats *ret)
+{
+	struct vu_guard_mark mark;
+	struct vu_stat st;
+	int r = vu_stat_fd(fd, &st);
+
+	if (!r)
+		r = vu_guard_mark_of(fd, &mark);
+	if (r)
+		return r;
+	/* to be evicted: whoever has it open for writing is in already */
+	if (vu_pool_object_slipped(k->pool, key))
+		return VU_LEASE_BUSY;
+	r = is_flagged(&st) ? guard_flagged(k, fd, &mark) : vu_guard_has(k->marks, &mark);
+	if (r < 0 || (r && is_flagged(&st)))
+		return r;
+	if (!r && !is_flagged(&st)) {
+		ret->bare++;
+		return 0;
+	}
+	return keep(k, key, &mark);
+}
+
+static int guard_object(struct vu_keep *k, uint64_t ino, const struct vu_key *key,
+			struct vu_keep_stats *ret)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(k->pool, key);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	int r = vu_claim(vu_pool_claims(k->pool), ino);
+
+	if (r)
+		return r;
+	r = guard_claimed(k, key, fd, ret);
+	vu_claim_release(vu_pool_claims(k->pool), ino);
+	return r;
+}
+
+/* ---- all of them ---- */
+
+static void count(struct vu_keep *k, struct vu_keep_stats *s, int r)
+{
+	if (r > 0) { /* claimed, or open for writing */
+		s->flagged++;
+	} else if (r == -E2BIG) {
+		k->full = true;
+		s->full++;
+	} else if (r) {
+		s->failed++;
+		s->error = r;
+	}
+}
+
+/* Returns 0 or VU_KEEP_UNGUARDED. */
+static int look_at(struct vu_keep *k, uint64_t ino, const struct vu_key *key,
+		   struct vu_keep_stats *ret)
+{
+	uint32_t i;
+
+	if (vu_inomap_get(&k->by_ino, ino, &i) && !memcmp(&k->v[i].key, key, sizeof(*key))) {
+		k->v[i].seen = true;
+		return 0;
+	}
+	int r = guard_object(k, ino, key, ret);
+
+	count(k, ret, r);
+	return r == -EUCLEAN ? VU_KEEP_UNGUARDED : 0;
+}
+
+/* Names may come and go while a directory is read: what was not seen is looked for. */
+static bool is_gone(const struct vu_keep *k, const struct kept *kept)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(k->pool, &kept->key);
+	struct vu_stat st;
+
+	return fd == -ENOENT ||
+	       (fd >= 0 && !vu_stat_fd(fd, &st) && st.version.ino != kept->mark.ino);
+}
+
+/* What is no object any more. Its mark is somebody else's (see above). */
+static int forget(struct vu_keep *k)
+{
+	uint32_t n = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < k->n; i++) {
+		if (!k->v[i].seen && is_gone(k, &k->v[i]))
+			continue;
+		k->v[n++] = k->v[i];
+	}
+	if (n == k->n)
+		return 0;
+	k->n = n;
+	vu_inomap_done(&k->by_ino);
+	for (uint32_t i = 0; !r && i < n; i++)
+		r = vu_inomap_set(&k->by_ino, k->v[i].mark.ino, i);
+	return r;
+}
+
+static int sweep(struct vu_keep *k, const struct vu_pool_listing *l, struct vu_keep_stats *ret)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < k->n; i++)
+		k->v[i].seen = false;
+	for (uint32_t i = 0; !r && i < l->by_ino.slots; i++) {
+		const struct vu_inomap_slot *s = &l->by_ino.slot[i];
+
+		if (s->ino)
+			r = look_at(k, s->ino, &l->keys[s->value], ret);
+	}
+	return r ? r : forget(k);
+}
+
+int vu_keep_sweep(struct vu_keep *k, struct vu_keep_stats *ret)
+{
+	struct vu_pool_listing l = {0};
+
+	*ret = (struct vu_keep_stats){0};
+	k->full = false;
+	int r = vu_pool_listing_read(&l, k->pool);
+
+	if (!r)
+		r = sweep(k, &l, ret);
+	vu_pool_listing_done(&l);
+	ret->guarded = k->n;
+	return r;
+}
+
+/* ---- the way back ---- */
+
+static int release_claimed(struct vu_keep *k, int fd)
+{
+	struct vu_guard_mark mark;
+	int r = vu_guard_mark_of(fd, &mark), has = r ? r : vu_guard_has(k->marks, &mark);
+
+	if (has <= 0) /* its flag is not this guard's business */
+		return has;
+	r = vu_iattr_set_immutable(fd, true);
+	return r ? r : vu_guard_drop(k->marks, &mark);
+}
+
+static int release_object(struct vu_keep *k, uint64_t ino, const struct vu_key *key)
+{
+	_cleanup_fd_ int fd = vu_pool_object_open(k->pool, key);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	int r = vu_claim_wait(vu_pool_claims(k->pool), ino, RELEASE_NS);
+
+	if (r)
+		return r;
+	r = release_claimed(k, fd);
+	vu_claim_release(vu_pool_claims(k->pool), ino);
+	return r;
+}
+
+int vu_keep_release(struct vu_keep *k, struct vu_keep_stats *ret)
+{
+	struct vu_pool_listing l = {0};
+	int r = vu_pool_listing_read(&l, k->pool);
+
+	*ret = (struct vu_keep_stats){0};
+	for (uint32_t i = 0; !r && i < l.by_ino.slots; i++) {
+		const struct vu_inomap_slot *s = &l.by_ino.slot[i];
+
+		if (s->ino)
+			count(k, ret, release_object(k, s->ino, &l.keys[s->value]));
+	}
+	vu_pool_listing_done(&l);
+	if (r)
+		return r;
+	ret->guarded = ret->flagged + ret->failed;
+	if (ret->guarded)
+		return VU_KEEP_LEFT;
+	/* all that is left has no name in the pool: no object, and perhaps open somewhere still */
+	return vu_guard_forget(k->marks, &k->id);
+}
