@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
+#include "cmd/cowd-lsm.h"
 #include "cmd/message.h"
 #include "cmd/report.h"
 #include "cow/notify.h"
@@ -20,6 +21,8 @@
 
 struct run_options {
 	const char *socket, *lxc_socket;
+	bool lsm;
+	struct vu_cowd_lsm guard;
 };
 
 static const struct vu_opt run_opts[] = {
@@ -28,6 +31,10 @@ static const struct vu_opt run_opts[] = {
 	 offsetof(struct run_options, socket)},
 	{"lxc-socket", 0, VU_OPT_STRING, "PATH", NULL, "the same, for LXC's monitors",
 	 offsetof(struct run_options, lxc_socket)},
+	{"lsm", 0, VU_OPT_FLAG, NULL, NULL,
+	 "instead, have a BPF program keep unified files from being changed (see vunify(8))",
+	 offsetof(struct run_options, lsm)},
+	VU_COWD_LSM_OPTS(struct run_options, guard),
 	{0},
 };
 
@@ -63,9 +70,8 @@ static size_t make_command(const struct vu_ctx *ctx, char *command[SERVER_ARGS])
 	return owned;
 }
 
-static int run_run(struct vu_ctx *ctx, void *options)
+static int take_listeners(struct vu_ctx *ctx, const struct run_options *given)
 {
-	const struct run_options *given = options;
 	char *command[SERVER_ARGS];
 	size_t owned = make_command(ctx, command);
 	struct vu_cowd_options o = {
@@ -80,6 +86,13 @@ static int run_run(struct vu_ctx *ctx, void *options)
 	/* to be ended is how it ends */
 	return r == VU_OPS_CANCELLED ? VU_EXIT_DONE
 				     : vu_message_result(ctx, r, "cannot take listeners");
+}
+
+static int run_run(struct vu_ctx *ctx, void *options)
+{
+	const struct run_options *given = options;
+
+	return given->lsm ? vu_cowd_lsm_run(ctx, &given->guard) : take_listeners(ctx, given);
 }
 
 /* ---- serve: answers the calls of one ---- */
