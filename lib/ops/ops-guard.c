@@ -185,29 +185,39 @@ static int serve(struct guarding *g)
 
 /* ---- the way back ---- */
 
-static int end(struct guarding *g)
+/* Returns 0, VU_LSM_MARKED where something has to stay under the guard, or a negative errno. */
+static int give_flags(struct guarding *g)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < g->n; i++) {
-		int e = g->v[i].keep ? vu_keep_release(g->v[i].keep, &g->v[i].stats) : VU_KEEP_LEFT;
+		if (!g->v || !g->v[i].keep) /* it could not be opened: its marks stay */
+			continue;
+		int e = vu_keep_release(g->v[i].keep, &g->v[i].stats);
 
 		if (e)
 			tell(g, g->points[i],
 			     e < 0 ? strerror(-e)
 				   : "not all objects could be given their flag: they stay under "
 				     "the guard");
-		r = r ? r : e;
+		r = r ? r : VU_MIN(e, 0);
 	}
-	if (!r)
-		r = vu_lsm_end(g->lsm);
+	return r ? r : vu_lsm_end(g->lsm);
+}
+
+static int end(struct guarding *g)
+{
+	int r = give_flags(g);
+
 	if (r < 0)
 		return fail(g, r, NULL, NULL, NULL);
 	if (r)
-		return vu_fail(g->ops, VU_OPS_REFUSED, "the guard stays in force", NULL,
-			       "there are objects under it still, perhaps on a file system that is "
-			       "not mounted or was not named",
-			       "run `vunify cowd --lsm --off`, with --pool for each of them");
+		return vu_fail(
+			g->ops, VU_OPS_REFUSED, "the guard stays in force", NULL,
+			"there are objects under it still, perhaps on a file system that is "
+			"not mounted or was not named",
+			"run `vunify cowd --lsm --off`, with --pool for each of them; if one is "
+			"gone for good, remove /sys/fs/bpf/vunify");
 	return 0;
 }
 
@@ -226,7 +236,7 @@ static int enter(struct guarding *g)
 
 static int run(struct guarding *g)
 {
-	int r = enter(g), e = 0;
+	int r = enter(g);
 
 	if (r)
 		return r;
@@ -235,10 +245,12 @@ static int run(struct guarding *g)
 		r = open_pools(g);
 	if (!r && !g->o->off)
 		r = serve(g);
-	/* what failed does not keep from the way back; where nothing is marked that is quick */
-	if (!g->o->stays || g->o->off)
-		e = r ? 0 : end(g);
-	return r ? r : e;
+	if (g->o->stays && !g->o->off)
+		return r;
+	if (!r)
+		return end(g);
+	(void)give_flags(g); /* what failed is what is told */
+	return r;
 }
 
 int vu_ops_guard(struct vu_ops *ops, const struct vu_guard_options *o,

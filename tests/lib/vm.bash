@@ -8,7 +8,7 @@
 #   vu_vm_add PROGRAM...   programs of this machine, with their libraries, by path or name
 #   vu_vm_file FILE PATH   a file, as PATH
 #   vu_vm_disk TYPE MB     a disk with that file system: /m/TYPE in the machine
-#   vu_vm_boot KERNEL SECONDS   runs /test in it (bash), whose output comes to stdout
+#   vu_vm_boot KERNEL SECONDS   runs /test in it (bash), whose output comes to stdout, lines with CR LF
 #
 # The machine has /proc, /sys, /dev, a tmpfs on /tmp, cgroup2 and bpf where they belong, and busybox for
 # what was not added.
@@ -104,6 +104,5 @@ vu_vm_boot() {
 	args="console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off"
 	timeout -k 5 "$limit" nice -n 19 qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "$VU_VM_MB" \
 		-nodefaults -display none -monitor none -serial stdio -no-reboot \
-		-kernel "$kernel/vmlinuz" -initrd "$VU_VM/initrd" -append "$args" "${disks[@]}" </dev/null |
-		tr -d '\r'
+		-kernel "$kernel/vmlinuz" -initrd "$VU_VM/initrd" -append "$args" "${disks[@]}" </dev/null
 }
