@@ -2,11 +2,12 @@
 /*
  * vunify killed, or with an error, at every system call.
  *
- * usage: every-call kill|fail VUNIFY CASES SEED DIR...
+ * usage: every-call kill|fail VUNIFY CASES SEED THIRD DIR...
  *
  * Which calls there are is found out by tracing undisturbed runs; then each case runs a command with
  * one call disturbed, looks at the guests, lets one more run end the work, and looks again. CASES is
- * how many are tried, evenly chosen (0: all). Each DIR is a room: mnt/ is a file system of its own,
+ * how many are tried, evenly chosen (0: all). Of the places that are always tried the THIRD third (0 to 2;
+ * -1: none) is left out. Each DIR is a room: mnt/ is a file system of its own,
  * state/ is not on it; the rooms are worked in at the same time. VU_CASE=N: only this one, told in
  * full. VU_LIKE=PATTERN: only such, "scan: fail * at statx *".
  *
@@ -78,8 +79,8 @@ int main(int argc, char **argv)
 	struct cases *p =
 		mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (argc < 6 || (strcmp(argv[1], "kill") != 0 && strcmp(argv[1], "fail") != 0))
-		fail("usage: every-call kill|fail VUNIFY CASES SEED DIR...");
+	if (argc < 7 || (strcmp(argv[1], "kill") != 0 && strcmp(argv[1], "fail") != 0))
+		fail("usage: every-call kill|fail VUNIFY CASES SEED THIRD DIR...");
 	if (p == MAP_FAILED)
 		fail("mmap: %m");
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -87,15 +88,16 @@ int main(int argc, char **argv)
 	p->vunify = argv[2];
 	p->quota = (uint32_t)strtoul(argv[3], NULL, 10);
 	p->seed = (unsigned)strtoul(argv[4], NULL, 10);
-	in_rooms(p, (char *[]){argv[5], NULL}, tour_explore);
-	in_rooms(p, argv + 5, tour_explore_branches);
+	p->third = atoi(argv[5]);
+	in_rooms(p, (char *[]){argv[6], NULL}, tour_explore);
+	in_rooms(p, argv + 6, tour_explore_branches);
 	cases_add_branches(p);
 	cases_choose(p, getenv("VU_LIKE"));
 	printf("# seed %u: %u of %u cases of %u scenarios\n", p->seed, p->n_chosen, p->n_jobs,
 	       p->n_scenarios);
 	if (getenv("VU_CASE"))
 		p->only = 1 + (uint32_t)strtoul(getenv("VU_CASE"), NULL, 10);
-	in_rooms(p, p->only ? (char *[]){argv[5], NULL} : argv + 5, tour_run);
+	in_rooms(p, p->only ? (char *[]){argv[6], NULL} : argv + 6, tour_run);
 	printf("%u %u %u\n", p->done, p->lost, p->missed);
 	return p->lost != 0;
 }
