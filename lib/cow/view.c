@@ -185,9 +185,29 @@ static int open_plain(int start, const char *text, uint64_t flags)
 }
 
 /*
- * From outside of the root. Returns -EXDEV, -ELOOP or -EAGAIN where it is to be resolved inside; for who is in a hurry
- * also where the file system is another, unless all of it is known already (Linux 5.12).
+ * What the kernel has in its cache is answered without waiting for anybody (RESOLVE_CACHED, Linux 5.12); else the one
+ * file system is asked. Returns -EAGAIN where that does not tell; or as open_outside.
  */
+static int open_quickly(const struct vu_view *v, int start, const char *text, uint64_t flags,
+			uint64_t resolve)
+{
+	struct vu_stat st;
+	int fd = vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV | RESOLVE_CACHED);
+
+	if (fd >= 0)
+		return fd;
+	if (fd != -EXDEV)
+		fd = !vu_stat_fd(start, &st) && st.version.dev == v->dev
+			     ? vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV)
+			     : -EXDEV;
+	if (fd != -EXDEV)
+		return fd;
+	/* what is not there in a /proc may be there for the other */
+	fd = vu_walk_open(start, text, flags, resolve | RESOLVE_CACHED);
+	return fd < 0 ? -EAGAIN : fd;
+}
+
+/* From outside of the root. Returns -EXDEV, -ELOOP or -EAGAIN where it is to be resolved inside. */
 static int open_outside(const struct vu_view *v, pid_t tid, const struct vu_call_path *p,
 			const char *text, enum vu_view_how how)
 {
@@ -195,20 +215,14 @@ static int open_outside(const struct vu_view *v, pid_t tid, const struct vu_call
 	uint64_t flags = p->follow ? 0 : O_NOFOLLOW;
 	uint64_t resolve = RESOLVE_NO_MAGICLINKS | (absolute ? RESOLVE_IN_ROOT : RESOLVE_BENEATH);
 	_cleanup_fd_ int start = open_link(v, tid, absolute, p->dirfd);
-	struct vu_stat st;
-	int fd = -EXDEV;
 
 	if (start < 0)
 		return start;
-	if (how == VU_VIEW_WHOLLY ? !vu_walk_is_proc(start)
-				  : !vu_stat_fd(start, &st) && st.version.dev == v->dev)
-		fd = vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV);
-	if (fd == -EXDEV && how == VU_VIEW_QUICKLY)
-		fd = vu_walk_open(start, text, flags, resolve | RESOLVE_CACHED);
-	else
-		return fd;
-	/* what is not there in a /proc may be there for the other */
-	return fd < 0 ? -EAGAIN : fd;
+	if (how == VU_VIEW_QUICKLY)
+		return open_quickly(v, start, text, flags, resolve);
+	/* as above */
+	return vu_walk_is_proc(start) ? -EXDEV
+				      : vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV);
 }
 
 static int open_inside(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text)
