@@ -17,9 +17,11 @@
 
 #include "base/cleanup.h"
 #include "cow/filter.h"
+#include "fs/guard.h"
 #include "guest/freezable.h"
 #include "link/probe.h"
 #include "link/recover.h"
+#include "lsm/lsm.h"
 #include "ops/cow-mark.h"
 #include "ops/damage.h"
 #include "ops/session.h"
@@ -120,6 +122,21 @@ static void check_seccomp(struct doctor *d)
 		find(d, VU_FINDING_OK, "seccomp", NULL, NULL,
 		     "notifications are there: guests can have copy-on-write");
 	vu_filter_free(filter);
+}
+
+/* Nothing that is missed where it cannot be had: it is one of three ways. */
+static void check_guard(struct doctor *d)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = vu_guard_is_there() ? 0 : vu_lsm_probe(&why);
+
+	if (r)
+		find(d, VU_FINDING_OK, "guard", NULL, NULL, "cannot be had here: %s",
+		     why ? why : strerror(r < 0 ? -r : EINVAL));
+	else
+		find(d, VU_FINDING_OK, "guard", NULL, NULL, "%s",
+		     vu_guard_is_there() ? "is in force (vunify cowd --lsm)"
+					 : "can be had (vunify cowd --lsm)");
 }
 
 static void check_freezer(struct doctor *d)
@@ -314,9 +331,13 @@ static void check_cow(struct doctor *d, const struct vu_guest *g)
 	if (r < 0)
 		find(d, VU_FINDING_WARN, "copy-on-write", g->name, NULL, "cannot be told: %s",
 		     strerror(-r));
+	else if (r)
+		find(d, VU_FINDING_OK, "copy-on-write", g->name, NULL, "by %s", how);
 	else
-		find(d, VU_FINDING_OK, "copy-on-write", g->name, NULL, "%s%s",
-		     r ? "by " : "none: it cannot change unified files", r ? how : "");
+		find(d, VU_FINDING_OK, "copy-on-write", g->name, NULL, "%s",
+		     vu_guard_is_there()
+			     ? "none, but the guard: it can remove and replace unified files"
+			     : "none: it cannot change unified files");
 }
 
 /* ---- */
@@ -366,6 +387,7 @@ int vu_ops_doctor(struct vu_ops *ops, char *const *guests, size_t n, struct vu_f
 	check_kernel(&d);
 	check_capabilities(&d);
 	check_seccomp(&d);
+	check_guard(&d);
 	int r = vu_session_open(&d.session, &own, 0, guests, n);
 
 	if (!r)

@@ -23,6 +23,7 @@ finds() {
 	doctor 0
 	jq -e '.findings | map(select(.result == "FAIL")) == []' <<<"$OUT" >/dev/null || die "$OUT"
 	finds OK kernel '' Linux
+	finds OK guard '' ''
 	finds OK mount "$MNT" noatime
 	finds OK pool "$MNT" 'leases'
 	finds OK leftovers "$MNT" none
