@@ -104,6 +104,15 @@ int vu_kept_map(int fd, struct vu_kept **ret)
 	return VU_KEPT_WRONG;
 }
 
+int vu_kept_check(int fd)
+{
+	struct vu_kept *k = NULL;
+	int r = vu_kept_map(fd, &k);
+
+	vu_kept_unmap(k);
+	return r;
+}
+
 struct vu_kept *vu_kept_unmap(struct vu_kept *k)
 {
 	if (k)

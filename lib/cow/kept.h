@@ -48,6 +48,10 @@ int vu_kept_new(const struct vu_handoff *h);
  * be unmapped with vu_kept_unmap, which accepts NULL and returns NULL.
  */
 int vu_kept_map(int fd, struct vu_kept **ret);
+
+/* The same, to know only that. */
+int vu_kept_check(int fd);
+
 struct vu_kept *vu_kept_unmap(struct vu_kept *k);
 VU_DEFINE_CLEANUP(struct vu_kept *, vu_kept_unmap)
 

@@ -53,6 +53,32 @@ static void gone(const char *key)
 	vu_fd_store_forget(key);
 }
 
+/* A listener that is to be served, with what is known of it; h->listener is taken. */
+static void take_message(struct cowd *d, struct vu_handoff *h)
+{
+	int kept = vu_kept_new(h), r;
+	struct vu_kept *about = NULL;
+
+	if (kept < 0) {
+		tell(d, h->id, strerror(-kept));
+		vu_close_p(&h->listener);
+		h->listener = -EBADF;
+		return;
+	}
+	r = vu_kept_map(kept, &about);
+	if (!r)
+		r = vu_fd_store_put(about->key, (int[]){h->listener, kept}, 2);
+	if (r && r != -ENOTCONN)
+		tell(d, "the service manager holds no descriptors", strerror(r < 0 ? -r : EINVAL));
+	r = vu_servers_add_consume(d->servers, kept, vu_take_fd(h->listener));
+	if (r) {
+		tell(d, h->id, strerror(r < 0 ? -r : EINVAL));
+		if (about)
+			vu_fd_store_forget(about->key);
+	}
+	vu_kept_unmap(about);
+}
+
 static void take_pair(struct cowd *d, struct vu_fd_store *store, size_t i)
 {
 	int kept = -EBADF, listener = -EBADF;
@@ -74,11 +100,23 @@ static void take_pair(struct cowd *d, struct vu_fd_store *store, size_t i)
 		vu_fd_store_forget(store->v[i].name);
 		return;
 	}
+	/*
+	 * Another version's: its servers, if they live, go on with the calls that they have at hand. Which guest it is is
+	 * found out again.
+	 */
+	if (vu_kept_check(kept) == VU_KEPT_WRONG) {
+		vu_close_p(&kept);
+		take_message(d, &(struct vu_handoff){.id = store->v[i].name,
+						     .creating = true,
+						     .listener = listener});
+		vu_fd_store_forget(store->v[i].name);
+		return;
+	}
 	int r = vu_servers_add_consume(d->servers, kept, listener);
 
 	if (r)
 		tell(d, "a container's calls cannot be answered any more",
-		     r > 0 ? "another version of vunify has left them" : strerror(-r));
+		     strerror(r < 0 ? -r : EINVAL));
 }
 
 /* Of sockets that it passes those are taken, and no others are made. */
@@ -112,29 +150,6 @@ static int take_stored(struct cowd *d, bool *ret_sockets)
 }
 
 /* ---- messages and connections ---- */
-
-static void take_message(struct cowd *d, struct vu_handoff *h)
-{
-	int kept = vu_kept_new(h), r;
-	struct vu_kept *about = NULL;
-
-	if (kept < 0) {
-		tell(d, h->id, strerror(-kept));
-		return;
-	}
-	r = vu_kept_map(kept, &about);
-	if (!r)
-		r = vu_fd_store_put(about->key, (int[]){h->listener, kept}, 2);
-	if (r && r != -ENOTCONN)
-		tell(d, "the service manager holds no descriptors", strerror(r < 0 ? -r : EINVAL));
-	r = vu_servers_add_consume(d->servers, kept, vu_take_fd(h->listener));
-	if (r) {
-		tell(d, h->id, strerror(r < 0 ? -r : EINVAL));
-		if (about)
-			vu_fd_store_forget(about->key);
-	}
-	vu_kept_unmap(about);
-}
 
 static void read_messages(struct cowd *d)
 {

@@ -284,6 +284,24 @@ end_manager() {
 	end_manager
 }
 
+@test "I15: a cowd of another version takes the listeners over, too" {
+	local p
+	shell
+	manager
+	container g1 "$G/g1" "$LOOP" &
+	p=$!
+	wait_until grep -qx over "$G/g1/$D/f5"
+	kill -USR2 "$MANAGER"
+	kill -HUP "$MANAGER"
+	wait_until eval "((\$(grep -c ready '$STATE/manager') >= 2))"
+	wait_until eval "((\$(servers | wc -l) > 3))"
+	# shellcheck disable=SC2046 # numbers: the old ones
+	kill -TERM $(servers | head -n 1)
+	wait "$p" || die "the container: $(cat "$STATE/g1.log" "$STATE/cowd-err")"
+	loop_done
+	end_manager
+}
+
 @test "I1 I15: cowd and its servers are killed together: the service manager has what is needed, and no call is lost" {
 	local p n=1
 	shell
