@@ -211,6 +211,25 @@ servers() {
 	loop_done
 }
 
+@test "I1 I15: a server of LXC's is killed while the container does nothing but calls: none fails, and none waits for long" {
+	local n=0 p
+	shell
+	cowd
+	container g1 "$G/g1" 'until [ -e /tmp/stop ]; do : >>/tmp/x; done' &
+	p=$!
+	wait_until test -e "$G/g1/tmp/x" || die "$(said g1)"
+	while ((n < 15)) && [[ -e /proc/$p ]]; do
+		sleep 0.1
+		# shellcheck disable=SC2046 # numbers
+		kill -KILL $(servers) 2>/dev/null && n=$((n + 1))
+	done
+	: >"$G/g1/tmp/stop"
+	wait "$p" || die "the container: $(said g1)"
+	# LXC says when it has to answer by itself
+	eq "$(cat "$STATE/g1.lxc")" "" "LXC said"
+	others_same
+}
+
 @test "I15: cowd is killed: LXC's container that is served is served on, and another cowd takes new ones" {
 	local p
 	shell

@@ -282,24 +282,87 @@ static void test_left_and_gone_at_once(void **state)
 	wants_end();
 }
 
-/* Killed while it answered. */
+/* The child's call is taken; whoever has taken it is killed while he answers, and has sent the answer or not. */
+static void killed_while_answering(bool sent)
+{
+	char message[VU_LXC_BYTES_MAX];
+	int64_t sent_ns;
+
+	pass_on();
+	take();
+	memcpy(message, slot->lxc.message, sizeof(message));
+	sent_ns = atomic_load(&slot->lxc.sent_ns);
+	if (sent)
+		assert_int_equal(vu_notify_continue(notify, asked.n.id), 0);
+	memcpy(slot->lxc.message, message, sizeof(message));
+	atomic_store(&slot->lxc.sent_ns, sent_ns);
+	atomic_store(&slot->lxc.answering, 1);
+}
+
+static void goes_on(void)
+{
+	assert_int_equal(atomic_load(&slot->lxc.answering), 0);
+	pass_on_unknown();
+	assert_int_equal(vu_notify_fail(notify, take()->id, -ENOSPC), 0);
+	wants_answer(-ENOSPC, 0);
+	wants_no_answer();
+}
+
 static void test_answering(void **state)
 {
 	(void)state;
-	pass_on();
-	take();
-	char message[VU_LXC_BYTES_MAX];
-
-	memcpy(message, slot->lxc.message, sizeof(message));
-	assert_int_equal(vu_notify_continue(notify, asked.n.id), 0);
-	memcpy(slot->lxc.message, message, sizeof(message));
-	atomic_store(&slot->lxc.answering, 1);
+	killed_while_answering(false);
 	assert_null(next());
-	/* what was sent is read, and nothing else */
-	wants_answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 	wants_end();
 	/* the next connection is as new */
 	assert_int_equal(atomic_load(&slot->lxc.answering), 0);
+}
+
+static void test_answered(void **state)
+{
+	(void)state;
+	killed_while_answering(true);
+	assert_null(next());
+	wants_answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	goes_on();
+}
+
+/* The monitor has read it, and the call has gone on. */
+static void test_answered_and_read(void **state)
+{
+	(void)state;
+	killed_while_answering(true);
+	wants_answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	end_child();
+	assert_null(next());
+	goes_on();
+}
+
+/* ... and it has sent the next message. */
+static void test_answered_and_asked(void **state)
+{
+	struct seccomp_notif first;
+
+	(void)state;
+	killed_while_answering(true);
+	wants_answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	first = asked.n;
+	pass_on_unknown();
+	assert_null(next());
+	assert_int_not_equal(take()->id, first.id);
+	assert_int_equal(vu_notify_continue(notify, asked.n.id), 0);
+	wants_answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	wants_no_answer();
+}
+
+/* The monitor has read it, and has not done with it yet: that cannot be told from one that has not got it. */
+static void test_answered_and_slow(void **state)
+{
+	(void)state;
+	killed_while_answering(true);
+	wants_answer(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	assert_null(next());
+	wants_end();
 }
 
 /* The monitor has answered it by now. */
@@ -372,12 +435,22 @@ static void test_kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		t(test_answers),       t(test_replaces_descriptors),
-		t(test_left),	       t(test_left_at_once),
-		t(test_left_and_gone), t(test_left_and_gone_at_once),
-		t(test_answering),     t(test_late),
-		t(test_stale),	       t(test_other_monitor),
-		t(test_time),	       t(test_kinds),
+		t(test_answers),
+		t(test_replaces_descriptors),
+		t(test_left),
+		t(test_left_at_once),
+		t(test_left_and_gone),
+		t(test_left_and_gone_at_once),
+		t(test_answering),
+		t(test_answered),
+		t(test_answered_and_read),
+		t(test_answered_and_asked),
+		t(test_answered_and_slow),
+		t(test_late),
+		t(test_stale),
+		t(test_other_monitor),
+		t(test_time),
+		t(test_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
