@@ -154,6 +154,7 @@ struct profile_options {
 	int format;
 	const char *socket;
 	const char *guest;
+	bool no_descriptors;
 };
 
 static const struct vu_opt profile_opts[] = {
@@ -163,16 +164,20 @@ static const struct vu_opt profile_opts[] = {
 	 offsetof(struct profile_options, socket)},
 	{"guest", 0, VU_OPT_STRING, "NAME", NULL, "the guest that it is for; its root decides",
 	 offsetof(struct profile_options, guest)},
+	{"no-descriptors", 0, VU_OPT_FLAG, NULL, NULL,
+	 "faster: changes of metadata by descriptor are not looked at, and fail where a file is shared",
+	 offsetof(struct profile_options, no_descriptors)},
 	{0},
 };
 
 static int profile_run(struct vu_ctx *ctx, void *options)
 {
 	const struct profile_options *o = options;
+	unsigned flags = o->no_descriptors ? 0 : VU_FILTER_DESCRIPTORS;
 	_cleanup_free_ char *usual = vu_cowd_socket_path(&ctx->config, VU_COWD_OCI), *text = NULL;
-	int r = o->format == LXC ? vu_profile_lxc(0, &text)
+	int r = o->format == LXC ? vu_profile_lxc(flags, &text)
 		: !usual	 ? -ENOMEM
-			 : vu_profile_oci(0, o->socket ? o->socket : usual, o->guest, &text);
+			 : vu_profile_oci(flags, o->socket ? o->socket : usual, o->guest, &text);
 
 	if (r == -EINVAL) {
 		vu_message(ctx, "cannot make a profile", o->guest, "it is no UTF-8",

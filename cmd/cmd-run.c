@@ -11,6 +11,7 @@
 
 struct options {
 	bool chroot_only;
+	bool no_descriptors;
 	bool wrap;
 };
 
@@ -19,6 +20,10 @@ static const struct vu_opt opts[] = {
 	 .kind = VU_OPT_FLAG,
 	 .help = "No namespaces, and nothing mounted: the guest's root, and that is all",
 	 .offset = offsetof(struct options, chroot_only)},
+	{.name = "no-descriptors",
+	 .kind = VU_OPT_FLAG,
+	 .help = "Faster: changes of metadata by descriptor are not looked at, and fail where a file is shared",
+	 .offset = offsetof(struct options, no_descriptors)},
 	{.name = "wrap",
 	 .kind = VU_OPT_FLAG,
 	 .help = "COMMAND is a launcher (lxc-start, systemd-nspawn, bwrap) that starts the guest",
@@ -56,6 +61,7 @@ static int run(struct vu_ctx *ctx, void *options)
 		.guest = ctx->operands[0],
 		.argv = ctx->operands + 1,
 		.chroot_only = given->chroot_only,
+		.no_descriptors = given->no_descriptors,
 		.wrap = given->wrap,
 		.shared = ctx->shared,
 	};

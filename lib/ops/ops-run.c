@@ -87,7 +87,7 @@ static int block_signals(struct running *u)
 /* What the command is under, where something can be unified. */
 static int make_filter(struct running *u)
 {
-	int r = vu_filter_new(0, VU_FILTER_DESCRIPTORS, &u->filter);
+	int r = vu_filter_new(0, u->o->no_descriptors ? 0 : VU_FILTER_DESCRIPTORS, &u->filter);
 
 	if (r == -EOPNOTSUPP)
 		return vu_fail(u->ops, VU_OPS_REFUSED, "cannot supervise", u->o->guest,

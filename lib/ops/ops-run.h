@@ -31,7 +31,8 @@ struct vu_run_options {
 	char *const *argv;	      /* the command; with a NULL behind */
 	struct vu_run_shared *shared; /* borrowed; or NULL */
 	bool chroot_only;
-	bool wrap; /* the command is a launcher, which is not in the guest */
+	bool no_descriptors; /* calls that change metadata by descriptor are not notified (cow/ruleset.h) */
+	bool wrap;	     /* the command is a launcher, which is not in the guest */
 };
 
 struct vu_run_report {

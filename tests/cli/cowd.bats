@@ -370,6 +370,9 @@ end_manager() {
 web1" profile
 	jq -e '[.syscalls[] | select(.action == "SCMP_ACT_NOTIFY").names[]] | index("openat") and index("rename")' <<<"$OUT" >/dev/null ||
 		die "openat is not notified"
+	has "$OUT" '"fchmod"'
+	vx 0 cowd profile --no-descriptors
+	hasnt "$OUT" '"fchmod"'
 	vx 0 cowd profile --socket /elsewhere
 	eq "$(jq -r .listenerPath <<<"$OUT")" /elsewhere
 	vx 0 cowd profile --format lxc

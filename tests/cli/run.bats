@@ -377,3 +377,10 @@ $D/twin-b" paths
 	vx 0 guests remove g1
 	eq "$(sqlite3 "$CAT" "SELECT count(*) FROM broken")" 0 "of a guest that is gone"
 }
+
+@test "--no-descriptors: what goes by paths is looked at all the same" {
+	shell
+	vx 0 run --no-descriptors g1 -- sh -ec 'cd /usr/share/vu; echo more >>f0; chmod 600 f1; rm f2'
+	eq "$(tail -n 1 "$G/g1/$D/f0")$(stat -c %a "$G/g1/$D/f1")" more600 files
+	others_same
+}
