@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # For the static analysers of tests/lint.
 #
-#   static_files [DIR...]        the .c files of these directories (default: all of lib, db and cmd)
+#   static_files [DIR...]        the .c files of these directories (default: all of lib, db and cmd), but for
+#                                *.bpf.c: programs for the kernel, which its verifier looks at
 #   static_unknown TOOL LOG      the findings in LOG that tests/lint/static-known does not name
 #   static_stale TOOL LOG        the lines of static-known that nothing in LOG was found for (all files)
 #
@@ -12,7 +13,7 @@ known=tests/lint/static-known
 
 static_files() {
 	(($#)) || set -- lib db cmd
-	find "$@" -name '*.c' | sort
+	find "$@" -name '*.c' ! -name '*.bpf.c' | sort
 }
 
 # FILE CHECK<TAB>LINE of each finding, without what stands before lib/, db/ or cmd/.
