@@ -165,7 +165,7 @@ static const struct vu_opt profile_opts[] = {
 	{"guest", 0, VU_OPT_STRING, "NAME", NULL, "the guest that it is for; its root decides",
 	 offsetof(struct profile_options, guest)},
 	{"no-descriptors", 0, VU_OPT_FLAG, NULL, NULL,
-	 "faster: changes of metadata by descriptor are not looked at, and fail where a file is shared",
+	 "faster: changes of metadata by descriptor are not looked at, and fail where a file is shared (lxc: always)",
 	 offsetof(struct profile_options, no_descriptors)},
 	{0},
 };
@@ -175,7 +175,7 @@ static int profile_run(struct vu_ctx *ctx, void *options)
 	const struct profile_options *o = options;
 	unsigned flags = o->no_descriptors ? 0 : VU_FILTER_DESCRIPTORS;
 	_cleanup_free_ char *usual = vu_cowd_socket_path(&ctx->config, VU_COWD_OCI), *text = NULL;
-	int r = o->format == LXC ? vu_profile_lxc(flags, &text)
+	int r = o->format == LXC ? vu_profile_lxc(0, &text)
 		: !usual	 ? -ENOMEM
 			 : vu_profile_oci(flags, o->socket ? o->socket : usual, o->guest, &text);
 
