@@ -67,10 +67,12 @@ static int serve_one(struct vu_supervisor *s, struct vu_server *server,
 static int serve_all(struct vu_supervisor *s, struct vu_notify *notify, struct vu_server *server)
 {
 	const struct seccomp_notif *req = vu_notify_left(notify);
+	int r = 0;
 
+	/* without the turn: who has it may wait for the next call for ever */
+	if (req && !vu_server_glance(server, req))
+		r = vu_server_answer(server);
 	pthread_mutex_lock(&s->turn);
-	int r = req ? serve_one(s, server, req) : 0;
-
 	while (!r && !s->quit) {
 		r = vu_notify_receive(notify, &req);
 		if (!r)

@@ -403,6 +403,31 @@ static void again(struct farm *f)
 	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
 }
 
+/*
+ * What a supervisor that was killed had taken is answered by the next, whichever of its threads had it: though the first
+ * of them waits for a call, and nobody makes another one.
+ */
+static void taken_by_the_second(struct farm *f)
+{
+	static struct vu_notify_slot slots[2];
+	struct vu_notify *n = NULL;
+	const struct seccomp_notif *req;
+
+	memset(slots, 0, sizeof(slots));
+	begin(f, &later);
+	supervised_order(append_to, "/usr/lib/f1", "more\n");
+	wait_for_call();
+	assert_int_equal(vu_notify_new(now_supervised.listener, &slots[1], &n), 0);
+	assert_int_equal(vu_notify_receive(n, &req), 0);
+	vu_notify_free(n);
+	now_supervised.env.threads = 2;
+	now_supervised.env.slots = slots;
+	supervised_serve();
+	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), 5);
+	assert_true(is_private(f, "usr/lib/f1"));
+	supervised_stop();
+}
+
 /* Who waits hears at once that nobody answers any more, and so does who comes later. The file stays what it is. */
 static void closed(struct farm *f)
 {
@@ -622,6 +647,7 @@ int main(void)
 {
 	struct CMUnitTest tests[] = {
 		TEST_ON(xfs, again),
+		TEST_ON(xfs, taken_by_the_second),
 		TEST_ON(xfs, closed),
 		TEST_ON(xfs, killed_waiting),
 		TEST_ON(xfs, killed_in_break),
