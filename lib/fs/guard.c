@@ -14,6 +14,7 @@
 #include <linux/stat.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -98,10 +99,21 @@ static uint64_t address(const void *p)
 	return (uint64_t)(uintptr_t)p;
 }
 
+bool vu_guard_dir_is_safe(const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) && !st->st_uid && !(st->st_mode & 0077);
+}
+
 int vu_guard_open(void)
 {
 	union bpf_attr a;
+	struct stat dir;
 
+	if (stat(VU_GUARD_DIR, &dir))
+		return -errno;
+	/* everybody may make directories where it is */
+	if (!vu_guard_dir_is_safe(&dir))
+		return -EPERM;
 	memset(&a, 0, sizeof(a));
 	a.pathname = address(VU_GUARD_MARKS);
 	return bpf(BPF_OBJ_GET, &a); /* descriptors of bpf(2) are O_CLOEXEC */

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct stat;
 struct vu_stat;
 
 #define VU_GUARD_DIR "/sys/fs/bpf/vunify" /* root's alone */
@@ -37,6 +38,9 @@ int vu_guard_pool_of(int fd, struct vu_guard_pool *ret);
 
 /* The mark that the inode of an open file would have. Returns 0, or a negative errno (-EOPNOTSUPP). */
 int vu_guard_mark_of(int fd, struct vu_guard_mark *ret);
+
+/* Is VU_GUARD_DIR, which is what st says, root's alone? Else nothing in it is believed. */
+bool vu_guard_dir_is_safe(const struct stat *st);
 
 /* Opens the map of marks. Returns the fd, -ENOENT where there is no guard, or a negative errno. */
 int vu_guard_open(void);

@@ -162,7 +162,7 @@ static int load(int marks, int keepers, struct vu_programs **ret, char **ret_why
 			      0);
 	p = vu_programs__open();
 	if (!p)
-		return errno ? -errno : -ENOMEM;
+		return -ENOMEM;
 	r = choose(p, ret_why);
 	if (!r && marks >= 0)
 		r = bpf_map__reuse_fd(p->maps.marks, marks);
@@ -194,6 +194,7 @@ int vu_lsm_probe(char **ret_why)
 static int open_dir(int *ret_dir, char **ret_why)
 {
 	struct statfs s;
+	struct stat st;
 
 	if (statfs("/sys/fs/bpf", &s) || (unsigned long)s.f_type != BPF_FS_MAGIC)
 		return unable(ret_why,
@@ -206,6 +207,10 @@ static int open_dir(int *ret_dir, char **ret_why)
 
 	if (dir < 0)
 		return -errno;
+	if (fstat(dir, &st))
+		return -errno;
+	if (!vu_guard_dir_is_safe(&st))
+		return unable(ret_why, VU_GUARD_DIR " is not for root alone: remove it", 0);
 	if (flock(dir, LOCK_EX | LOCK_NB))
 		return errno == EWOULDBLOCK ? VU_LSM_BUSY : -errno;
 	*ret_dir = vu_take_fd(dir);

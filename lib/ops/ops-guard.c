@@ -121,7 +121,7 @@ static int open_pools(struct guarding *g)
 {
 	int r = 0;
 
-	g->v = calloc(g->n, sizeof(*g->v));
+	g->v = calloc(g->n + 1, sizeof(*g->v));
 	if (!g->v)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < g->n; i++)
