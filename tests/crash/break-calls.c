@@ -70,6 +70,7 @@ static struct job jobs[MAX_JOBS];
 static unsigned n_jobs;
 static unsigned n_kills, n_failures, lost_kills, lost_failures, missed;
 static struct break_run vunify;
+static const char *mnt;
 static char guests[2][600], stage[600];
 
 /* What is, of the case at hand. */
@@ -456,6 +457,17 @@ static int try(const struct job *j, unsigned number)
 	return r;
 }
 
+/* Objects have their flag, and there is nothing else. What it says is in SAID. */
+static void check_pool(const char *top)
+{
+	char command[2000];
+
+	snprintf(command, sizeof(command), "'%s/tests/lib/pool-check' '%s' >/dev/null 2>>'%s'",
+		 top ? top : "../..", mnt, vunify.said);
+	if (system(command))
+		is_wrong("pool-check complains");
+}
+
 /* Behind all of them: recovered, each is the old one or the new one, and nothing is left. */
 static void settle(const struct job *const *v, const int *results, unsigned n)
 {
@@ -469,6 +481,7 @@ static void settle(const struct job *const *v, const int *results, unsigned n)
 		is_wrong("recover: exit status %d", code);
 	if (n_staged(stage))
 		is_wrong("%u files are left in the stage", n_staged(stage));
+	check_pool(getenv("VU_TOP"));
 	tell(v[0], 0);
 	for (unsigned i = 0; i < n; i++) {
 		wrong[0] = 0;
@@ -505,6 +518,7 @@ int main(int argc, char **argv)
 		fail("usage: see the top of break-calls.c");
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	mnt = argv[1];
 	snprintf(guests[0], sizeof(guests[0]), "%s/guests/g1", argv[1]);
 	snprintf(guests[1], sizeof(guests[1]), "%s/guests/g2", argv[1]);
 	snprintf(stage, sizeof(stage), "%s/.vunify/stage", argv[1]);

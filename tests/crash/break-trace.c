@@ -92,8 +92,11 @@ static bool server_enters(struct trace *t, void (*seen)(void *arg, struct call c
 {
 	struct traced *k = t->server;
 
-	if (k->receives)
+	/* it waits for the next one, or until it is its turn to */
+	if (k->receives || (t->sent && k->call.nr == SYS_futex))
 		t->done = true;
+	t->sent = t->sent ||
+		  (k->call.nr == SYS_ioctl && k->call.kind == (uint32_t)SECCOMP_IOCTL_NOTIF_SEND);
 	if (seen)
 		seen(arg, k->call);
 	if (t->aim.nr < 0 || !call_equal(k->call, t->aim))

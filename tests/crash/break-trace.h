@@ -24,6 +24,7 @@ struct trace {
 	pid_t worker;
 	struct traced v[TRACE_THREADS];
 	struct traced *server; /* who answers; NULL: nobody yet */
+	bool sent;	       /* it has given the answer */
 	bool done;	       /* it waits for the next notification */
 	/* the call (nr -1: none), and which one of them; with err it fails. ever: and all such from then on */
 	struct call aim;
