@@ -102,6 +102,21 @@ void vu_notify_note_done(void *notify)
 		atomic_store(&n->slot->done, n->request->id);
 }
 
+void vu_notify_note_trying(void *notify, uint64_t ino)
+{
+	const struct vu_notify *n = notify;
+
+	if (!n->slot)
+		return;
+	atomic_store(&n->slot->tried_ino, ino);
+	atomic_store(&n->slot->tried, n->request->id);
+}
+
+uint64_t vu_notify_tried(const struct vu_notify *n, uint64_t id)
+{
+	return n->slot && atomic_load(&n->slot->tried) == id ? atomic_load(&n->slot->tried_ino) : 0;
+}
+
 bool vu_notify_is_done(const struct vu_notify *n, uint64_t id)
 {
 	return n->slot && atomic_load(&n->slot->done) == id;

@@ -20,6 +20,8 @@ struct vu_notify;
  * on with this one.
  */
 struct vu_notify_slot {
+	_Atomic uint64_t tried,
+		tried_ino;     /* id of one that was about to be carried out, on this inode */
 	_Atomic uint64_t done; /* id of one that was carried out, and only has to be answered */
 	union {
 		_Alignas(8) char taken[512]; /* struct seccomp_notif; its id is 0: there is none */
@@ -66,6 +68,13 @@ int vu_notify_fail(struct vu_notify *n, uint64_t id, int err);
  * same. Was it noted, by this process or the one before it?
  */
 void vu_notify_note_done(void *notify);
+
+/*
+ * It is about to be: whoever goes on with it has to find out whether it was. For vu_notify_tried, which returns that
+ * inode, or 0.
+ */
+void vu_notify_note_trying(void *notify, uint64_t ino);
+uint64_t vu_notify_tried(const struct vu_notify *n, uint64_t id);
 bool vu_notify_is_done(const struct vu_notify *n, uint64_t id);
 int vu_notify_done(struct vu_notify *n, uint64_t id);
 

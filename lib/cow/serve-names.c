@@ -28,6 +28,7 @@ static struct vu_live_name name_of(const struct vu_server *v, const struct vu_se
 		.guest = v->env->guest,
 		.ino = f->st.version.ino,
 		.key = f->key,
+		.changing = vu_notify_note_trying,
 		.changed = vu_notify_note_done,
 		.changed_arg = v->notify,
 	};
@@ -121,8 +122,32 @@ static int link_it(struct vu_server *v)
 	return r == -EMLINK ? VU_SERVE_NOT_DONE : outcome_of(r);
 }
 
+/*
+ * The worker before this one was killed in the system call that makes the change: did it come to that? Nobody else has
+ * made it since: whoever asked for it waits.
+ */
+static bool was_made(struct vu_server *v, uint64_t ino)
+{
+	const struct vu_call *c = &v->job.call;
+	struct vu_stat st[2] = {0};
+
+	for (unsigned i = 0; i < c->n_paths; i++) {
+		_cleanup_fd_ int fd = vu_view_resolve(v->view, v->job.tid, &c->path[i],
+						      vu_serve_text(v, i), VU_VIEW_WHOLLY, &st[i]);
+
+		vu_serve_leave(v);
+		if (fd < 0)
+			st[i].version.ino = 0;
+	}
+	if (c->op == VU_CALL_LINK)
+		return st[0].version.ino == ino && st[1].version.ino == ino;
+	return c->op == VU_CALL_UNLINK ? st[0].version.ino != ino : !st[0].version.ino;
+}
+
 int vu_serve_names(struct vu_server *v)
 {
+	uint64_t tried = vu_notify_tried(v->notify, v->job.id);
+
 	const struct vu_call *c = &v->job.call;
 	int r = VU_SERVE_NOT_DONE;
 
@@ -130,6 +155,8 @@ int vu_serve_names(struct vu_server *v)
 		return rmdir_it(v);
 	if (!v->env->may_act)
 		return VU_SERVE_NOT_DONE;
+	if (tried && was_made(v, tried))
+		return VU_SERVE_DONE;
 	if (c->op == VU_CALL_UNLINK)
 		r = unlink_it(v);
 	else if (c->op == VU_CALL_RENAME && c->path[1].need == VU_NEED_GONE)

@@ -168,7 +168,7 @@ bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req)
 	if (vu_notify_is_done(v->notify, j->id)) /* by one that was killed before it could say so */
 		answer(v, VU_SERVE_DONE);
 	/* what cannot be decoded or read the kernel has an answer for */
-	else if (decode(v, req) || !is_open(v))
+	else if (decode(v, req) || (!vu_notify_tried(v->notify, j->id) && !is_open(v)))
 		answer(v, VU_SERVE_NOT_DONE);
 	else
 		return false;

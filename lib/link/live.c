@@ -328,6 +328,14 @@ struct change {
 	int (*fn)(const struct change *c, const struct vu_object *o);
 };
 
+static int make_change(const struct vu_live_name *name, const struct change *c,
+		       const struct vu_object *o)
+{
+	if (name->changing)
+		name->changing(name->changed_arg, name->ino);
+	return c->fn(c, o);
+}
+
 /* One moment for one system call. */
 static int change_names(struct vu_live_worker *w, const struct vu_live_name *name,
 			const struct change *c)
@@ -343,7 +351,7 @@ static int change_names(struct vu_live_worker *w, const struct vu_live_name *nam
 	if (!r) {
 		r = vu_stat_at(c->is->dir, c->is->base, &st);
 		if (!r)
-			r = st.version.ino == name->ino ? c->fn(c, o) : VU_LIVE_CHANGED;
+			r = st.version.ino == name->ino ? make_change(name, c, o) : VU_LIVE_CHANGED;
 		else if (r == -ENOENT)
 			r = VU_LIVE_CHANGED;
 		if (!r && name->changed)

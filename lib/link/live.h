@@ -44,9 +44,10 @@ struct vu_live_name {
 	 */
 	bool empty;
 	/*
-	 * Of changes of names alone, or NULL: it has been made, and the moment is not over yet. Whoever may be killed
-	 * notes it here: behind the moment it is too late.
+	 * Of changes of names alone, or NULL: it is about to be made; it has been made, and the moment is not over
+	 * yet. Whoever may be killed notes it here: behind the moment it is too late.
 	 */
+	void (*changing)(void *arg, uint64_t ino);
 	void (*changed)(void *arg);
 	void *changed_arg;
 };
