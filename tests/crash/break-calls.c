@@ -8,7 +8,8 @@
  * ARG... are its global options. For each call that breaks a link (break-ops.h), in a guest whose worker has
  * answered nothing before, the calls of the thread that answers are found out by tracing one; then, on files of
  * their own, before each of them
- *   - the worker is killed: another one takes its place, and the caller has the result all the same
+ *   - the worker is killed: another one takes its place, and the caller has the result all the same; also when the
+ *     call, if it changes something, has just been made
  *   - all three processes are killed: the caller has it, or an error
  *   - the caller is killed, or traced
  *   - or the call fails, once or all such from then on, with each error that it can have (errnos.c)
@@ -47,6 +48,7 @@
 
 enum how {
 	HOW_WORKER,
+	HOW_BEHIND, /* the worker, when the call has been made, and nothing else */
 	HOW_ALL,
 	HOW_CALLER,
 	HOW_TRACED,
@@ -54,8 +56,8 @@ enum how {
 	HOW_FAIL_EVER,
 };
 
-static const char *const hows[] = {"worker", "all",   "caller",
-				   "traced", "fails", "fails ever after"};
+static const char *const hows[] = {"worker", "worker behind",	"all", "caller", "traced",
+				   "fails",  "fails ever after"};
 
 struct job {
 	enum break_op op;
@@ -252,6 +254,7 @@ static void disturb(struct trace *t, enum how how)
 
 	switch (how) {
 	case HOW_WORKER:
+	case HOW_BEHIND:
 		kill(t->worker, SIGKILL);
 		trace_reap(t);
 		break;
@@ -306,6 +309,7 @@ static int make_call(enum break_op op, unsigned number, const struct job *j, str
 		t.nth = j->nth;
 		t.err = j->err;
 		t.ever = j->how == HOW_FAIL_EVER;
+		t.behind = j->how == HOW_BEHIND;
 	}
 	if (!trace_begin(&t, run_worker(&vunify)))
 		fail("the worker cannot be traced");
@@ -353,7 +357,8 @@ static void add_jobs(enum break_op op, const struct calls *calls)
 
 		/* whoever has his answer waits no more */
 		for (j.how = HOW_WORKER; j.how <= (sent ? HOW_ALL : HOW_TRACED); j.how++)
-			jobs[n_jobs++] = j;
+			if (j.how != HOW_BEHIND || call_changes(j.call))
+				jobs[n_jobs++] = j;
 		sent = sent || call_equal(j.call, send);
 		for (; errs && *errs && n_jobs < MAX_JOBS - 8; errs++)
 			/* nobody is interrupted for ever */
@@ -444,9 +449,9 @@ static int try(const struct job *j, unsigned number)
 	 * By a descriptor that is open on the object still, when the file has its copy already: it is not known any
 	 * more where that is. The manual says so.
 	 */
-	bool unknown = j->op == BREAK_FCHMOD && j->how == HOW_WORKER && r == EPERM;
+	bool unknown = j->op == BREAK_FCHMOD && j->how <= HOW_BEHIND && r == EPERM;
 
-	if ((j->how == HOW_WORKER || j->how == HOW_TRACED) && r && !unknown)
+	if ((j->how <= HOW_BEHIND || j->how == HOW_TRACED) && r && !unknown)
 		is_wrong("the caller has: %s", strerror(r));
 	if (j->how == HOW_ALL)
 		run_reap(&vunify);

@@ -106,7 +106,8 @@ static bool server_enters(struct trace *t, void (*seen)(void *arg, struct call c
 	if (t->err && (first || (t->ever && t->hit)))
 		leave_out(k);
 	t->hit = t->hit || first;
-	return first && !t->err;
+	k->aimed = first && t->behind;
+	return first && !t->err && !t->behind;
 }
 
 /* Returns true when it is to stay there. */
@@ -128,7 +129,7 @@ static bool at_call(struct trace *t, struct traced *k, void (*seen)(void *arg, s
 	else if (k->entered && k->receives && !s.exit.is_error && !t->server)
 		t->server = k;
 	k->entered = false;
-	return false;
+	return k->aimed;
 }
 
 static bool take(struct trace *t, struct traced *k, int status,

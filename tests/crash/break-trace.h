@@ -18,6 +18,7 @@ struct traced {
 	struct call call; /* the last one that it entered */
 	bool receives;	  /* that is: waits for a notification */
 	bool fails;	  /* it is not carried out */
+	bool aimed;	  /* it is to be stopped at its end */
 };
 
 struct trace {
@@ -30,7 +31,7 @@ struct trace {
 	struct call aim;
 	unsigned nth, n_aim;
 	int err;
-	bool ever, hit;
+	bool ever, behind, hit; /* behind: it is stopped at its end */
 };
 
 /* Begins to trace all threads of it; t holds what is aimed at, and zeros. False: it is ending. */
