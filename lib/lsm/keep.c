@@ -27,9 +27,11 @@
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -42,6 +44,9 @@
 #include "link/claim.h"
 #include "link/pool-listing.h"
 
+#define LISTING_NS                                                                                 \
+	UINT64_C(60000000000) /* the pool is listed that often, whatever its directories say */
+#define SLACK_NS UINT64_C(1000000000)
 #define RELEASE_NS                                                                                 \
 	UINT64_C(5000000000) /* a claim is waited for that long when the guard is to end */
 
@@ -60,6 +65,9 @@ struct vu_keep {
 	struct vu_guard_pool id;
 	struct vu_inomap by_ino; /* index in v */
 	bool full;		 /* no further marks in this sweep */
+	uint64_t
+		settled_ns; /* CLOCK_REALTIME: begin of the last listing after which nothing was to be done; 0 */
+	struct vu_keep_stats stats; /* of it */
 };
 
 /* Is what opens it for writing refused by the guard? The flag is off, and a lease held. */
@@ -317,10 +325,55 @@ static int sweep(struct vu_keep *k, const struct vu_pool_listing *l, struct vu_k
 	return r ? r : forget(k);
 }
 
+/* When a name came into the pool, or went, last. UINT64_MAX where that cannot be seen. */
+static uint64_t changed_ns(const struct vu_keep *k)
+{
+	_cleanup_fd_ int dir = vu_pool_part_open(k->pool, "objects", false);
+	struct vu_stat st;
+	uint64_t last;
+	char shard[3];
+
+	if (dir < 0 || vu_stat_fd(dir, &st))
+		return UINT64_MAX;
+	last = st.version.mtime_ns;
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(shard, sizeof(shard), "%02x", i);
+		int r = vu_stat_at(dir, shard, &st);
+
+		if (r && r != -ENOENT)
+			return UINT64_MAX;
+		last = r ? last : VU_MAX(last, st.version.mtime_ns);
+	}
+	return last;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* Nothing was left to do, and nothing has come since. Times of directories may be some milliseconds old. */
+static bool is_idle(const struct vu_keep *k, uint64_t now)
+{
+	uint64_t changed = changed_ns(k);
+
+	return k->settled_ns && now >= k->settled_ns && now < k->settled_ns + LISTING_NS &&
+	       changed != UINT64_MAX && changed + SLACK_NS < k->settled_ns;
+}
+
 int vu_keep_sweep(struct vu_keep *k, struct vu_keep_stats *ret)
 {
 	struct vu_pool_listing l = {0};
+	uint64_t now = now_ns();
 
+	if (is_idle(k, now)) {
+		*ret = k->stats;
+		return 0;
+	}
+	k->settled_ns = 0;
 	*ret = (struct vu_keep_stats){0};
 	k->full = false;
 	int r = vu_pool_listing_read(&l, k->pool);
@@ -329,6 +382,9 @@ int vu_keep_sweep(struct vu_keep *k, struct vu_keep_stats *ret)
 		r = sweep(k, &l, ret);
 	vu_pool_listing_done(&l);
 	ret->guarded = k->n;
+	k->stats = *ret;
+	if (!r && !ret->flagged && !ret->failed)
+		k->settled_ns = now;
 	return r;
 }
 

@@ -15,7 +15,7 @@
 #include "ops/ops-recover.h"
 #include "ops/session.h"
 
-#define SWEEP_SECONDS 2 /* between looks for new objects: a listing of the pool, no statx */
+#define SWEEP_SECONDS 2 /* between looks for new objects */
 
 struct guarded {
 	struct vu_pool *pool; /* owned */
