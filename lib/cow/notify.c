@@ -97,9 +97,10 @@ const struct seccomp_notif *vu_notify_left(const struct vu_notify *n)
 void vu_notify_note_done(void *notify)
 {
 	const struct vu_notify *n = notify;
+	const struct seccomp_notif *req = n->channel ? vu_lxc_channel_left(n->channel) : n->request;
 
-	if (n->slot)
-		atomic_store(&n->slot->done, n->request->id);
+	if (n->slot && req)
+		atomic_store(&n->slot->done, req->id);
 }
 
 void vu_notify_note_trying(void *notify, uint64_t ino)

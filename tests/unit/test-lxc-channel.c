@@ -244,6 +244,24 @@ static void test_left(void **state)
 	wants_no_answer();
 }
 
+/* It was carried out, too. */
+static void test_left_and_done(void **state)
+{
+	const struct seccomp_notif *req;
+
+	(void)state;
+	pass_on();
+	vu_notify_note_done(notify); /* there is nothing at hand */
+	uint64_t id = take()->id;
+
+	assert_false(vu_notify_is_done(notify, id));
+	vu_notify_note_done(notify);
+	assert_non_null(req = next());
+	assert_true(vu_notify_is_done(notify, req->id));
+	assert_int_equal(vu_notify_done(notify, req->id), 0);
+	wants_answer(0, 0);
+}
+
 /* Killed before it could note when the message was sent. */
 static void test_left_at_once(void **state)
 {
@@ -438,6 +456,7 @@ int main(void)
 		t(test_answers),
 		t(test_replaces_descriptors),
 		t(test_left),
+		t(test_left_and_done),
 		t(test_left_at_once),
 		t(test_left_and_gone),
 		t(test_left_and_gone_at_once),
