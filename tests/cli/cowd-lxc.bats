@@ -7,10 +7,16 @@ load ../lib/farm
 
 D=usr/share/vu
 
-# Cgroups of containers that were killed, and the one that LXC leaves for good.
+ours() {
+	find /sys/fs/cgroup -mindepth 1 -maxdepth 3 -depth -name "lxc.*.vunify-cowd-$$-*" "$@" 2>/dev/null
+}
+
+# Also containers of a test that has failed, by their cgroups; and the one that LXC leaves for good.
 teardown() {
+	# shellcheck disable=SC2046 # numbers
+	kill -KILL $(ours -exec cat {}/cgroup.procs \; | sort -un) 2>/dev/null || :
 	end_processes
-	find /sys/fs/cgroup -mindepth 1 -maxdepth 3 -depth -name "lxc.*.vunify-cowd-$$-*" -exec rmdir {} + 2>/dev/null || :
+	WAIT_SECONDS=10 wait_until eval 'ours -exec rmdir {} + || :; [[ -z $(ours) ]]' || :
 	[[ -n ${HAD_PIVOT:-} ]] ||
 		find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -name lxc.pivot -exec rmdir {} + 2>/dev/null || :
 	farm_down
@@ -139,7 +145,9 @@ own file 9" names
 		until [ -e /tmp/stop ]; do sleep 0.05; done" &
 	p=$!
 	wait_until test -d "$G/g1/tmp/ready" || die "$(said g1)"
-	lxc-attach -P "$STATE/lxc" -n "vunify-cowd-$$-g1" -- /bin/sh -ec \
+	# shellcheck disable=SC2016 # for that shell
+	timeout -k 1 60 unshare -m sh -ec 'mount -t tmpfs tmpfs /run; exec "$@"' - \
+		lxc-attach -P "$STATE/lxc" -n "vunify-cowd-$$-g1" -- /bin/sh -ec \
 		'echo more >>/usr/share/vu/f20; rm /usr/share/vu/f21; chmod 600 /usr/share/vu/f22; echo >/tmp/stop' \
 		>"$STATE/log" 2>&1 </dev/null 3>&- || die "lxc-attach: $(cat "$STATE/log" "$STATE/cowd-err")"
 	wait $p || die "$(said g1)"
