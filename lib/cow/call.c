@@ -11,6 +11,8 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 
+#include <unistd.h>
+
 #include "base/cleanup.h"
 #include "cow/shape.h"
 
@@ -207,6 +209,14 @@ static int decode_operation(const struct vu_shape *s, const struct arch *a,
 		break;
 	case VU_CALL_RMDIR:
 		p->need = VU_NEED_GONE;
+		break;
+	case VU_CALL_ACCESS:
+		c->mode = half(d, s->mode);
+		if (c->mode & ~(uint32_t)(R_OK | W_OK | X_OK))
+			return VU_CALL_MALFORMED;
+		if (!(c->mode & W_OK))
+			return VU_CALL_NONE;
+		c->real = !(half(d, s->flags) & AT_EACCESS);
 		break;
 	default:
 		break;

@@ -37,6 +37,7 @@ enum vu_call_op {
 	VU_CALL_SETXATTR,
 	VU_CALL_REMOVEXATTR,
 	VU_CALL_SETATTR, /* inode flags and project id (file_setattr) */
+	VU_CALL_ACCESS, /* only asks whether it might be written to: rm(1) and mv(1) do, and editors */
 };
 
 /* What of the file a path leads to the call needs: in rising order. */
@@ -61,7 +62,8 @@ struct vu_call {
 	unsigned n_paths;	     /* 1 or 2 */
 	struct vu_call_path path[2]; /* rename, exchange, link: the old and the new name */
 	uint32_t open_flags;	     /* O_*, as this architecture has them */
-	uint32_t mode;		     /* of a file that open makes */
+	uint32_t mode;		     /* of a file that open makes; of access: R_OK, W_OK, X_OK */
+	bool real;		     /* access: of the real user and group, as access(2) has it */
 	uint64_t resolve;	     /* RESOLVE_*, of openat2 */
 	uint64_t how_address; /* openat2: of its struct open_how in the process's memory; or 0 */
 	uint32_t how_size;    /* how much of it there is to read, at most sizeof(struct open_how) */

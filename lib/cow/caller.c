@@ -31,14 +31,15 @@ static const char *line_of(const char *text, const char *name)
 	return NULL;
 }
 
-/* The fourth number: real, effective, saved, file system. */
-static int fourth(const char *line, uint32_t *ret)
+/* Of real, effective, saved and file system the first and the fourth. */
+static int read_ids(const char *line, uint32_t *ret_real, uint32_t *ret_fs)
 {
 	unsigned u[4];
 
 	if (!line || sscanf(line, "%u %u %u %u", &u[0], &u[1], &u[2], &u[3]) != 4)
 		return -EINVAL;
-	*ret = u[3];
+	*ret_real = u[0];
+	*ret_fs = u[3];
 	return 0;
 }
 
@@ -76,8 +77,8 @@ int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret)
 	text[n] = 0;
 	*ret = (struct vu_caller){0};
 	caps = line_of(text, "CapEff:");
-	if (fourth(line_of(text, "Uid:"), &ret->fsuid) ||
-	    fourth(line_of(text, "Gid:"), &ret->fsgid) || !caps) {
+	if (read_ids(line_of(text, "Uid:"), &ret->uid, &ret->fsuid) ||
+	    read_ids(line_of(text, "Gid:"), &ret->gid, &ret->fsgid) || !caps) {
 		/* so many groups that the rest is cut off */
 		ret->any_group = true;
 		ret->caps = UINT64_MAX;
@@ -206,6 +207,7 @@ bool vu_caller_may(const struct vu_caller *c, enum vu_call_op op, const struct v
 	switch (op) {
 	case VU_CALL_OPEN:
 	case VU_CALL_TRUNCATE:
+	case VU_CALL_ACCESS:
 		return may_write(c, st);
 	case VU_CALL_UNLINK:
 	case VU_CALL_RMDIR:
@@ -225,4 +227,24 @@ bool vu_caller_may(const struct vu_caller *c, enum vu_call_op op, const struct v
 		       has_cap(c, CAP_SETFCAP);
 	}
 	return true;
+}
+
+int vu_caller_access(const struct vu_caller *c, uint32_t mode, bool real, const struct vu_stat *st,
+		     bool has_acl)
+{
+	/* reading, searching, writing: the bits are those of R_OK, X_OK and W_OK */
+	uint32_t owner = st->mode >> 6 & 7, group = st->mode >> 3 & 7, other = st->mode & 7;
+
+	if (real && (c->uid != c->fsuid || c->gid != c->fsgid))
+		return 1;
+	if (has_cap(c, CAP_DAC_OVERRIDE))
+		return mode & X_OK && !((owner | group | other) & X_OK) ? -EACCES : 0;
+	if (c->fsuid == st->uid)
+		return mode & ~owner ? -EACCES : 0;
+	/* where there is an ACL the group's bits are its mask: nobody has by it what is not in them */
+	if (mode & ~(group | other))
+		return -EACCES;
+	if (has_acl || (c->any_group && group != other))
+		return 1;
+	return mode & ~(in_group(c, st->gid) ? group : other) ? -EACCES : 0;
 }

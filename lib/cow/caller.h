@@ -17,6 +17,7 @@
 
 struct vu_caller {
 	uint32_t fsuid, fsgid;
+	uint32_t uid, gid; /* real */
 	uint32_t groups[VU_CALLER_GROUPS];
 	unsigned n_groups;
 	uint64_t
@@ -54,3 +55,10 @@ bool vu_caller_may_use_reserve(const struct vu_caller *c, const struct vu_caller
  */
 bool vu_caller_may(const struct vu_caller *c, enum vu_call_op op, const struct vu_stat *st,
 		   const struct vu_stat *dir);
+
+/*
+ * What access(2) says of the file that st describes, if it is on a mount that may be written to: mode is R_OK, W_OK,
+ * X_OK. Returns 0, -EACCES, or 1 where that cannot be told: because of an ACL, or of another user than the one who acts.
+ */
+int vu_caller_access(const struct vu_caller *c, uint32_t mode, bool real, const struct vu_stat *st,
+		     bool has_acl);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cow/shape.h"
@@ -74,6 +75,8 @@ static int tell_shape(const struct teller *t, const struct vu_shape *s)
 		if (!descriptors)
 			return 0;
 		break;
+	case VU_SHAPE_ASKS_TO_WRITE:
+		return tell(t, s, VU_RULE_MASKED, s->mode, W_OK, W_OK);
 	case VU_SHAPE_ALWAYS:
 		break;
 	}

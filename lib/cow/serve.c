@@ -30,8 +30,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -129,10 +131,36 @@ static bool is_open(struct vu_server *v)
 	return false;
 }
 
+static bool has_acl(const struct vu_serve_spot *s)
+{
+	char path[NAME_MAX + 32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", s->dir, s->base);
+	return lgetxattr(path, "system.posix_acl_access", NULL, 0) >= 0;
+}
+
+/* It would be given a copy: so the answer is what it is of a file of its own, and nothing is copied for a question. */
+static int tell_access(struct vu_server *v)
+{
+	vu_cleanup(vu_serve_found_done) struct vu_serve_found f = {0};
+	const struct vu_call *c = &v->job.call;
+	int r = vu_serve_find(v, 0, &f);
+
+	if (r != 1 || !vu_serve_read_caller(v))
+		return VU_SERVE_NOT_DONE;
+	if (f.spot.read_only)
+		return -EROFS;
+	r = vu_caller_access(&v->job.caller, c->mode, c->real, &f.st, has_acl(&f.spot));
+	return r == 1 ? VU_SERVE_NOT_DONE : r ? r : VU_SERVE_DONE;
+}
+
 /* Returns an outcome (VU_SERVE_NOT_DONE: the kernel goes on), or a negative errno for the guest. */
 static int serve(struct vu_server *v)
 {
 	const struct vu_call *c = &v->job.call;
+
+	if (c->op == VU_CALL_ACCESS)
+		return tell_access(v);
 	int r = vu_serve_names(v);
 
 	for (unsigned i = 0; !r && !v->lost && i < c->n_paths; i++)
@@ -179,7 +207,7 @@ int vu_server_answer(struct vu_server *v)
 {
 	int r = serve(v);
 
-	if (r < 0 && v->job.call.op != VU_CALL_RMDIR)
+	if (r < 0 && v->job.call.op != VU_CALL_RMDIR && v->job.call.op != VU_CALL_ACCESS)
 		count(&v->stats->refused);
 	answer(v, r);
 	return v->lost ? -EIO : 0;

@@ -89,6 +89,13 @@ static const struct vu_shape shapes[] = {
 	{"removexattrat", 466, VU_CALL_REMOVEXATTR, VU_SHAPE_ALWAYS,
 	 VU_SHAPE_FOLLOW | VU_SHAPE_EMPTY_NULL, AT(0), .flags = ARG(2),
 	 .at_flags = NOFOLLOW_OR_EMPTY},
+	{"access", 0, VU_CALL_ACCESS, VU_SHAPE_ASKS_TO_WRITE, VU_SHAPE_FOLLOW, PATH(0),
+	 .mode = ARG(1)},
+	{"faccessat", 0, VU_CALL_ACCESS, VU_SHAPE_ASKS_TO_WRITE, VU_SHAPE_FOLLOW, AT(0),
+	 .mode = ARG(2)},
+	{"faccessat2", 439, VU_CALL_ACCESS, VU_SHAPE_ASKS_TO_WRITE, VU_SHAPE_FOLLOW, AT(0),
+	 .flags = ARG(3), .at_flags = NOFOLLOW_OR_EMPTY | AT_EACCESS, .mode = ARG(2)},
+
 	{"file_setattr", 469, VU_CALL_SETATTR, VU_SHAPE_ALWAYS,
 	 VU_SHAPE_FOLLOW | VU_SHAPE_EMPTY_NULL, AT(0), .flags = ARG(4),
 	 .at_flags = NOFOLLOW_OR_EMPTY},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The system calls that can change a file's content, metadata or names, and where each has its
+ * The system calls that can change a file's content, metadata or names, or ask whether they could, and where each has its
  * arguments: the one table from which notified calls are decoded (cow/call.h) and the rules of the
  * filter are made (cow/ruleset.h). Argument numbers are the same on all architectures, numbers of
  * calls are not: these are found by name.
@@ -23,6 +23,7 @@ enum vu_shape_when {
 	VU_SHAPE_OPENS_TO_WRITE, /* the open flags can write or truncate, and can meet a file */
 	VU_SHAPE_PATH_OR_FD,	 /* with a NULL path the descriptor itself is meant */
 	VU_SHAPE_FD,		 /* by descriptor alone */
+	VU_SHAPE_ASKS_TO_WRITE,	 /* W_OK is in the mode */
 };
 
 enum vu_shape_trait {
@@ -52,7 +53,7 @@ struct vu_shape {
 	struct vu_shape_path from, to;
 	vu_shape_arg flags;  /* of open, AT_ or RENAME_ */
 	uint32_t at_flags;   /* the AT_ flags that the call knows */
-	vu_shape_arg mode;   /* of open */
+	vu_shape_arg mode;   /* of open, of access */
 	vu_shape_arg length; /* of truncate */
 	vu_shape_arg size;   /* of what is in memory */
 };

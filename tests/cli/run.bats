@@ -87,6 +87,21 @@ on() {
 	changes
 }
 
+@test "who asks whether he may write to a unified file hears yes, and nothing is copied for it" {
+	shell
+	local VX_SECONDS=20
+	command -v script >/dev/null || skip "needs script"
+	# busybox's rm and mv look, on a terminal, and ask about what they cannot write to
+	vx 0 run --wrap g1 -- script -qec "chroot '$G/g1' /bin/busybox mv /usr/share/vu/f0 /usr/share/vu/f1; \
+		chroot '$G/g1' /bin/busybox rm /usr/share/vu/f2" /dev/null
+	hasnt "$OUT" "f1|f2"
+	eq "$(cat "$G/g1/$D/f1")" "common file 0" f1
+	[[ ! -e $G/g1/$D/f0 && ! -e $G/g1/$D/f2 ]]
+	vx 0 run --wrap g1 -- bash -c "[[ -w '$G/g1/$D/f3' && ! -x '$G/g1/$D/f3' ]]"
+	is_object "$G/g1/$D/f3"
+	others_same
+}
+
 @test "two names of one file get their private copy together" {
 	shell
 	in_g1 0 'echo more >>/usr/share/vu/twin-a'

@@ -38,7 +38,7 @@ static void check_call(const struct seccomp_data *d, const struct vu_call *c)
 {
 	CHECK(c->n_paths == 1 || c->n_paths == 2);
 	CHECK(c->n_paths == 2 || (c->op != VU_CALL_RENAME && c->op != VU_CALL_EXCHANGE));
-	CHECK(c->arch == d->arch && c->op <= VU_CALL_SETATTR);
+	CHECK(c->arch == d->arch && c->op <= VU_CALL_ACCESS);
 	CHECK(!c->how_address == !c->how_size && c->how_size <= sizeof(struct open_how));
 	for (unsigned i = 0; i < c->n_paths; i++) {
 		const struct vu_call_path *p = &c->path[i];

@@ -352,6 +352,11 @@ CALL(link_to_slash, linkat(t->dirfd, t->path, t->dir, "n/", 0))
 
 CALL(do_chmod, syscall(SYS_chmod, t->path, 0600))
 CALL(do_chmod_set_id, syscall(SYS_chmod, t->path, 04755))
+CALL(do_access_write, syscall(SYS_access, t->path, W_OK))
+CALL(do_access_all, syscall(SYS_access, t->path, R_OK | W_OK | X_OK))
+CALL(do_access_read, syscall(SYS_access, t->path, R_OK))
+CALL(do_faccessat, syscall(SYS_faccessat, t->dirfd, t->path, R_OK | W_OK))
+CALL(do_faccessat2, syscall(439, t->dirfd, t->path, W_OK, t->at_flags | AT_EACCESS))
 CALL(do_fchmodat, syscall(SYS_fchmodat, t->dirfd, t->path, 0604))
 CALL(do_fchmodat2, syscall(452, t->dirfd, t->path, 0611, t->at_flags))
 CALL(do_fchmodat2_nofollow, syscall(452, t->dirfd, t->path, 0611, AT_SYMLINK_NOFOLLOW))
@@ -472,6 +477,11 @@ static const struct guest_op ops[] = {
 	{"link-to-slash", link_to_slash, ABSOLUTE},
 	{"chmod", do_chmod, PATHS | WRONG},
 	{"chmod-set-id", do_chmod_set_id, PATHS},
+	{"access-write", do_access_write, PATHS | WRONG},
+	{"access-all", do_access_all, PATHS},
+	{"access-read", do_access_read, PATHS},
+	{"faccessat", do_faccessat, AT},
+	{"faccessat2", do_faccessat2, AT | EMPTY},
 	{"fchmodat", do_fchmodat, AT},
 	{"fchmodat2", do_fchmodat2, AT | EMPTY},
 	{"fchmodat2-nofollow", do_fchmodat2_nofollow, AT},

@@ -387,6 +387,54 @@ static void test_may_in_own_directory(void **state)
 	assert_true(vu_caller_may(&member, VU_CALL_EXCHANGE, &st, &dir));
 }
 
+/* What access(2) says; 1: it is not told. A file of user 5 and group 6. */
+static void test_access(void **state)
+{
+	static const struct {
+		const struct vu_caller *who;
+		uint32_t bits, wants; /* of the file; R_OK, W_OK, X_OK */
+		bool has_acl;
+		int want;
+	} told[] = {
+		{&root, 0, W_OK, false, 0},
+		{&root, 0644, W_OK | X_OK, false, -EACCES},
+		{&root, 0654, R_OK | W_OK | X_OK, true, 0},
+		{&owner, 0200, W_OK, false, 0},
+		{&owner, 0200, R_OK | W_OK, false, -EACCES},
+		{&owner, 0577, W_OK, true, -EACCES}, /* his are the owner's bits */
+		{&group, 0020, W_OK, false, 0},
+		{&group, 0604, R_OK | W_OK, false, -EACCES},
+		{&group, 0602, W_OK, false, -EACCES}, /* his are the group's bits */
+		{&other, 0602, W_OK, false, 0},
+		{&other, 0620, W_OK, false, -EACCES},
+		{&other, 0644, W_OK, true, -EACCES}, /* an ACL has no more than its mask */
+		{&other, 0664, W_OK, true, 1},
+		{&group, 0664, W_OK, true, 1},
+		{&any, 0600, W_OK, false, -EACCES},
+		{&any, 0620, W_OK, false, 1},
+		{&any, 0666, W_OK, false, 0},
+	};
+	struct vu_caller changed = owner;
+
+	(void)state;
+	for (size_t i = 0; i < VU_ARRAY_SIZE(told); i++) {
+		struct vu_stat st = {.mode = S_IFREG | told[i].bits, .uid = 5, .gid = 6};
+		struct vu_caller c = *told[i].who;
+
+		c.uid = c.fsuid;
+		c.gid = c.fsgid;
+		if (vu_caller_access(&c, told[i].wants, true, &st, told[i].has_acl) != told[i].want)
+			fail_msg("row %zu: not %d", i, told[i].want);
+	}
+	struct vu_stat st = {.mode = S_IFREG | 0600, .uid = 5, .gid = 6};
+
+	/* a set-id program: the real user is asked for, whose capabilities are not known */
+	changed.uid = changed.fsuid + 1;
+	changed.gid = changed.fsgid;
+	assert_int_equal(vu_caller_access(&changed, W_OK, true, &st, false), 1);
+	assert_int_equal(vu_caller_access(&changed, W_OK, false, &st, false), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +449,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_gone, end_child),
 		cmocka_unit_test(test_may),
 		cmocka_unit_test(test_may_in_own_directory),
+		cmocka_unit_test(test_access),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include <linux/audit.h>
@@ -42,6 +44,7 @@ struct arch {
 	uint32_t machine, audit;
 	int open, openat, ioctl;
 	int null_path[3]; /* futimesat, utimensat, utimensat_time64 */
+	int access[3][2]; /* access, faccessat, faccessat2, each with where the mode is */
 	int by_fd[5];	  /* fchmod, fchown, fchown32, fsetxattr, fremovexattr */
 	int always[40];
 };
@@ -54,6 +57,7 @@ static const struct arch archs[] = {
 	 257,
 	 16,
 	 {261, 280, -1},
+	 {{21, 1}, {269, 2}, {439, 2}},
 	 {91, 93, 190, 199, -1},
 	 /* unlinkat rmdir creat truncate unlink rename link chmod chown lchown utime utimes */
 	 {263, 84, 85, 76, 87, 82, 86, 90, 92, 94, 132, 235,
@@ -67,6 +71,7 @@ static const struct arch archs[] = {
 	 295,
 	 54,
 	 {299, 320, 412},
+	 {{33, 1}, {307, 2}, {439, 2}},
 	 {94, 95, 207, 228, 237},
 	 /* unlinkat rmdir creat link unlink chmod lchown utime rename truncate chown truncate64 lchown32 chown32 */
 	 {301, 40, 8, 9, 10, 15, 16, 30, 38, 92, 182, 193, 198, 212,
@@ -78,15 +83,20 @@ static const struct arch archs[] = {
 	 56,
 	 29,
 	 {88, -1, -1},
+	 {{-1, 0}, {48, 2}, {439, 2}},
 	 {52, 55, 7, 16, -1},
 	 /* setxattr lsetxattr removexattr lremovexattr linkat renameat truncate fchmodat fchownat renameat2 */
 	 {35, 5, 6, 14, 15, 37, 38, 45, 53, 54, 276, 437, 452, 463, 466, 469}},
-	{A64, ARM, 5, 322, 54, {326, 348, 412}, {94, 95, 207, 228, 237}, {328, 40,  8,	 9,   10,
-									  15,  16,  38,	 92,  182,
-									  193, 198, 212, 226, 227,
-									  235, 236, 269, 325, 329,
-									  330, 333, 382, 437, 452,
-									  463, 466, 469}},
+	{A64,
+	 ARM,
+	 5,
+	 322,
+	 54,
+	 {326, 348, 412},
+	 {{33, 1}, {334, 2}, {439, 2}},
+	 {94, 95, 207, 228, 237},
+	 {328, 40,  8,	 9,   10,  15,	16,  38,  92,  182, 193, 198, 212, 226,
+	  227, 235, 236, 269, 325, 329, 330, 333, 382, 437, 452, 463, 466, 469}},
 };
 
 static bool among(const int *list, size_t n, int nr)
@@ -118,6 +128,9 @@ static uint32_t expected(const struct arch *a, bool descriptors, int nr, const u
 		return opens_to_write(args[1]) ? NOTIFY : ALLOW;
 	if (nr == a->openat)
 		return opens_to_write(args[2]) ? NOTIFY : ALLOW;
+	for (size_t i = 0; i < VU_ARRAY_SIZE(a->access); i++)
+		if (nr == a->access[i][0])
+			return args[a->access[i][1]] & W_OK ? NOTIFY : ALLOW;
 	if (among(a->by_fd, VU_ARRAY_SIZE(a->by_fd), nr))
 		return descriptors ? NOTIFY : ALLOW;
 	if (a->audit == X86 || a->audit == ARM)
