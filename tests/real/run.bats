@@ -365,7 +365,7 @@ wrapped() {
 in_container() {
 	local id=vunify-real-$$ rc=0 cowd
 	mkdir -p "$STATE/bundle" "$STATE/lock"
-	vu cowd --socket "$STATE/lock/s" >"$STATE/cowd" 2>&1 </dev/null 3>&- &
+	"$VUNIFY" --config "$CONF" --catalog "$CAT" cowd --socket "$STATE/lock/s" >"$STATE/cowd" 2>&1 </dev/null 3>&- &
 	cowd=$!
 	wait_until test -S "$STATE/lock/s"
 	vu cowd profile --socket "$STATE/lock/s" --guest g01 >"$STATE/profile"
@@ -383,7 +383,7 @@ in_container() {
 		rc=$?
 	runc --root "$STATE/runc" delete -f "$id" >/dev/null 2>&1 || :
 	kill "$cowd"
-	wait "$cowd" || :
+	wait "$cowd" || die "cowd ended with $?: $(cat "$STATE/cowd")"
 	eq "$rc" 0 "the container ($(tail -n 5 "$STATE/out"; cat "$STATE/cowd"))"
 }
 
