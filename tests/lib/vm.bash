@@ -53,6 +53,7 @@ vu_vm_file() {
 }
 
 vu_vm_disk() {
+	rm -f "$VU_VM/$1.img"
 	truncate -s "$2M" "$VU_VM/$1.img" || return
 	case $1 in
 	ext4) mkfs.ext4 -q -F "$VU_VM/$1.img" ;;
