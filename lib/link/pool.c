@@ -41,6 +41,7 @@
 #include "fs/lease.h"
 #include "fs/mount.h"
 #include "fs/stat.h"
+#include "link/interrupt.h"
 #include "link/probe.h"
 
 #define POOL_DIR ".vunify"
@@ -372,12 +373,21 @@ static int remove_open(const struct vu_pool *p, const struct vu_key *key, int fd
 		return r;
 	/* nobody can have made a name meanwhile: without a name in a guest it cannot be reached */
 	r = vu_stat_fd(fd, &st);
-	if (!r && st.n_links == 1) {
+	if (!r && st.n_links != 1)
+		r = -EBUSY;
+	if (!r) {
 		vu_guard_retire(fd);
-		return vu_pool_object_unlink(p, key);
+		r = vu_pool_object_unlink(p, key);
 	}
-	vu_guard_or_flag(fd);
-	return r ? r : -EBUSY;
+	/*
+	 * Also without a name: several guests may have it open or mapped still, as libraries are that were just upgraded, and
+	 * one of them could open it for writing by a descriptor (/proc/self/fd).
+	 */
+	(void)vu_guard_or_flag(fd);
+	for (int i = 0; i < 10 && !vu_lease_quiet(fd); i++)
+		if (vu_interrupt_waiters(p->mount.super_dev, st.version.ino, NULL) <= 0)
+			break;
+	return r;
 }
 
 int vu_pool_object_remove(const struct vu_pool *p, const struct vu_key *key)

@@ -209,6 +209,36 @@ static void object_in_use(struct farm *f)
 	assert_int_equal(n_objects(f), 3);
 }
 
+/* An object that no guest has a name of any more, but processes of several guests have open, as libraries are. */
+static void object_open_still(struct farm *f)
+{
+	struct vu_key key;
+	char path[64];
+
+	populate(f, 3);
+	farm_scan(f);
+	assert_int_equal(farm_link(f), 0);
+	assert_int_equal(vu_pool_list(f->pool, keep_key, &key), 1);
+	int object = vu_pool_object_open(f->pool, &key);
+
+	assert_true(object >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", object);
+	assert_int_equal(sh("cd %s && chattr -i .vunify/objects/*/* && rm -r g*/usr && "
+			    "chattr +i .vunify/objects/*/*",
+			    f->fs->mnt),
+			 0);
+	assert_int_equal(vu_pool_object_remove(f->pool, &key), 0);
+	assert_int_equal(vu_pool_object_open(f->pool, &key), -ENOENT);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(open(path, (i ? O_RDWR : O_WRONLY) | (i > 1 ? O_TRUNC : 0)), -1);
+		assert_int_equal(errno, EPERM);
+	}
+	assert_int_equal(chmod(path, 0777), -1);
+	close(object);
+}
+
+ON_ALL(object_open_still)
+
 static void nothing_in_use(struct farm *f)
 {
 	struct vu_breaker_stats b;
@@ -266,6 +296,7 @@ int main(void)
 		TEST_ON(xfs, without_capability),
 		TEST_ON(xfs, object_in_use),
 		TEST_ON(btrfs, object_in_use),
+		TESTS(object_open_still),
 		TEST_ON(xfs, nothing_in_use),
 		TEST_ON(btrfs, nothing_in_use),
 		TEST_ON(xfs, something_rescued),
