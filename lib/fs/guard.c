@@ -140,7 +140,7 @@ static union bpf_attr element(int map, const struct vu_guard_mark *mark,
 
 int vu_guard_has(int map, const struct vu_guard_mark *mark)
 {
-	struct vu_guard_pool value;
+	struct vu_guard_pool value = {0};
 	union bpf_attr a = element(map, mark, &value);
 	int r = bpf(BPF_MAP_LOOKUP_ELEM, &a);
 
