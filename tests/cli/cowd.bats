@@ -4,41 +4,7 @@
 
 FARM_GUESTS=3
 load ../lib/farm
-
-D=usr/share/vu
-
-need() {
-	local p
-	for p in busybox "$@"; do
-		command -v "$p" >/dev/null || skip "needs $p"
-	done
-}
-
-shell() {
-	local g f
-	need runc
-	for g in "$G"/g?; do
-		cp "$(command -v busybox)" "$g/bin/busybox"
-		mkdir -p "$g/proc"
-		for f in sh cat rm mv ln chmod chown touch sed truncate sleep ls stat mkdir seq kill dd true; do
-			ln -sf busybox "$g/bin/$f"
-		done
-	done
-	vx 0 scan "$G"/g?
-	say_manifest "$G"/g2 "$G"/g3 >"$STATE/before"
-	say_manifest "$G"/g3 >"$STATE/before3"
-}
-
-third_same() {
-	say_manifest "$G"/g3 >"$STATE/after3"
-	same_text "$STATE/before3" "$STATE/after3" g3
-}
-
-others_same() {
-	say_manifest "$G"/g2 "$G"/g3 >"$STATE/after"
-	same_text "$STATE/before" "$STATE/after" "the other guests"
-	[[ -z $(ls -A "$MNT/.vunify/stage") ]] || die "something is left in the stage"
-}
+load ../lib/cow
 
 cowd() {
 	"$VUNIFY" --config "$CONF" --catalog "$CAT" cowd >>"$STATE/cowd-out" 2>>"$STATE/cowd-err" </dev/null 3>&- &
@@ -78,7 +44,7 @@ in_container() {
 }
 
 @test "I2 I15: a container of runc changes unified files in every way, and the others notice nothing" {
-	shell
+	shells runc
 	cowd
 	in_container 0 g1 "$G/g1" '
 		cd /usr/share/vu
@@ -109,8 +75,7 @@ own file 9" names
 }
 
 @test "I2 I15: a container of crun, and another process in it" {
-	shell
-	need crun
+	shells crun
 	cowd
 	bundle g1 "$G/g1" g1 'echo more >>/usr/share/vu/f0; echo >/tmp/ready; while [ ! -e /tmp/stop ]; do sleep 0.05; done'
 	# it takes nothing but cgroup v2 for granted, where a machine has both
@@ -132,7 +97,7 @@ more" names
 }
 
 @test "a container that is no guest: its calls go on, and nothing unified is changed by it" {
-	shell
+	shells runc
 	cowd
 	mkdir "$MNT/other"
 	cp -a "$G/g3/." "$MNT/other"
@@ -146,7 +111,7 @@ more" names
 }
 
 @test "a container whose profile has another guest's name: its root is believed, and it is told" {
-	shell
+	shells runc
 	cowd
 	GUEST=g3 in_container 0 g1 "$G/g1" 'echo more >>/usr/share/vu/f0'
 	has "$(cat "$STATE/cowd-err")" "its profile says 'g3'"
@@ -155,7 +120,7 @@ more" names
 }
 
 @test "a container whose root is registered later is served then" {
-	shell
+	shells runc
 	mkdir "$MNT/other"
 	cp -a "$G/g3/." "$MNT/other"
 	chattr -i -R "$MNT/other" 2>/dev/null || :
@@ -174,7 +139,7 @@ more" names
 }
 
 @test "a guest that floods cowd with calls keeps no other from being served" {
-	shell
+	shells runc
 	cowd
 	container g2 "$G/g2" 'i=0; while [ $i -lt 8 ]; do
 			(while [ ! -e /tmp/stop ]; do chmod 600 /bin/busybox; done) & i=$((i + 1)); done
@@ -190,33 +155,10 @@ more" names
 	third_same
 }
 
-# The container CONTAINER of g1 writes to a file after the other, and makes and takes away names.
-LOOP='cd /usr/share/vu
-	for i in $(seq 0 110); do
-		echo more >>f$i; ln f$i l$i; echo over >x; mv x f$i; rm l$i; sleep 0.02
-	done'
-
-loop_done() {
-	local i
-	for i in 0 50 110; do
-		eq "$(cat "$G/g1/$D/f$i")" over "f$i"
-		[[ ! -e $G/g1/$D/l$i ]] || die "l$i is there still"
-	done
-	vx 0 recover
-	others_same
-}
-
-# All of a test's servers.
-servers() {
-	local p
-	for p in $(pgrep -x vunify); do
-		! { tr '\0' ' ' <"/proc/$p/cmdline"; } 2>/dev/null | grep -qF -- "--catalog=$CAT cowd serve" || echo "$p"
-	done
-}
 
 @test "I1 I15: its servers are killed over and over: others take their place, and the container goes on" {
 	local n=0 p
-	shell
+	shells runc
 	cowd
 	container g1 "$G/g1" "$LOOP" &
 	p=$!
@@ -232,7 +174,7 @@ servers() {
 
 @test "I15: cowd is killed: who is served is served on, and another cowd takes new ones" {
 	local p
-	shell
+	shells runc
 	cowd
 	container g1 "$G/g1" "$LOOP" &
 	p=$!
@@ -255,14 +197,9 @@ manager() {
 	wait_until grep -q ready "$STATE/manager"
 }
 
-end_manager() {
-	kill "$MANAGER"
-	wait "$MANAGER" 2>/dev/null || :
-}
-
 @test "I15: the service manager starts cowd anew: the servers of the new one take over" {
 	local p n=1 old
-	shell
+	shells runc
 	manager
 	container g1 "$G/g1" "$LOOP" &
 	p=$!
@@ -286,7 +223,7 @@ end_manager() {
 
 @test "I15: a cowd of another version takes the listeners over, too" {
 	local p
-	shell
+	shells runc
 	manager
 	container g1 "$G/g1" "$LOOP" &
 	p=$!
@@ -304,7 +241,7 @@ end_manager() {
 
 @test "I1 I15: cowd and its servers are killed together: the service manager has what is needed, and no call is lost" {
 	local p n=1
-	shell
+	shells runc
 	manager
 	container g1 "$G/g1" "$LOOP" &
 	p=$!
@@ -323,7 +260,7 @@ end_manager() {
 
 @test "who says nothing, or nonsense, to cowd keeps nobody else away" {
 	local p
-	shell
+	shells runc
 	cowd
 	python3 - "$STATE/lock/cowd.sock" <<-'EOF' &
 		import socket, sys, time
@@ -348,7 +285,6 @@ end_manager() {
 }
 
 @test "a second cowd at the same place is refused, and a socket that others can reach is, too" {
-	need runc
 	cowd
 	vx 11 cowd
 	has "$ERR" "another vunify cowd listens"

@@ -4,28 +4,7 @@
 
 FARM_GUESTS=3
 load ../lib/farm
-
-D=usr/share/vu
-
-# The small guests get a shell, and are unified.
-shell() {
-	local g
-	command -v busybox >/dev/null || skip "needs busybox-static"
-	for g in "$G"/g?; do
-		cp "$(command -v busybox)" "$g/bin/busybox"
-		for f in sh cat rm mv ln chmod chown touch sed truncate sleep ls stat mkdir seq kill dd true; do
-			ln -sf busybox "$g/bin/$f"
-		done
-	done
-	vx 0 scan "$G"/g?
-	say_manifest "$G"/g2 "$G"/g3 >"$STATE/before"
-}
-
-others_same() {
-	say_manifest "$G"/g2 "$G"/g3 >"$STATE/after"
-	same_text "$STATE/before" "$STATE/after" "the other guests"
-	[[ -z $(ls -A "$MNT/.vunify/stage") ]] || die "something is left in the stage"
-}
+load ../lib/cow
 
 # in_g1 CODE SCRIPT
 in_g1() {
@@ -34,7 +13,7 @@ in_g1() {
 
 # Every way in which a shell changes a file.
 changes() {
-	shell
+	shells
 	in_g1 0 '
 		cd /usr/share/vu
 		echo more >>f0
@@ -88,7 +67,7 @@ on() {
 }
 
 @test "who asks whether he may write to a unified file hears yes, and nothing is copied for it" {
-	shell
+	shells
 	local VX_SECONDS=20
 	command -v script >/dev/null || skip "needs script"
 	# busybox's rm and mv look, on a terminal, and ask about what they cannot write to
@@ -103,7 +82,7 @@ on() {
 }
 
 @test "two names of one file get their private copy together" {
-	shell
+	shells
 	in_g1 0 'echo more >>/usr/share/vu/twin-a'
 	same "$G/g1/$D/twin-a" "$G/g1/$D/twin-b"
 	eq "$(cat "$G/g1/$D/twin-b")" "two names
@@ -112,7 +91,7 @@ more" twin-b
 }
 
 @test "a name that the guest makes of a unified file shares what is written to the other" {
-	shell
+	shells
 	in_g1 0 'cd /usr/share/vu; ln f1 f1.link; echo more >>f1; cat f1.link'
 	has "$OUT" more
 	same "$G/g1/$D/f1" "$G/g1/$D/f1.link"
@@ -120,7 +99,7 @@ more" twin-b
 }
 
 @test "two names stay together when the guest has renamed their directory" {
-	shell
+	shells
 	in_g1 0 'cd /usr/share; mv vu vu2; echo more >>vu2/twin-a; mv vu2 vu'
 	same "$G/g1/$D/twin-a" "$G/g1/$D/twin-b"
 	has "$(cat "$G/g1/$D/twin-b")" more
@@ -129,7 +108,7 @@ more" twin-b
 
 @test "two names that a scan finds meanwhile stay together" {
 	local g pid
-	shell
+	shells
 	for g in 1 2; do
 		echo two >"$G/g$g/$D/new-a"
 		touch -d @1600000000 "$G/g$g/$D/new-a"
@@ -151,7 +130,7 @@ more" twin-b
 
 @test "a scan at the moment in which commands begin does not refuse the guest" {
 	local n
-	shell
+	shells
 	for ((n = 0; n < 40; n++)); do
 		vu run g1 -- true 3>&- 4>&-
 	done &
@@ -162,7 +141,7 @@ more" twin-b
 }
 
 @test "the command's exit code is ours; 126, 127 and signals as of env(1)" {
-	shell
+	shells
 	in_g1 0 'exit 0'
 	in_g1 7 'exit 7'
 	in_g1 143 'kill -TERM $$'
@@ -175,7 +154,7 @@ more" twin-b
 }
 
 @test "the command has a root, processes and a name of its own; with --chroot-only only the root" {
-	shell
+	shells
 	in_g1 0 'ls /proc; cat /proc/sys/kernel/hostname'
 	has "$OUT" g1
 	hasnt "$OUT" "^$$\$"
@@ -186,7 +165,7 @@ more" twin-b
 }
 
 @test "--wrap: the launcher is outside, and what it starts in the guest is supervised" {
-	shell
+	shells
 	vx 0 run --wrap g1 -- chroot "$G/g1" sh -c 'echo more >>/usr/share/vu/f0; rm /usr/share/vu/f1'
 	has "$(cat "$G/g1/$D/f0")" more
 	[[ ! -e $G/g1/$D/f1 ]]
@@ -194,7 +173,7 @@ more" twin-b
 }
 
 @test "I1 I15: scans go on meanwhile, and lose nothing" {
-	shell
+	shells
 	vu run g1 -- sh -ec 'cd /usr/share/vu; for k in $(seq 1 20); do
 		for i in $(seq 0 60); do echo $k >>f$i 2>/dev/null || echo $k >>f$i; done; done' \
 		>"$STATE/run-out" 2>"$STATE/run-err" 3>&- &
@@ -212,7 +191,7 @@ more" twin-b
 }
 
 @test "two guests at once, and what they share stays apart" {
-	shell
+	shells
 	for g in 1 2; do
 		vu run g$g -- sh -ec "cd /usr/share/vu; for i in \$(seq 0 100); do echo $g >>f\$i; rm -f late; done" \
 			>"$STATE/out$g" 2>&1 3>&- &
@@ -229,7 +208,7 @@ more" twin-b
 }
 
 @test "a full disk: the guest that writes is told, and can remove what it shares" {
-	shell
+	shells
 	dd if=/dev/zero of="$MNT/fill" bs=64k 2>/dev/null || :
 	sync -f "$MNT"
 	dd if=/dev/zero of="$MNT/fill" bs=1k oflag=append conv=notrunc 2>/dev/null || :
@@ -252,7 +231,7 @@ three_of() {
 
 @test "I2 I15: without the supervisor nothing hangs, and nothing is written to a shared file" {
 	local pid three
-	shell
+	shells
 	mkfifo "$G/g1/tmp/go"
 	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run --chroot-only g1 -- sh -c '
 		exec 9>/tmp/end
@@ -275,7 +254,7 @@ three_of() {
 
 @test "I1 I15: its worker is killed over and over: another one takes its place, and the command goes on" {
 	local pid front guardian n=0
-	shell
+	shells
 	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run g1 -- sh -ec '
 		cd /usr/share/vu
 		for i in $(seq 0 110); do
@@ -303,7 +282,7 @@ three_of() {
 }
 
 @test "unmerge meanwhile: the pool stays as long as somebody shares it" {
-	shell
+	shells
 	mkfifo "$G/g1/tmp/go"
 	vu run g1 -- sh -ec 'echo more >>/usr/share/vu/f0; read x </tmp/go; echo more >>/usr/share/vu/f1' 3>&- &
 	local pid=$!
@@ -328,7 +307,7 @@ three_of() {
 
 @test "max_cow_breaks: a guest that wants more copies than it may have waits for them, and nothing fails" {
 	local t0
-	shell
+	shells
 	conf <<-EOF
 		[limits]
 		max_cow_breaks = 20
@@ -348,7 +327,7 @@ more" files
 	VU_FS_MKFS='-m 20' farm_on ext4 200
 	vu_guests_make "$G" 3
 	chmod 666 "$G"/g?/$D/big
-	shell
+	shells
 	local u=(setpriv --reuid 4711 --regid 4711 --clear-groups)
 	mkdir -m 777 "$MNT/full"
 	(cd "$MNT/full" && "${u[@]}" dd if=/dev/zero of=fill bs=1M 2>/dev/null) || :
@@ -368,7 +347,7 @@ broken() {
 }
 
 @test "the catalog learns which files were broken, until a scan has looked at them" {
-	shell
+	shells
 	eq "$(broken g1)" 0 before
 	in_g1 0 'cd /usr/share/vu; echo more >>f0; chmod 600 f1; echo more >>twin-a; rm f2'
 	eq "$(broken g1)" 4 "after a run"
@@ -394,7 +373,7 @@ $D/twin-b" paths
 }
 
 @test "--no-descriptors: what goes by paths is looked at all the same" {
-	shell
+	shells
 	vx 0 run --no-descriptors g1 -- sh -ec 'cd /usr/share/vu; echo more >>f0; chmod 600 f1; rm f2'
 	eq "$(tail -n 1 "$G/g1/$D/f0")$(stat -c %a "$G/g1/$D/f1")" more600 files
 	others_same
