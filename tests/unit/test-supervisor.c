@@ -9,30 +9,22 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cow/filter.h"
+#include "guest-acts.h"
 #include "supervised.h"
 
 #define OTHER 2
-#define FILES 40
+#define FILES GUEST_FILES
 
 int __real_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
 int __wrap_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
@@ -45,299 +37,6 @@ int __wrap_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *na
 		kill(now_supervised.pid, SIGKILL);
 	return __real_vu_live_break(w, name);
 }
-
-/* ---- in the guest ---- */
-
-#define RESULT(call)                                                                               \
-	({                                                                                         \
-		long r_ = (call);                                                                  \
-		r_ < 0 ? -(long)errno : r_;                                                        \
-	})
-
-static long write_to(const char *path, const void *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	long r = RESULT(write(fd, text, strlen(text)));
-
-	close(fd);
-	return r;
-}
-
-static long append_to(const char *path, const void *text)
-{
-	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	long r = RESULT(write(fd, text, strlen(text)));
-
-	close(fd);
-	return r;
-}
-
-static long remove_it(const char *path, const void *arg)
-{
-	(void)arg;
-	return RESULT(unlink(path));
-}
-
-static long cut(const char *path, const void *arg)
-{
-	(void)arg;
-	return RESULT(truncate(path, 0));
-}
-
-/* The file is to be cut, but there is no descriptor for it. */
-static long write_at_limit(const char *path, const void *text)
-{
-	struct rlimit limit, less;
-	int fd = dup(0);
-
-	if (fd < 0 || close(fd) || getrlimit(RLIMIT_NOFILE, &limit))
-		return -1000;
-	less = (struct rlimit){(rlim_t)fd, limit.rlim_max};
-	if (setrlimit(RLIMIT_NOFILE, &less))
-		return -1001;
-	long r = write_to(path, text);
-
-	return setrlimit(RLIMIT_NOFILE, &limit) ? -1002 : r;
-}
-
-static long long ms_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-/* While another process waits for copies, private files are changed. Returns the ms that took; -1 if it does not wait. */
-static long change_beside(const char *path, const void *arg)
-{
-	int fd = open("/own", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	pid_t pid = fork();
-	long long from;
-
-	(void)path;
-	(void)arg;
-	if (fd < 0 || pid < 0)
-		return -errno;
-	close(fd);
-	if (!pid)
-		_exit(append_to("/usr/lib/f1", "x") != 1 || append_to("/usr/lib/f2", "x") != 1 ||
-		      append_to("/usr/lib/f3", "x") != 1);
-	usleep(300000);
-	from = ms_now();
-	for (unsigned i = 0; i < 20; i++)
-		if (chmod("/own", 0600 + i))
-			return -errno;
-	long r = (long)(ms_now() - from);
-	int status;
-
-	if (waitpid(pid, &status, WNOHANG))
-		return -1;
-	return waitpid(pid, &status, 0) == pid && !status ? r : -2;
-}
-
-static long set_up_ring(const char *path, const void *arg)
-{
-	char params[256] = {0};
-
-	(void)path;
-	(void)arg;
-	return RESULT(syscall(SYS_io_uring_setup, 1, params));
-}
-
-/* By a mount of the guest's own that is read-only. */
-static long change_read_only(const char *path, const void *arg)
-{
-	int fd;
-	long r;
-
-	(void)arg;
-	if (mount("/usr", "/usr", NULL, MS_BIND, NULL) ||
-	    mount(NULL, "/usr", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL))
-		return -1000;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1001;
-	r = RESULT(fchmod(fd, 0600));
-	if (r == -EROFS)
-		r = RESULT(chmod(path, 0600));
-	if (r == -EROFS)
-		r = RESULT(truncate(path, 0));
-	if (r == -EROFS)
-		r = write_to(path, "x");
-	if (r == -EROFS)
-		r = RESULT(unlink(path));
-	close(fd);
-	return r;
-}
-
-/* The same directory by another mount, and under another name. */
-static long write_elsewhere(const char *path, const void *text)
-{
-	if (mkdir("/mnt", 0755) || mount("/usr", "/mnt", NULL, MS_BIND, NULL))
-		return -1000;
-	return write_to(path, text);
-}
-
-/* A child of its own, whose end is the result: 0, or a number of its line. */
-static long in_fork(int (*fn)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		_exit(fn());
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1000 - WTERMSIG(status);
-}
-
-static int write_in_root(void)
-{
-	if (chroot("/usr/lib") || chdir("/"))
-		return 1;
-	if (write_to("/f1", "from below\n") != 11)
-		return 2;
-	/* what is outside is not there */
-	return write_to("/usr/lib/f3", "x") == -ENOENT ? 0 : 3;
-}
-
-/* The user 7 is root in a user namespace of his own. */
-static int write_in_user_namespace(void)
-{
-	if (setresgid(8, 8, 8) || setresuid(7, 7, 7) || unshare(CLONE_NEWUSER))
-		return 1;
-	/* no capability over what is others' comes of it */
-	if (write_to("/usr/lib/f1", "x") != -EACCES)
-		return 2;
-	if (unlink("/usr/lib/f2") != -1 || errno != EACCES)
-		return 3;
-	if (chmod("/usr/lib/f2", 0600))
-		return 4;
-	return append_to("/usr/lib/f2", "by its owner\n") == 13 ? 0 : 5;
-}
-
-static long fork_root(const char *path, const void *arg)
-{
-	(void)path;
-	(void)arg;
-	return in_fork(write_in_root);
-}
-
-static long fork_user(const char *path, const void *arg)
-{
-	(void)path;
-	(void)arg;
-	return in_fork(write_in_user_namespace);
-}
-
-/* Returns by which signal who wrote has ended. */
-static long kill_caller(const char *path, const void *arg)
-{
-	pid_t pid = fork();
-	int status;
-
-	(void)arg;
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		_exit(write_to(path, "x") != 1);
-	}
-	/* it waits for an answer by then */
-	usleep(200000);
-	kill(pid, SIGKILL);
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? WTERMSIG(status) : -1;
-}
-
-/* With root, directory and descriptors that the other threads have not; returns 0, or how far it came. */
-static void *write_apart(void *arg)
-{
-	long *step = arg;
-	char path[64];
-	struct stat st, named;
-
-	*step = 1;
-	if (unshare(CLONE_FS | CLONE_FILES) || chdir("/usr") || chroot("lib") || chdir("/"))
-		return NULL;
-	int fd = open("f1", O_RDONLY | O_CLOEXEC);
-
-	*step = 2;
-	if (fd < 0 || fchmod(fd, 0611) || fstat(fd, &st) || stat("/f1", &named) ||
-	    st.st_ino != named.st_ino)
-		return NULL;
-	close(fd);
-	*step = 3;
-	if (append_to("f3", "x") != 1)
-		return NULL;
-	fd = open("f2", O_RDONLY | O_CLOEXEC);
-	*step = 4;
-	if (fd < 0 || fchdir(fd) != -1)
-		return NULL;
-	/* there is no /proc here */
-	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
-	*step = chmod(path, 0600) == -1 && errno == ENOENT ? 0 : 5;
-	return NULL;
-}
-
-static long thread_apart(const char *path, const void *arg)
-{
-	pthread_t thread;
-	long step = -1;
-
-	(void)path;
-	(void)arg;
-	if (pthread_create(&thread, NULL, write_apart, &step) || pthread_join(thread, NULL))
-		return -1;
-	/* the others are where they were */
-	return step ? step : append_to("/usr/lib/f4", "y") == 1 ? 0 : 6;
-}
-
-#define WRITERS 8
-
-static int write_some(unsigned first)
-{
-	char path[64], text[64];
-
-	for (unsigned i = first; i < FILES; i += WRITERS) {
-		snprintf(path, sizeof(path), "/usr/lib/f%u", i);
-		snprintf(text, sizeof(text), "written by %u\n", first);
-		if (append_to(path, text) != (long)strlen(text))
-			return 1;
-	}
-	return 0;
-}
-
-/* Returns how many failed. */
-static long write_at_once(const char *path, const void *arg)
-{
-	pid_t pid[WRITERS];
-	int status;
-	long failed = 0;
-
-	(void)path;
-	(void)arg;
-	for (unsigned i = 0; i < WRITERS; i++) {
-		pid[i] = fork();
-		if (!pid[i]) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-			_exit(write_some(i));
-		}
-	}
-	for (unsigned i = 0; i < WRITERS; i++)
-		failed += waitpid(pid[i], &status, 0) != pid[i] || status;
-	return failed;
-}
-
-/* ---- */
 
 static const struct supervised_want plain = {.filter = VU_FILTER_DESCRIPTORS};
 static const struct supervised_want pivoted = {.filter = VU_FILTER_DESCRIPTORS, .pivot = true};
@@ -387,14 +86,14 @@ static void wait_for_call(void)
 static void again(struct farm *f)
 {
 	begin(f, &later);
-	supervised_order(write_to, "/usr/lib/f1", "one\n");
+	supervised_order(act_write_to, "/usr/lib/f1", "one\n");
 	wait_for_call();
 	assert_int_equal(supervised_done(100), -ETIMEDOUT);
 	assert_true(is_shared(f, "usr/lib/f1"));
 	supervised_serve();
 	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), 4);
 	supervised_stop();
-	supervised_order(append_to, "/usr/lib/f1", "two\n");
+	supervised_order(act_append_to, "/usr/lib/f1", "two\n");
 	assert_int_equal(supervised_done(100), -ETIMEDOUT);
 	supervised_serve();
 	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), 4);
@@ -415,7 +114,7 @@ static void taken_by_the_second(struct farm *f)
 
 	memset(slots, 0, sizeof(slots));
 	begin(f, &later);
-	supervised_order(append_to, "/usr/lib/f1", "more\n");
+	supervised_order(act_append_to, "/usr/lib/f1", "more\n");
 	wait_for_call();
 	assert_int_equal(vu_notify_new(now_supervised.listener, &slots[1], &n), 0);
 	assert_int_equal(vu_notify_receive(n, &req), 0);
@@ -432,12 +131,12 @@ static void taken_by_the_second(struct farm *f)
 static void closed(struct farm *f)
 {
 	begin(f, &later);
-	supervised_order(write_to, "/usr/lib/f1", "x");
+	supervised_order(act_write_to, "/usr/lib/f1", "x");
 	wait_for_call();
 	close(vu_take_fd(now_supervised.listener));
 	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), -ENOSYS);
-	assert_int_equal(supervised_do(write_to, "/usr/lib/f1", "x"), -ENOSYS);
-	assert_int_equal(supervised_do(remove_it, "/usr/lib/f1", NULL), -ENOSYS);
+	assert_int_equal(supervised_do(act_write_to, "/usr/lib/f1", "x"), -ENOSYS);
+	assert_int_equal(supervised_do(act_remove_it, "/usr/lib/f1", NULL), -ENOSYS);
 	assert_true(is_shared(f, "usr/lib/f1"));
 	has_text(f, SUPERVISED, "usr/lib/f1", "content of 1, longer than inline\n");
 }
@@ -453,9 +152,9 @@ static void end_process(void)
 static void killed_waiting(struct farm *f)
 {
 	begin(f, &later);
-	assert_int_equal(supervised_do(kill_caller, "/usr/lib/f1", NULL), SIGKILL);
+	assert_int_equal(supervised_do(act_kill_caller, "/usr/lib/f1", NULL), SIGKILL);
 	supervised_serve();
-	assert_int_equal(supervised_do(append_to, "/usr/lib/f2", "x"), 1);
+	assert_int_equal(supervised_do(act_append_to, "/usr/lib/f2", "x"), 1);
 	supervised_stop();
 	assert_true(is_shared(f, "usr/lib/f1"));
 	stage_is_empty(f);
@@ -466,7 +165,7 @@ static void killed_in_break(struct farm *f)
 {
 	begin(f, &plain);
 	kill_in_break = true;
-	supervised_order(append_to, "/usr/lib/f1", "x");
+	supervised_order(act_append_to, "/usr/lib/f1", "x");
 	assert_int_equal(supervised_done(SUPERVISED_WAIT_MS), -ESRCH);
 	end_process();
 	supervised_stop();
@@ -480,7 +179,7 @@ static void killed_in_break(struct farm *f)
 static void ring(struct farm *f)
 {
 	begin(f, &plain);
-	assert_int_equal(supervised_do(set_up_ring, "", NULL), -ENOSYS);
+	assert_int_equal(supervised_do(act_set_up_ring, "", NULL), -ENOSYS);
 }
 
 /* Of the guest who writes; unlink needs no room. */
@@ -498,15 +197,15 @@ static void full(struct farm *f)
 	assert_int_equal(sh("dd if=/dev/zero of=%s/fill bs=1M 2>/dev/null; sync -f %s", f->fs->mnt,
 			    f->fs->mnt),
 			 0);
-	long r = supervised_do(append_to, "/big", "x");
+	long r = supervised_do(act_append_to, "/big", "x");
 
 	/* a copy that shares its extents needs no space */
 	assert_true(r == -ENOSPC || (r == 1 && !strcmp(f->fs->type, "xfs")));
 	assert_true(r == 1 ? is_private(f, "big") : is_shared(f, "big"));
-	assert_int_equal(supervised_do(remove_it, "/big", NULL), 0);
+	assert_int_equal(supervised_do(act_remove_it, "/big", NULL), 0);
 	assert_int_equal(stat_of(f, OTHER, "big").st_size, 8 << 20);
 	assert_int_equal(sh("rm %s/fill; sync -f %s", f->fs->mnt, f->fs->mnt), 0);
-	assert_int_equal(supervised_do(append_to, "/usr/lib/f1", "x"), 1);
+	assert_int_equal(supervised_do(act_append_to, "/usr/lib/f1", "x"), 1);
 	supervised_stop();
 	stage_is_empty(f);
 }
@@ -537,14 +236,14 @@ static void cut_off(struct farm *f)
 		}
 	free(big);
 	begin(f, &plain);
-	assert_int_equal(supervised_do(write_to, "/big1", "new\n"), 4);
-	assert_int_equal(supervised_do(cut, "/big2", NULL), 0);
+	assert_int_equal(supervised_do(act_write_to, "/big1", "new\n"), 4);
+	assert_int_equal(supervised_do(act_cut, "/big2", NULL), 0);
 	assert_int_equal(copied(), 0);
 	has_text(f, SUPERVISED, "big1", "new\n");
 	assert_int_equal(stat_of(f, SUPERVISED, "big1").st_mode & 07777, 0640);
 	assert_int_equal(stat_of(f, SUPERVISED, "big2").st_size, 0);
 	assert_true(time(NULL) - stat_of(f, SUPERVISED, "big2").st_mtime < 600);
-	assert_int_equal(supervised_do(write_at_limit, "/big3", "new\n"), -EMFILE);
+	assert_int_equal(supervised_do(act_write_at_limit, "/big3", "new\n"), -EMFILE);
 	assert_int_equal(stat_of(f, SUPERVISED, "big3").st_size, size);
 	for (unsigned i = 0; i < VU_ARRAY_SIZE(names); i++) {
 		assert_int_equal(stat_of(f, OTHER, names[i]).st_size, size);
@@ -565,7 +264,7 @@ static void beside(struct farm *f)
 	begin(f, &want);
 	now_supervised.env.budget = &budget;
 	supervised_serve();
-	long ms = supervised_do(change_beside, "", NULL);
+	long ms = supervised_do(act_change_beside, "", NULL);
 
 	assert_in_range(ms, 0, 500);
 	supervised_stop();
@@ -579,13 +278,13 @@ static void at_once(struct farm *f)
 
 	want.threads = 4;
 	begin(f, &want);
-	assert_int_equal(supervised_do(write_at_once, "", NULL), 0);
+	assert_int_equal(supervised_do(act_write_at_once, "", NULL), 0);
 	for (unsigned i = 0; i < FILES; i++) {
 		snprintf(rel, sizeof(rel), "usr/lib/f%u", i);
 		assert_true(is_private(f, rel));
 		snprintf(text, sizeof(text), "content of %u, longer than inline\n", i);
 		has_text(f, OTHER, rel, text);
-		snprintf(text + strlen(text), 32, "written by %u\n", i % WRITERS);
+		snprintf(text + strlen(text), 32, "written by %u\n", i % GUEST_WRITERS);
 		has_text(f, SUPERVISED, rel, text);
 	}
 	supervised_stop();
@@ -596,14 +295,14 @@ static void at_once(struct farm *f)
 static void read_only(struct farm *f)
 {
 	begin(f, &plain);
-	assert_int_equal(supervised_do(change_read_only, "/usr/lib/f1", NULL), -EROFS);
+	assert_int_equal(supervised_do(act_change_read_only, "/usr/lib/f1", NULL), -EROFS);
 	assert_true(is_shared(f, "usr/lib/f1"));
 }
 
 static void elsewhere(struct farm *f)
 {
 	begin(f, &plain);
-	assert_int_equal(supervised_do(write_elsewhere, "/mnt/lib/f1", "new\n"), 4);
+	assert_int_equal(supervised_do(act_write_elsewhere, "/mnt/lib/f1", "new\n"), 4);
 	has_text(f, SUPERVISED, "usr/lib/f1", "new\n");
 	assert_true(is_private(f, "usr/lib/f1"));
 }
@@ -611,7 +310,7 @@ static void elsewhere(struct farm *f)
 static void below(struct farm *f)
 {
 	begin(f, &plain);
-	assert_int_equal(supervised_do(fork_root, "", NULL), 0);
+	assert_int_equal(supervised_do(act_fork_root, "", NULL), 0);
 	has_text(f, SUPERVISED, "usr/lib/f1", "from below\n");
 	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
 	assert_true(is_shared(f, "usr/lib/f3"));
@@ -620,7 +319,7 @@ static void below(struct farm *f)
 static void a_thread(struct farm *f)
 {
 	begin(f, &plain);
-	assert_int_equal(supervised_do(thread_apart, "", NULL), 0);
+	assert_int_equal(supervised_do(act_thread_apart, "", NULL), 0);
 	assert_int_equal(stat_of(f, SUPERVISED, "usr/lib/f1").st_mode & 07777, 0611);
 	assert_true(is_private(f, "usr/lib/f1"));
 	assert_true(is_shared(f, "usr/lib/f2"));
@@ -632,7 +331,7 @@ static void user_namespace(struct farm *f)
 {
 	/* nobody makes a user namespace in a chroot */
 	begin(f, &pivoted);
-	assert_int_equal(supervised_do(fork_user, "", NULL), 0);
+	assert_int_equal(supervised_do(act_fork_user, "", NULL), 0);
 	/* a copy may have been made of f1 in vain: his capabilities are taken for what they would be here */
 	has_text(f, SUPERVISED, "usr/lib/f1", "content of 1, longer than inline\n");
 	has_text(f, OTHER, "usr/lib/f1", "content of 1, longer than inline\n");
