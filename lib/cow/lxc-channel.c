@@ -46,6 +46,7 @@ struct vu_lxc_channel {
 	struct vu_lxc_message now; /* its descriptors but the listener are closed at once */
 };
 
+/* By the clock of the kernel's stamps on messages. */
 static int64_t now_ns(void)
 {
 	struct timespec t;

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/stop.h"
 
 #define HEAD_MAX 128 /* what stands before the path has 100 bytes at most */
@@ -169,18 +170,10 @@ static int note(struct vu_inomap *count, struct vu_inomap *seen, const struct re
 	return r ? r : vu_inomap_set(count, rec->ino, n + 1);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* Until the child is ready (1), or a bound is met or a stop asked for (0). Or -ENOMEM. */
 static int collect(int in, struct vu_mapped *fs, struct vu_inomap *seen)
 {
-	uint64_t begin = now_ms(), last = begin, now = begin;
+	uint64_t begin = (uint64_t)vu_clock_ms(), last = begin, now = begin;
 	struct pollfd p = {.fd = in, .events = POLLIN};
 	struct record record[N_RECORDS];
 	int r = 0;
@@ -190,7 +183,7 @@ static int collect(int in, struct vu_mapped *fs, struct vu_inomap *seen)
 		int ready = poll(&p, 1, POLL_MS);
 		ssize_t n = ready > 0 ? read(in, record, sizeof(record)) : -1;
 
-		now = now_ms();
+		now = (uint64_t)vu_clock_ms();
 		if (!n)
 			return 1;
 		if (n > 0)

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define MS UINT64_C(1000000)
 #define SETTLE_NS (10 * MS)   /* "frozen 1" has to come within that */
@@ -75,10 +76,7 @@ struct vu_freezer {
 
 static uint64_t now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+	return (uint64_t)vu_clock_ns();
 }
 
 static void sleep_until(uint64_t ns)

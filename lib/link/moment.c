@@ -54,6 +54,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fs/guard.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
@@ -118,10 +119,7 @@ void vu_moment_tell(struct vu_moment_env *env, enum vu_event_kind kind, const st
 
 uint64_t vu_moment_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+	return (uint64_t)vu_clock_ns();
 }
 
 static void nap_ns(uint64_t ns)
