@@ -13,7 +13,9 @@
 #include "cmd/report.h"
 #include "cow/notify.h"
 #include "cow/profile.h"
+#include "ops/answer-msg.h"
 #include "ops/cowd-socket.h"
+#include "ops/ops-answer.h"
 #include "ops/ops-cowd.h"
 #include "ops/ops-serve.h"
 
@@ -38,10 +40,16 @@ static const struct vu_opt run_opts[] = {
 	{0},
 };
 
-#define SERVER_ARGS 12
+#define SERVER_ARGS 14
 
-/* What a server is started with: the global options that this one was. Returns how many are owned, from 1 on. */
-static size_t make_command(const struct vu_ctx *ctx, char *command[SERVER_ARGS])
+struct command {
+	char *v[SERVER_ARGS];
+	size_t n;
+	size_t owned; /* from v[1] on */
+};
+
+/* What a process is started with that does the work for one guest: the global options that this one was. */
+static void make_command(const struct vu_ctx *ctx, char *sub, struct command *ret)
 {
 	const struct {
 		const char *name, *value;
@@ -50,49 +58,65 @@ static size_t make_command(const struct vu_ctx *ctx, char *command[SERVER_ARGS])
 		{"catalog", ctx->globals.catalog},
 		{"lock-dir", ctx->globals.lock_dir},
 	};
-	static char program[] = "vunify", cowd[] = "cowd", serve[] = "serve", loud[] = "-v";
-	size_t n = 0, owned = 0;
+	static char program[] = "vunify", cowd[] = "cowd", loud[] = "-v";
 
-	command[n++] = program;
+	*ret = (struct command){.v = {program}, .n = 1};
 	for (size_t i = 0; i < VU_ARRAY_SIZE(options); i++) {
 		if (!options[i].value)
 			continue;
-		if (asprintf(&command[n], "--%s=%s", options[i].name, options[i].value) < 0)
+		if (asprintf(&ret->v[ret->n], "--%s=%s", options[i].name, options[i].value) < 0)
 			break;
-		n++;
-		owned++;
+		ret->n++;
+		ret->owned++;
 	}
 	if (ctx->globals.verbose)
-		command[n++] = loud;
-	command[n++] = cowd;
-	command[n++] = serve;
-	command[n] = NULL;
-	return owned;
+		ret->v[ret->n++] = loud;
+	ret->v[ret->n++] = cowd;
+	ret->v[ret->n++] = sub;
+	ret->v[ret->n] = NULL;
+}
+
+static void command_done(struct command *c)
+{
+	for (size_t i = 1; i <= c->owned; i++)
+		free(c->v[i]);
 }
 
 static int take_listeners(struct vu_ctx *ctx, const struct run_options *given)
 {
-	char *command[SERVER_ARGS];
-	size_t owned = make_command(ctx, command);
+	static char serve[] = "serve";
+	struct command command;
 	struct vu_cowd_options o = {
-		.socket = given->socket, .lxc_socket = given->lxc_socket, .server = command};
+		.socket = given->socket, .lxc_socket = given->lxc_socket, .server = command.v};
 
+	make_command(ctx, serve, &command);
 	vu_report_begin(ctx);
 	int r = vu_ops_cowd(&ctx->ops, &o);
 
 	vu_report_end(ctx);
-	for (size_t i = 1; i <= owned; i++)
-		free(command[i]);
+	command_done(&command);
 	/* to be ended is how it ends */
 	return r == VU_OPS_CANCELLED ? VU_EXIT_DONE
 				     : vu_message_result(ctx, r, "cannot take listeners");
+}
+
+static int guard(struct vu_ctx *ctx, const struct run_options *given)
+{
+	static char answer[] = "answer";
+	struct command command;
+
+	make_command(ctx, answer, &command);
+	int r = vu_cowd_lsm_run(ctx, &given->guard, command.v, command.n);
+
+	command_done(&command);
+	return r;
 }
 
 static int run_run(struct vu_ctx *ctx, void *options)
 {
 	const struct run_options *given = options;
 
-	return given->lsm ? vu_cowd_lsm_run(ctx, &given->guard) : take_listeners(ctx, given);
+	return given->lsm ? guard(ctx, given) : take_listeners(ctx, given);
 }
 
 /* ---- serve: answers the calls of one ---- */
@@ -141,6 +165,27 @@ static bool serve_keeps(void *shared, int fd)
 	(void)shared;
 	(void)fd;
 	return false;
+}
+
+/* ---- answer: makes the copies of one guest ---- */
+
+static int answer_run(struct vu_ctx *ctx, void *options)
+{
+	struct vu_supervised_report report = {0};
+	const struct vu_answer_options o = {.guest = ctx->operands[0],
+					    .socket = VU_ANSWER_FD_SOCKET,
+					    .refusals = VU_ANSWER_FD_REFUSALS};
+
+	(void)options;
+	(void)prctl(PR_SET_NAME, "vunify");
+	vu_report_begin(ctx);
+	int r = vu_ops_answer(&ctx->ops, &o, &report);
+
+	vu_report_end(ctx);
+	if (ctx->globals.verbose)
+		fprintf(stderr, "vunify: guest %s: %llu files got a private copy\n", o.guest,
+			(unsigned long long)report.broken.names);
+	return r ? vu_message_result(ctx, r, "cannot make copies") : VU_EXIT_DONE;
 }
 
 /* ---- profile: what a runtime is to be configured with ---- */
@@ -219,11 +264,21 @@ static const struct vu_cmd cmd_serve = {
 	.keeps = serve_keeps,
 };
 
-static const struct vu_cmd *const subs[] = {&cmd_run, &cmd_profile, &cmd_serve, NULL};
+static const struct vu_cmd cmd_answer = {
+	.name = "cowd answer",
+	.summary = "Make the private copies of one guest: cowd --lsm starts it",
+	.synopsis = "GUEST",
+	.flags = VU_CMD_ROOT | VU_CMD_GUARDED,
+	.min_operands = 1,
+	.max_operands = 1,
+	.run = answer_run,
+};
+
+static const struct vu_cmd *const subs[] = {&cmd_run, &cmd_profile, &cmd_serve, &cmd_answer, NULL};
 
 const struct vu_cmd vu_cmd_cowd = {
 	.name = "cowd",
 	.summary = "Copy-on-write for guests of container runtimes",
-	.synopsis = "[run|profile|serve]",
+	.synopsis = "[run|profile|serve|answer]",
 	.subs = subs,
 };

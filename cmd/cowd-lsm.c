@@ -18,17 +18,21 @@ static void ready(void *arg, const struct vu_guard_report *r)
 	if (r->flagged + r->full)
 		printf("; %llu keep their immutable flag",
 		       (unsigned long long)(r->flagged + r->full));
+	if (r->copies)
+		fputs("; who opens one for writing gets a private copy", stdout);
 	putchar('\n');
 	fflush(stdout);
 }
 
-int vu_cowd_lsm_run(struct vu_ctx *ctx, const struct vu_cowd_lsm *given)
+int vu_cowd_lsm_run(struct vu_ctx *ctx, const struct vu_cowd_lsm *given, char **command, size_t n)
 {
 	struct vu_guard_options o = {
 		.pools = (char **)(uintptr_t)given->pools.v,
 		.n_pools = given->pools.n,
 		.stays = given->stays,
 		.off = given->off,
+		.command = given->no_copies ? NULL : command,
+		.n_command = n,
 		.ready = ready,
 		.arg = ctx,
 	};

@@ -132,6 +132,12 @@ static void interrupt(pid_t tgid)
 		by_signal(tgid);
 }
 
+void vu_interrupt_thread(pid_t tgid, pid_t tid)
+{
+	if (tgid != getpid() && !by_ptrace(tid))
+		by_signal(tgid);
+}
+
 /* Which leases are asked for: those on some inodes, or those that a process holds. */
 struct asked {
 	struct vu_wanted *v;

@@ -42,6 +42,9 @@ struct vu_wanted {
  */
 int vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
 
+/* Interrupts one thread, which waits for a lease or is just about to. */
+void vu_interrupt_thread(pid_t tgid, pid_t tid);
+
 /*
  * The same for all leases that a process took, which may have ended (but not been reaped: the kernel
  * knows them by its number), while its descriptors live on elsewhere.

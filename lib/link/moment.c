@@ -34,7 +34,7 @@
  *     succeeded: that is the documented limit of this way.)
  *
  * An object under the guard (fs/guard.h, lib/lsm) has no flag: a mark, which refuses all that a flag does but what is
- * done to names. Then 2 and 4 change nothing, and nobody can slip in.
+ * done to names. Then 2 and 4 change nothing, nobody can slip in, and there is no lease.
  *
  * A lease in step 5 is never left in the state of being broken: after lease-break-time (45 s) the
  * kernel would take it away.
@@ -145,6 +145,12 @@ void vu_moment_ignore_sigio(void)
 
 /* ---- objects ---- */
 
+/* Nobody waits for its lease, or it has none and needs none. */
+static bool is_quiet(const struct vu_object *o)
+{
+	return o->marked || vu_lease_quiet(o->fd);
+}
+
 /*
  * Between moments somebody came to wait. Were it long ago, the kernel has let him in by now
  * (lease-break-time), and he may be gone again: then only the times tell.
@@ -170,8 +176,7 @@ static void let_go(struct vu_moment_env *env, struct vu_object *o)
 	/* openers on their way since the last moment find the lease, and then the flag */
 	if (o->ended_ns && now < o->ended_ns + VU_COOL_DOWN_NS)
 		nap_ns(o->ended_ns + VU_COOL_DOWN_NS - now);
-	if (!vu_iattr_get(o->fd, &flags) && (flags & FS_IMMUTABLE_FL) && !o->lost &&
-	    !vu_lease_quiet(o->fd))
+	if (!vu_iattr_get(o->fd, &flags) && (flags & FS_IMMUTABLE_FL) && !o->lost && !is_quiet(o))
 		disturbed(env, o);
 	vu_cooling_end(o);
 	leave_ledger(env, o);
@@ -196,7 +201,7 @@ struct vu_object *vu_object_unref(struct vu_moment_env *env, struct vu_object *o
 static bool needs_look(const struct vu_object *o)
 {
 	return !o->lost && !o->given && !o->cooling.hot &&
-	       vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS && !vu_lease_quiet(o->fd);
+	       vu_moment_now() >= o->ended_ns + VU_COOL_DOWN_NS && !is_quiet(o);
 }
 
 void vu_moment_look(struct vu_moment_env *env, struct vu_object *o)
@@ -265,7 +270,7 @@ int vu_moment_begin_inside(struct vu_moment_env *env, struct vu_object *o)
 	bool was_lost = o->lost;
 	int r = o->given ? -ENOENT : 0;
 
-	if (!r && !was_lost && (o->cooling.hot ? vu_cooling_is_overdue(o) : !vu_lease_quiet(o->fd)))
+	if (!r && !was_lost && (o->cooling.hot ? vu_cooling_is_overdue(o) : !is_quiet(o)))
 		disturbed(env, o);
 	/* with a writer about, the flag is the last thing that may hold him off */
 	if (o->lost && !was_lost)
@@ -305,7 +310,7 @@ static int close_up(struct vu_moment_env *env, struct vu_object *o, int twin, bo
 {
 	int r = flag_on(env, o);
 
-	if (!r && !o->lost && !vu_lease_quiet(o->fd))
+	if (!r && !o->lost && !is_quiet(o))
 		(may_be_hot ? vu_cooling_begin : vu_cooling_now)(env, o, twin);
 	else if (!r && o->parked)
 		(void)vu_interrupt_waiters(vu_pool_super_dev(o->pool), o->ino, &o->waited);

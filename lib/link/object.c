@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/fs.h>
+#include <linux/stat.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -117,6 +118,18 @@ int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, i
 	return r;
 }
 
+/*
+ * Under the guard, and that alone: it had its lease when its flag was taken off (lsm/keep.c), and since then nobody has
+ * got in. While it is claimed the flag does not come back.
+ */
+static bool is_marked(int fd)
+{
+	struct vu_stat st;
+
+	return !vu_stat_fd(fd, &st) && !(st.attributes & STATX_ATTR_IMMUTABLE) &&
+	       vu_guard_holds(fd);
+}
+
 int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
 		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
 {
@@ -131,14 +144,19 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 		r = vu_object_claim(pool, st.version.ino);
 	if (r)
 		return r;
-	r = leased ? vu_guard_lease(fd) : 0;
+	/* those who wait to write to it (lib/lsm) would keep the lease from being had */
+	bool marked = leased && is_marked(fd);
+
+	r = leased && !marked ? vu_guard_lease(fd) : 0;
 	if (!r)
 		r = describe_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
-	if (r)
+	if (r) {
 		vu_object_unclaim(pool, st.version.ino);
-	else
-		fd = -EBADF;
-	return r;
+		return r;
+	}
+	(*ret)->marked = marked;
+	fd = -EBADF;
+	return 0;
 }
 
 int vu_object_holds(const struct vu_object *o, size_t max_xattr_bytes)

@@ -36,7 +36,7 @@ struct vu_cooling {
 struct vu_object {
 	const struct vu_pool *pool; /* borrowed */
 	struct vu_key key;
-	int fd; /* owned; the lease is on it */
+	int fd; /* owned; the lease is on it, if there is one */
 	uint64_t ino;
 	uint64_t size;
 	uint64_t mtime_ns;
@@ -47,6 +47,7 @@ struct vu_object {
 	unsigned entry;	   /* of the moment in the ledger (link/ledger.h) */
 	struct vu_cooling cooling;
 	bool claimed; /* link/claim.h: given back with the last reference */
+	bool marked; /* held by the guard (fs/guard.h) instead of a flag: there is no lease, nor need of one */
 	bool given;   /* no object any more, but a guest's own file */
 	bool froze;   /* the moment at hand has entered the freezer */
 	bool rearmed; /* its lease was given up for an instant since metadata were compared */
@@ -82,8 +83,8 @@ int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, i
 			 size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);
 
 /*
- * Opens an object of the pool as it is now. leased: takes its lease; without, nothing keeps writers out
- * (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased), or another process
+ * Opens an object of the pool as it is now. leased: takes its lease, where the guard does not hold it anyway; without,
+ * nothing keeps writers out (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased), or another process
  * works on it; or a negative errno. ret_st (or NULL) is what it was.
  */
 int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,

@@ -43,6 +43,7 @@
 #include "fs/stat.h"
 #include "link/claim.h"
 #include "link/pool-listing.h"
+#include "lsm/held.h"
 
 #define LISTING_NS                                                                                 \
 	UINT64_C(60000000000) /* the pool is listed that often, whatever its directories say */
@@ -60,7 +61,8 @@ struct kept {
 struct vu_keep {
 	const struct vu_pool *pool;
 	int marks;
-	struct kept *v; /* owned */
+	struct vu_held *held; /* borrowed; or NULL */
+	struct kept *v;	      /* owned */
 	uint32_t n, cap;
 	struct vu_guard_pool id;
 	struct vu_inomap by_ino; /* index in v */
@@ -108,7 +110,18 @@ static int try_marked(int fd)
 	return r ? r : vu_iattr_set_immutable(fd, false);
 }
 
-static int try_guard(const struct vu_keep *k)
+/* Whoever is let on to wait for a lease, and finds none, is to be refused behind that. Else nobody is let on. */
+static void try_copies(struct vu_keep *k, int fd, const struct vu_guard_mark *mark)
+{
+	bool held = !vu_held_try_begin(k->held, mark);
+	bool refused = held && is_refused(fd);
+
+	vu_held_try_end(k->held, mark);
+	if (!refused)
+		k->held = NULL;
+}
+
+static int try_guard(struct vu_keep *k)
 {
 	_cleanup_fd_ int w =
 		openat(vu_pool_stage_fd(k->pool), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -129,11 +142,13 @@ static int try_guard(const struct vu_keep *k)
 	if (r)
 		return r;
 	r = try_marked(fd);
+	if (!r && k->held)
+		try_copies(k, fd, &mark);
 	(void)vu_guard_drop(k->marks, &mark);
 	return r;
 }
 
-int vu_keep_new(const struct vu_pool *pool, int marks, struct vu_keep **ret)
+int vu_keep_new(const struct vu_pool *pool, int marks, struct vu_held *held, struct vu_keep **ret)
 {
 	struct vu_keep *k = calloc(1, sizeof(*k));
 
@@ -141,6 +156,7 @@ int vu_keep_new(const struct vu_pool *pool, int marks, struct vu_keep **ret)
 		return -ENOMEM;
 	k->pool = pool;
 	k->marks = marks;
+	k->held = held;
 	int r = vu_guard_pool_of(vu_pool_fd(pool), &k->id);
 
 	if (!r)
@@ -233,6 +249,14 @@ static int guard_claimed(struct vu_keep *k, const struct vu_key *key, int fd,
 	return keep(k, key, &mark);
 }
 
+/* Without its lease, who opens it for writing is refused: nothing is lost by that. */
+static void hold(const struct vu_keep *k, const struct kept *kept, int fd,
+		 struct vu_keep_stats *ret)
+{
+	if (k->held && vu_held_add(k->held, &kept->mark, fd))
+		ret->unheld++;
+}
+
 static int guard_object(struct vu_keep *k, uint64_t ino, const struct vu_key *key,
 			struct vu_keep_stats *ret)
 {
@@ -246,6 +270,8 @@ static int guard_object(struct vu_keep *k, uint64_t ino, const struct vu_key *ke
 		return r;
 	r = guard_claimed(k, key, fd, ret);
 	vu_claim_release(vu_pool_claims(k->pool), ino);
+	if (!r && k->n && k->v[k->n - 1].mark.ino == ino)
+		hold(k, &k->v[k->n - 1], fd, ret);
 	return r;
 }
 
@@ -297,8 +323,11 @@ static int forget(struct vu_keep *k)
 	int r = 0;
 
 	for (uint32_t i = 0; i < k->n; i++) {
-		if (!k->v[i].seen && is_gone(k, &k->v[i]))
+		if (!k->v[i].seen && is_gone(k, &k->v[i])) {
+			if (k->held)
+				vu_held_remove(k->held, k->v[i].mark.ino);
 			continue;
+		}
 		k->v[n++] = k->v[i];
 	}
 	if (n == k->n)
@@ -388,7 +417,17 @@ int vu_keep_sweep(struct vu_keep *k, struct vu_keep_stats *ret)
 	return r;
 }
 
+bool vu_keep_makes_copies(const struct vu_keep *k)
+{
+	return k->held;
+}
+
 /* ---- the way back ---- */
+
+void vu_keep_let_go(struct vu_keep *k)
+{
+	k->held = NULL;
+}
 
 static int release_claimed(struct vu_keep *k, int fd)
 {

@@ -15,14 +15,23 @@ typedef signed long long __s64;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
+typedef _Bool bool;
+#define true 1
+#define false 0
 
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
 enum {
 	BPF_F_NO_PREALLOC = 1U
+};
+
+enum {
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1U
 };
 
 #ifdef __bpf__
@@ -44,7 +53,13 @@ struct inode {
 	__u32 i_generation;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
 struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
 	struct inode *d_inode;
 };
 
@@ -55,9 +70,12 @@ struct path {
 struct file {
 	unsigned int f_mode;
 	struct inode *f_inode;
+	struct path f_path;
 };
 
-struct task_struct;
+struct task_struct {
+	unsigned int flags;
+};
 
 #ifdef __bpf__
 #pragma clang attribute pop

@@ -32,6 +32,8 @@
 
 #include "base/cleanup.h"
 #include "fs/guard.h"
+#include "lsm/ask.h"
+#include "lsm/symbols.h"
 
 /* bpftool's, which knows nothing of our warnings */
 #pragma GCC diagnostic push
@@ -110,15 +112,36 @@ static bool is_needed(const char *hook)
 	return false;
 }
 
+/* Programs without which there is no copy-on-write, and that are of no use without it. */
+static bool is_for_asking(const struct vu_programs *p, const struct bpf_program *program)
+{
+	return program == p->progs.on_post_open || program == p->progs.on_link ||
+	       program == p->progs.on_rename;
+}
+
 static bool fits(const struct vu_programs *p, const struct bpf_program *program, int arguments)
 {
+	if (is_for_asking(p, program))
+		return p->rodata->may_ask;
 	if (program == p->progs.on_setattr_2)
 		return arguments == 2;
 	return program == p->progs.on_setattr_3 ? arguments == 3 : arguments >= 0;
 }
 
+/* Has it what copy-on-write takes (programs.bpf.c)? */
+static bool may_ask(struct vu_programs *p, const struct btf *btf)
+{
+	struct vu_ask_range functions[VU_ASK_FUNCTIONS];
+	_cleanup_fclose_ FILE *f = fopen("/proc/kallsyms", "re");
+
+	if (arguments_of(btf, "file_post_open") < 0 || !f || vu_symbols_read(f, functions))
+		return false;
+	memcpy(p->rodata->functions, functions, sizeof(functions));
+	return true;
+}
+
 /* Leaves out what this kernel has no hook for. */
-static int choose(struct vu_programs *p, char **ret_why)
+static int choose(struct vu_programs *p, bool asking, char **ret_why)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	struct bpf_program *program;
@@ -126,6 +149,7 @@ static int choose(struct vu_programs *p, char **ret_why)
 
 	if (!btf)
 		return unable(ret_why, "the kernel does not describe its types (BTF)", 0);
+	p->rodata->may_ask = asking && may_ask(p, btf);
 	bpf_object__for_each_program(program, p->obj)
 	{
 		const char *hook = strchr(bpf_program__section_name(program), '/') + 1;
@@ -148,8 +172,7 @@ static int be_silent(enum libbpf_print_level level, const char *format, va_list 
 	return 0;
 }
 
-/* marks, keepers: maps that are there; or -EBADF. */
-static int load(int marks, int keepers, struct vu_programs **ret, char **ret_why)
+static int load_once(int marks, int keepers, bool asking, struct vu_programs **ret, char **ret_why)
 {
 	vu_cleanup(programs_free_p) struct vu_programs *p = NULL;
 	int r;
@@ -163,7 +186,7 @@ static int load(int marks, int keepers, struct vu_programs **ret, char **ret_why
 	p = vu_programs__open();
 	if (!p)
 		return -ENOMEM;
-	r = choose(p, ret_why);
+	r = choose(p, asking, ret_why);
 	if (!r && marks >= 0)
 		r = bpf_map__reuse_fd(p->maps.marks, marks);
 	if (!r && keepers >= 0)
@@ -178,6 +201,18 @@ static int load(int marks, int keepers, struct vu_programs **ret, char **ret_why
 		return unable(ret_why, "the kernel refuses to attach the guard's programs", r);
 	*ret = vu_take_ptr(p);
 	return 0;
+}
+
+/* marks, keepers: maps that are there; or -EBADF. Where it cannot be had with copy-on-write, without. */
+static int load(int marks, int keepers, struct vu_programs **ret, char **ret_why)
+{
+	int r = load_once(marks, keepers, true, ret, ret_why);
+
+	if (r != VU_LSM_UNABLE)
+		return r;
+	free(*ret_why);
+	*ret_why = NULL;
+	return load_once(marks, keepers, false, ret, ret_why);
 }
 
 int vu_lsm_probe(char **ret_why)
@@ -374,6 +409,19 @@ int vu_lsm_enter(struct vu_lsm **ret, char **ret_why)
 int vu_lsm_marks(const struct vu_lsm *l)
 {
 	return bpf_map__fd(l->programs->maps.marks);
+}
+
+bool vu_lsm_asks(const struct vu_lsm *l, struct vu_lsm_asking *ret)
+{
+	if (!l->programs->rodata->may_ask)
+		return false;
+	*ret = (struct vu_lsm_asking){
+		.asks = bpf_map__fd(l->programs->maps.asks),
+		.held = bpf_map__fd(l->programs->maps.held),
+		.refusals = bpf_map__fd(l->programs->maps.refusals),
+		.names_missed = (const uint64_t *)&l->programs->bss->names_missed,
+	};
+	return true;
 }
 
 int vu_lsm_end(struct vu_lsm *l)

@@ -7,6 +7,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct vu_lsm;
 
 enum vu_lsm_e {
@@ -31,6 +34,16 @@ int vu_lsm_enter(struct vu_lsm **ret, char **ret_why);
 
 /* The map of marks (fs/guard.h); borrowed. */
 int vu_lsm_marks(const struct vu_lsm *l);
+
+/* What who wants to write to a marked inode is asked by, and answered (lsm/asks.h): maps, borrowed. */
+struct vu_lsm_asking {
+	int asks, held, refusals;
+	const uint64_t
+		*names_missed; /* changes of names that there was no room to tell of; only grows */
+};
+
+/* Is there copy-on-write (Linux 6.9 and later)? False: whoever opens a marked inode for writing is refused. */
+bool vu_lsm_asks(const struct vu_lsm *l, struct vu_lsm_asking *ret);
 
 /* Detaches the programs, if there are no marks left. Returns 0, VU_LSM_MARKED, or a negative errno. */
 int vu_lsm_end(struct vu_lsm *l);

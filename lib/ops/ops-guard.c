@@ -12,6 +12,7 @@
 #include "link/recover.h"
 #include "lsm/keep.h"
 #include "lsm/lsm.h"
+#include "ops/guard-cow.h"
 #include "ops/ops-recover.h"
 #include "ops/session.h"
 
@@ -30,6 +31,7 @@ struct guarding {
 	char **points;	    /* owned, with its strings: mount points */
 	struct guarded *v;  /* owned; one for each point */
 	size_t n;
+	struct vu_guard_cow *cow; /* owned; or NULL: who opens an object for writing is refused */
 };
 
 VU_DEFINE_CLEANUP_DONE(struct vu_session, vu_session_close)
@@ -108,7 +110,12 @@ static int open_pool(const struct guarding *g, const char *point, struct guarded
 			    "run `vunify scan` first");
 	if (r)
 		return fail(g, r > 0 ? VU_OPS_REFUSED : r, point, why, NULL);
-	r = vu_keep_new(v->pool, vu_lsm_marks(g->lsm), &v->keep);
+	struct vu_held *held =
+		g->cow ? vu_guard_cow_add_pool(g->cow, point, vu_lsm_marks(g->lsm)) : NULL;
+
+	if (g->cow && !held)
+		return -ENOMEM;
+	r = vu_keep_new(v->pool, vu_lsm_marks(g->lsm), held, &v->keep);
 	if (r == VU_KEEP_UNGUARDED)
 		return fail(g, VU_OPS_REFUSED, point,
 			    "tried on a file of the pool's own, the guard does not refuse what it "
@@ -151,6 +158,10 @@ static int sweep(struct guarding *g)
 		if (now->full && !before.full)
 			tell(g, g->points[i],
 			     "there is no room for more marks: further objects keep their flag");
+		if (now->unheld && !before.unheld)
+			tell(g, g->points[i],
+			     "there are not enough descriptors (RLIMIT_NOFILE) for a lease on each object: who opens "
+			     "one of the others for writing gets no copy, but is refused");
 		if (now->failed > before.failed)
 			tell(g, g->points[i], strerror(-now->error));
 	}
@@ -159,7 +170,9 @@ static int sweep(struct guarding *g)
 
 static void sum_up(const struct guarding *g, struct vu_guard_report *ret)
 {
-	*ret = (struct vu_guard_report){.pools = g->n};
+	*ret = (struct vu_guard_report){.pools = g->n, .copies = g->cow};
+	for (size_t i = 0; g->v && i < g->n; i++)
+		ret->copies = ret->copies && g->v[i].keep && vu_keep_makes_copies(g->v[i].keep);
 	for (size_t i = 0; g->v && i < g->n; i++) {
 		ret->guarded += g->v[i].stats.guarded;
 		ret->flagged += g->v[i].stats.flagged;
@@ -176,11 +189,24 @@ static int serve(struct guarding *g)
 	if (!r && g->o->ready)
 		g->o->ready(g->o->arg, &report);
 	while (!r && !vu_stop_requested()) {
-		nanosleep(&(struct timespec){.tv_sec = SWEEP_SECONDS}, NULL);
-		if (!vu_stop_requested())
+		if (g->cow)
+			r = vu_guard_cow_serve(g->cow, INT64_C(1000) * SWEEP_SECONDS);
+		else
+			nanosleep(&(struct timespec){.tv_sec = SWEEP_SECONDS}, NULL);
+		if (!r && !vu_stop_requested())
 			r = sweep(g);
 	}
 	return r;
+}
+
+/* Where the kernel has what it takes. */
+static int begin_copies(struct guarding *g)
+{
+	struct vu_lsm_asking asking;
+
+	if (g->o->off || !g->o->command || !vu_lsm_asks(g->lsm, &asking))
+		return 0;
+	return vu_guard_cow_new(g->ops, &asking, g->o->command, g->o->n_command, &g->cow);
 }
 
 /* ---- the way back ---- */
@@ -221,6 +247,14 @@ static int end(struct guarding *g)
 	return 0;
 }
 
+static void end_copies(struct guarding *g)
+{
+	for (size_t i = 0; g->v && i < g->n; i++)
+		if (g->v[i].keep)
+			vu_keep_let_go(g->v[i].keep);
+	g->cow = vu_guard_cow_free(g->cow);
+}
+
 static int enter(struct guarding *g)
 {
 	_cleanup_free_ char *why = NULL;
@@ -242,9 +276,13 @@ static int run(struct guarding *g)
 		return r;
 	r = collect_points(g);
 	if (!r)
+		r = begin_copies(g);
+	if (!r)
 		r = open_pools(g);
 	if (!r && !g->o->off)
 		r = serve(g);
+	/* before flags come back: who waits is refused */
+	end_copies(g);
 	if (g->o->stays && !g->o->off)
 		return r;
 	if (!r)

@@ -17,13 +17,20 @@ struct vu_guard_report {
 	uint64_t guarded; /* objects that have a mark and no flag */
 	uint64_t flagged; /* objects that keep their flag for now */
 	uint64_t full;	  /* objects that keep it for want of room for marks */
+	bool copies; /* who opens an object for writing gets a private copy (Linux 6.9 and later) */
 };
 
 struct vu_guard_options {
 	char **pools; /* borrowed; mount points; none: those of the registered guests */
 	size_t n_pools;
 	bool stays; /* at the end the guard stays in force, for the next one to take over */
-	bool off;   /* only the way back: of a guard that was left in force */
+	/*
+	 * Borrowed: the command that makes a guest's copies (ops/ops-answer.h), without the guest: n_command arguments, and
+	 * room for one more and a NULL. NULL: no copies are made.
+	 */
+	char **command;
+	size_t n_command;
+	bool off; /* only the way back: of a guard that was left in force */
 	/* Called once, when all objects that there are were seen to. */
 	void (*ready)(void *arg, const struct vu_guard_report *r);
 	void *arg;

@@ -79,11 +79,11 @@ static int add_name(struct counting *c, const struct vu_tree *t, const struct vu
 	return dir < 0 ? dir : vu_names_add(c->names, name->ino, dir, slash ? slash + 1 : path);
 }
 
-/* The guest's own hard links. */
-static int find_names(struct vu_supervised *s)
+int vu_supervised_find_names(struct vu_supervised *s)
 {
 	struct vu_farm farm = {0};
 
+	vu_names_free(s->names);
 	s->names = vu_names_new(vu_pool_fd(vu_supervised_pool(s)), s->root);
 	if (!s->names)
 		return -ENOMEM;
@@ -148,13 +148,12 @@ int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest,
 	if (!r && vu_supervised_pool(s)) {
 		/* for who asks: without it nothing is less safe */
 		s->mark = vu_cow_mark_take(ops->config->lock_dir, s->root, how);
-		r = find_names(s);
+		r = vu_supervised_find_names(s);
 	}
 	return r;
 }
 
-int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
-			struct vu_notify_slot *slots)
+int vu_supervised_live(struct vu_supervised *s)
 {
 	/* who is supervised tells before he opens, so nobody is frozen for it */
 	s->watch = s->eviction.watch;
@@ -171,7 +170,13 @@ int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
 		.sink = &s->log.sink,
 		.watch = &s->watch,
 	};
-	int r = vu_live_new(&s->live_env, &s->live);
+	return vu_live_new(&s->live_env, &s->live);
+}
+
+int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
+			struct vu_notify_slot *slots)
+{
+	int r = vu_supervised_live(s);
 
 	if (r)
 		return r;

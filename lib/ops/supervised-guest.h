@@ -56,6 +56,12 @@ int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest,
 /* Where its unified files are; NULL: nothing can be, or is yet, unified where it is. */
 struct vu_pool *vu_supervised_pool(const struct vu_supervised *s);
 
+/* Finds the guest's own hard links anew: it may have made some. Returns 0 or a negative errno; then there are none. */
+int vu_supervised_find_names(struct vu_supervised *s);
+
+/* Makes s->live, for who breaks links without a supervisor. There has to be a pool. Returns 0 or a negative errno. */
+int vu_supervised_live(struct vu_supervised *s);
+
 /*
  * Begins to answer. There has to be a pool. There are threads from here on, so no other process can be made. listener,
  * may_act, slots (VU_SUPERVISED_THREADS of them, or NULL): see struct vu_supervisor_env. Returns 0 or a negative errno.

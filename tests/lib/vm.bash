@@ -13,7 +13,7 @@
 # The machine has /proc, /sys, /dev, a tmpfs on /tmp, cgroup2 and bpf where they belong, and busybox for
 # what was not added.
 
-VU_VM_MB=${VU_VM_MB:-640}
+VU_VM_MB=${VU_VM_MB:-640} VU_VM_CPUS=${VU_VM_CPUS:-1}
 
 vu_vm_need() {
 	local tool
@@ -103,7 +103,7 @@ vu_vm_boot() {
 		disks+=(-drive "file=$VU_VM/$type.img,if=virtio,format=raw,cache=unsafe")
 	done
 	args="console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off"
-	timeout -k 5 "$limit" nice -n 19 qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "$VU_VM_MB" \
+	timeout -k 5 "$limit" nice -n 19 qemu-system-x86_64 -accel tcg -cpu max -smp "$VU_VM_CPUS" -m "$VU_VM_MB" \
 		-nodefaults -display none -monitor none -serial stdio -no-reboot \
 		-kernel "$kernel/vmlinuz" -initrd "$VU_VM/initrd" -append "$args" "${disks[@]}" </dev/null
 }
