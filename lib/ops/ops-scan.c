@@ -16,25 +16,17 @@
 #include "base/stop.h"
 #include "db/catalog-run.h"
 #include "db/catalog-tree.h"
-#include "guest/mapped.h"
 #include "link/linker.h"
 #include "link/recover.h"
 #include "link/reflink.h"
-#include "match/choose.h"
 #include "ops/eviction.h"
 #include "ops/farm.h"
-#include "ops/owners.h"
 #include "ops/recovery.h"
 #include "ops/rules.h"
 #include "ops/run.h"
 #include "ops/scan-count.h"
+#include "ops/scan-plan.h"
 #include "ops/session.h"
-#include "ops/sound.h"
-#include "scan/content.h"
-#include "scan/group.h"
-
-/* Names an object may have: below the 65,000 of ext4 and the 65,535 of btrfs, with room for moments. */
-#define MAX_LINKS 64000
 
 struct scan {
 	struct vu_ops *ops;
@@ -42,16 +34,11 @@ struct scan {
 	struct vu_session session;
 	struct vu_eviction eviction;
 	struct vu_farm farm;
-	struct vu_plan plan;
+	struct vu_scan_plan planner;
 	uint8_t *roles; /* owned; what the plan made of each inode, once it is done; or NULL */
-	struct vu_content_stats content;
 	struct vu_linker_stats link;
-	struct vu_owners owners;
-	struct vu_hash *hash;	  /* for objects; NULL until it is needed */
-	struct vu_inomap *asked;  /* one for each file system: is_sound's answers */
-	struct vu_mapped *mapped; /* one for each file system; NULL until it is asked for */
-	struct vu_run run;	  /* its row in the history */
-	bool walked;		  /* the walk came to its end */
+	struct vu_run run; /* its row in the history */
+	bool walked;	   /* the walk came to its end */
 };
 
 /* ---- before anything is read ---- */
@@ -161,166 +148,6 @@ static void mark_changed(struct vu_tree *t, const uint8_t *was, uint32_t n_befor
 	}
 }
 
-/* ---- content and plan ---- */
-
-static int open_object(void *arg, uint32_t inode)
-{
-	struct scan *s = arg;
-	const struct vu_inode *o = vu_tree_inode(s->farm.tree, inode);
-
-	return vu_pool_object_open(s->session.fs[o->fs].pool, vu_tree_key(s->farm.tree, o->key));
-}
-
-static int read_content(struct scan *s)
-{
-	const struct vu_config *c = s->ops->config;
-	struct vu_groups groups = {0};
-	struct vu_content_env env = {
-		.walk = &s->farm.walk,
-		.max_xattr_bytes = c->max_xattr_bytes,
-		.open_object = open_object,
-		.open_object_arg = s,
-	};
-	int r = vu_farm_know_objects(&s->farm);
-
-	/* files that differ in nothing but their mtime are read too: to be told as such */
-	if (!r)
-		r = vu_group_run(&s->farm.walk, s->farm.tree, false, &groups);
-	if (!r)
-		r = vu_content_run(&env, s->farm.tree, &groups, &s->content);
-	vu_groups_done(&groups);
-	return r;
-}
-
-/* A hint only: where it cannot be had, nothing counts as mapped. */
-static struct vu_mapped *count_mapped(const struct vu_session *ss)
-{
-	_cleanup_free_ struct vu_procs_root *roots = calloc(ss->guests.n + 1, sizeof(*roots));
-	struct vu_mapped *m = calloc(ss->n_fs + 1, sizeof(*m));
-
-	if (!roots || !m)
-		return m;
-	for (size_t i = 0; i < ss->guests.n; i++)
-		roots[i] = (struct vu_procs_root){.dev = ss->guests.v[i].dev,
-						  .ino = ss->guests.v[i].ino};
-	for (size_t i = 0; i < ss->n_fs; i++)
-		m[i].dev = ss->fs[i].mount.dev;
-	(void)vu_mapped_count(roots, ss->guests.n, m, ss->n_fs);
-	return m;
-}
-
-/* Asked first when there is an object to be made: only then /proc is read. */
-static uint32_t in_use(void *arg, const struct vu_inode *inode)
-{
-	struct scan *s = arg;
-	uint32_t n = 0;
-
-	if (!s->mapped)
-		s->mapped = count_mapped(&s->session);
-	if (!s->mapped || !vu_inomap_get(&s->mapped[inode->fs].count, inode->ino, &n))
-		return 0;
-	return n;
-}
-
-static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
-{
-	struct scan *s = arg;
-
-	return vu_owners_has(&s->owners, guest, ino);
-}
-
-/* A damaged object is told and left as it is: whoever has it has nothing better here. */
-static void tell_unsound(struct scan *s, const struct vu_key *key, int r)
-{
-	char name[VU_KEY_NAME_MAX];
-
-	vu_key_name(key, name);
-	vu_emit(&s->session.counting,
-		&(struct vu_event){
-			.kind = VU_EVENT_DAMAGE,
-			.err = r,
-			.object = name,
-			.text = r ? "an object cannot be read; nothing is linked to it"
-				  : "an object is damaged: its content is not what its name says; "
-				    "nothing is linked to it. Put the file right in the guests that "
-				    "have it, after unmerging it there",
-		});
-}
-
-/* Each is read, and told of, once, though a plan that is not believed is made anew. */
-static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest *digest)
-{
-	struct scan *s = arg;
-	const struct vu_key *key = vu_tree_key(s->farm.tree, o->key);
-	uint32_t answer;
-
-	if (!s->hash)
-		s->hash = vu_hash_new();
-	if (!s->asked)
-		s->asked = calloc(s->session.n_fs + 1, sizeof(*s->asked));
-	if (!s->hash || !s->asked)
-		return -ENOMEM;
-	if (vu_inomap_get(&s->asked[o->fs], o->ino, &answer))
-		return (int)answer;
-	int r = vu_sound_object(s->session.fs[o->fs].pool, key, s->hash, digest);
-
-	if (r == -ENOMEM || r == -ECANCELED)
-		return r;
-	if (r <= 0)
-		tell_unsound(s, key, r);
-	answer = r > 0;
-	r = vu_inomap_set(&s->asked[o->fs], o->ino, answer);
-	return r ? r : (int)answer;
-}
-
-static int make_plan(struct scan *s)
-{
-	_cleanup_free_ uint8_t *guest_fs = calloc(s->session.guests.n + 1, sizeof(*guest_fs));
-	struct vu_choose_env env = {
-		.tree = s->farm.tree,
-		.guests = &s->session.guests,
-		.guest_fs = guest_fs,
-		.mtime_exact = s->ops->config->mtime_exact,
-		.max_links = MAX_LINKS,
-		.guest_has = guest_has,
-		.in_use = in_use,
-		.is_sound = s->ops->config->mode == VU_MODE_LINK ? is_sound : NULL,
-		.arg = s,
-	};
-
-	if (!guest_fs)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->session.guests.n; i++)
-		guest_fs[i] = s->farm.shares[s->session.guest_fs[i]];
-	return vu_choose_plan(&env, &s->plan);
-}
-
-/* The plan rests on rows that do not fit to what there is; none of the codes of ops. */
-#define NOT_BELIEVED 1000
-
-/*
- * The plan, with all names known of the objects that get further ones. Where all directories were read,
- * and an object has others still, a guest has hidden them (a directory renamed while it was walked, or
- * covered by a mount): nothing joins that one, and its content goes on with the next generation.
- */
-static int make_sure_plan(struct scan *s, bool full)
-{
-	int r = vu_owners_know(&s->owners, &s->session, s->farm.tree);
-
-	if (!r)
-		r = make_plan(s);
-	while (!r && s->session.catalog) {
-		r = vu_owners_prove(&s->owners, &s->plan);
-		if (r != VU_OWNERS_UNKNOWN)
-			break;
-		if (!full)
-			return NOT_BELIEVED;
-		vu_plan_done(&s->plan);
-		r = make_plan(s);
-	}
-	return r;
-}
-
 /* ---- link ---- */
 
 static int link_plan(struct scan *s)
@@ -346,10 +173,10 @@ static int link_plan(struct scan *s)
 	};
 
 	if (s->ops->progress)
-		vu_progress_begin(s->ops->progress, VU_PHASE_LINK, s->plan.n_names, 0);
+		vu_progress_begin(s->ops->progress, VU_PHASE_LINK, s->planner.plan.n_names, 0);
 	if (c->mode == VU_MODE_REFLINK)
-		return vu_reflink_run(&env, &s->plan, &s->link);
-	int r = vu_linker_run(&env, &s->plan, &s->link);
+		return vu_reflink_run(&env, &s->planner.plan, &s->link);
+	int r = vu_linker_run(&env, &s->planner.plan, &s->link);
 
 	return r == -EBUSY ? vu_recovery_awaited(s->ops) : r;
 }
@@ -409,7 +236,7 @@ static int link_and_look_again(struct scan *s)
 	bool link = s->ops->config->mode == VU_MODE_LINK;
 	int r = link_plan(s), v;
 
-	vu_plan_done(&s->plan); /* what follows needs memory too, and the roles say what is asked */
+	vu_plan_done(&s->planner.plan); /* what follows needs memory too, and the roles say what is asked */
 	/* also after a stop or a full disk: what was linked is to be remembered as it is */
 	v = note_new_objects(s);
 	if (!v && link)
@@ -429,22 +256,22 @@ static int decide(struct scan *s, bool full)
 
 	if (!was)
 		return -ENOMEM;
-	int r = read_content(s);
+	int r = vu_scan_read_content(&s->planner);
 
 	if (!r)
-		r = make_sure_plan(s, full);
+		r = vu_scan_make_plan(&s->planner, full);
 	if (!r) {
-		s->roles = vu_scan_roles(s->farm.tree, &s->plan);
+		s->roles = vu_scan_roles(s->farm.tree, &s->planner.plan);
 		r = s->roles ? 0 : -ENOMEM;
 	}
 	if (!r && s->o->dry_run) {
-		vu_scan_tell_plan(s->ops, s->farm.tree, &s->session.guests, &s->plan);
+		vu_scan_tell_plan(s->ops, s->farm.tree, &s->session.guests, &s->planner.plan);
 		vu_scan_tell_skips(s->ops, s->farm.tree, &s->session.guests);
 	}
 	if (!r && !s->o->dry_run)
 		r = link_and_look_again(s);
 	mark_changed(s->farm.tree, was, n);
-	vu_plan_done(&s->plan);
+	vu_plan_done(&s->planner.plan);
 	return r;
 }
 
@@ -486,8 +313,8 @@ static int walk_and_decide(struct scan *s)
 		return r; /* the walk is not complete: the catalog stays as it was */
 	if (full || vu_rules_company_changed(&s->session) || has_work(s->farm.tree))
 		r = decide(s, full);
-	if (r == NOT_BELIEVED) {
-		vu_owners_done(&s->owners);
+	if (r == VU_SCAN_NOT_BELIEVED) {
+		vu_scan_plan_forget(&s->planner);
 		vu_farm_close(&s->farm);
 		s->walked = false;
 		r = walk(s, true);
@@ -505,8 +332,8 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	if (r)
 		return r;
 	rep->disk_only = s->ops->config->mode == VU_MODE_REFLINK;
-	rep->read_bytes = s->content.bytes;
-	rep->hashed_bytes = s->content.bytes_hashed;
+	rep->read_bytes = s->planner.content.bytes;
+	rep->hashed_bytes = s->planner.content.bytes_hashed;
 	rep->objects_evicted = s->eviction.stats.evicted;
 	rep->frozen = vu_freezer_stats(s->eviction.freezing.freezer);
 	rep->warnings = s->session.warnings;
@@ -559,15 +386,8 @@ static int finish(struct scan *s, int r, struct vu_scan_report *rep)
 
 static void close_all(struct scan *s)
 {
-	vu_owners_done(&s->owners);
-	for (size_t i = 0; s->mapped && i < s->session.n_fs; i++)
-		vu_inomap_done(&s->mapped[i].count);
-	for (size_t i = 0; s->asked && i < s->session.n_fs; i++)
-		vu_inomap_done(&s->asked[i]);
-	free(s->mapped);
-	free(s->asked);
+	vu_scan_plan_done(&s->planner);
 	free(s->roles);
-	vu_hash_free(s->hash);
 	vu_farm_close(&s->farm);
 	vu_eviction_close(&s->eviction);
 	vu_session_close(&s->session);
@@ -576,7 +396,11 @@ static void close_all(struct scan *s)
 int vu_ops_scan(struct vu_ops *ops, const struct vu_scan_options *o,
 		struct vu_scan_report *ret_report)
 {
-	struct scan s = {.ops = ops, .o = o};
+	struct scan s = {
+		.ops = ops,
+		.o = o,
+		.planner = {.session = &s.session, .farm = &s.farm},
+	};
 	struct vu_scan_report rep = {0};
 	int r = prepare(&s);
 
