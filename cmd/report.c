@@ -17,7 +17,8 @@ VU_DEFINE_CLEANUP(struct vu_json *, vu_json_free)
 
 static const char *const kinds[] = {
 	[VU_EVENT_UNIFY] = "unify",	[VU_EVENT_SKIP] = "skip", [VU_EVENT_BREAK] = "break",
-	[VU_EVENT_RECOVER] = "recover", [VU_EVENT_WARN] = "warn", [VU_EVENT_DAMAGE] = "damage",
+	[VU_EVENT_BROKEN] = "broken",	[VU_EVENT_WARN] = "warn", [VU_EVENT_DAMAGE] = "damage",
+	[VU_EVENT_RECOVER] = "recover",
 };
 
 static void event_json(const struct vu_event *e)
@@ -147,7 +148,20 @@ static void skips_json(struct vu_json *j, const struct vu_scan_guest *g)
 	vu_json_put(j, "skips", skips);
 }
 
-static struct vu_json *guest_json(const struct vu_scan_guest *g)
+/* What came apart, and stays so: names, by the reason. */
+static void broken_json(struct vu_json *j, const struct vu_scan_guest *g)
+{
+	struct vu_json *stay = vu_json_new();
+
+	vu_json_count(j, "broken", g->broken);
+	vu_json_count(j, "again", g->again);
+	for (int s = 0; s < VU_SKIP_N; s++)
+		if (g->broken_skips[s])
+			vu_json_count(stay, vu_skip_name((enum vu_skip)s), g->broken_skips[s]);
+	vu_json_put(j, "broken_skips", stay);
+}
+
+static struct vu_json *guest_json(const struct vu_scan_guest *g, bool remerge)
 {
 	struct vu_json *j = vu_json_new();
 
@@ -163,6 +177,8 @@ static struct vu_json *guest_json(const struct vu_scan_guest *g)
 	vu_json_count(j, "unified_now", g->unified_now);
 	vu_json_count(j, "private", g->private_names);
 	vu_json_count(j, "saved_bytes", g->saved_bytes);
+	if (remerge)
+		broken_json(j, g);
 	skips_json(j, g);
 	return j;
 }
@@ -187,14 +203,14 @@ static void frozen_json(struct vu_json *j, const struct vu_freezer_stats *f)
 	vu_json_count(j, "frozen_too_long", f->lifted);
 }
 
-static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
+static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r, bool remerge)
 {
 	vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
 
 	vu_json_array(j, "guests");
 	for (size_t i = 0; i < r->n_guests; i++)
-		vu_json_append(j, "guests", guest_json(&r->guests[i]));
-	vu_json_put(j, "total", guest_json(&r->total));
+		vu_json_append(j, "guests", guest_json(&r->guests[i], remerge));
+	vu_json_put(j, "total", guest_json(&r->total, remerge));
 	vu_json_count(j, "names_unified", r->names_unified);
 	vu_json_count(j, "objects_new", r->objects_new);
 	vu_json_count(j, "saved_bytes", r->saved_bytes);
@@ -209,17 +225,26 @@ static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 	return vu_json_print(j, stdout);
 }
 
-static const struct vu_column guest_columns[] = {
-	{"GUEST", "guest", VU_COLUMN_NAME, false},
-	{"FILES", "files", VU_COLUMN_COUNT, false},
-	{"SIZE", "bytes", VU_COLUMN_SIZE, false},
-	{"BEFORE", "unified_before", VU_COLUMN_COUNT, false},
-	{"UNIFIED", "unified_now", VU_COLUMN_COUNT, false},
-	{"PRIVATE", "private", VU_COLUMN_COUNT, false},
-	{"SAVED", "saved_bytes", VU_COLUMN_SIZE, false},
-	{"DIRS", "dirs", VU_COLUMN_COUNT, true},
-	{"INODES", "inodes", VU_COLUMN_COUNT, true},
-	{"PATH", "path", VU_COLUMN_NAME, true},
+/* The last two cells are remerge's alone. */
+#define GUEST_COLUMNS(size_hidden)                                                                 \
+	{"GUEST", "guest", VU_COLUMN_NAME, false}, {"FILES", "files", VU_COLUMN_COUNT, false},     \
+		{"SIZE", "bytes", VU_COLUMN_SIZE, size_hidden},                                    \
+		{"BEFORE", "unified_before", VU_COLUMN_COUNT, false},                              \
+		{"UNIFIED", "unified_now", VU_COLUMN_COUNT, false},                                \
+		{"PRIVATE", "private", VU_COLUMN_COUNT, false},                                    \
+		{"SAVED", "saved_bytes", VU_COLUMN_SIZE, false},                                   \
+		{"DIRS", "dirs", VU_COLUMN_COUNT, true},                                           \
+		{"INODES", "inodes", VU_COLUMN_COUNT, true},                                       \
+	{                                                                                          \
+		"PATH", "path", VU_COLUMN_NAME, true                                               \
+	}
+
+static const struct vu_column guest_columns[] = {GUEST_COLUMNS(false), {0}};
+
+static const struct vu_column remerge_columns[] = {
+	GUEST_COLUMNS(true),
+	{"BROKEN", "broken", VU_COLUMN_COUNT, false},
+	{"AGAIN", "again", VU_COLUMN_COUNT, false},
 	{0},
 };
 
@@ -236,6 +261,8 @@ static void guest_row(struct vu_printer *p, const struct vu_scan_guest *g, bool 
 		{.u = g->dirs},
 		{.u = g->inodes},
 		{.s = total ? "" : g->path},
+		{.u = g->broken},
+		{.u = g->again},
 	};
 
 	if (total)
@@ -244,7 +271,7 @@ static void guest_row(struct vu_printer *p, const struct vu_scan_guest *g, bool 
 		vu_printer_row(p, cells);
 }
 
-static int scan_guests(struct vu_ctx *ctx, const struct vu_scan_report *r)
+static int scan_guests(struct vu_ctx *ctx, const struct vu_scan_report *r, bool remerge)
 {
 	struct vu_printer_options o = {
 		.out = stdout,
@@ -253,7 +280,7 @@ static int scan_guests(struct vu_ctx *ctx, const struct vu_scan_report *r)
 	};
 	vu_cleanup(vu_printer_free_p) struct vu_printer *p = NULL;
 	_cleanup_free_ char *bad = NULL;
-	int e = vu_printer_new(&o, "guests", guest_columns, &p, &bad);
+	int e = vu_printer_new(&o, "guests", remerge ? remerge_columns : guest_columns, &p, &bad);
 
 	if (e)
 		return e < 0 ? e : -EINVAL;
@@ -270,11 +297,19 @@ int vu_report_scan_columns(struct vu_ctx *ctx)
 	return vu_report_printer(ctx, "guests", guest_columns, &p);
 }
 
-static int scan_skips(const struct vu_ctx *ctx, const struct vu_scan_report *r)
+int vu_report_remerge_columns(struct vu_ctx *ctx)
 {
-	static const struct vu_column columns[] = {
+	vu_cleanup(vu_printer_free_p) struct vu_printer *p = NULL;
+
+	return vu_report_printer(ctx, "guests", remerge_columns, &p);
+}
+
+static int scan_skips(const struct vu_ctx *ctx, const struct vu_scan_report *r, bool remerge)
+{
+	const struct vu_column columns[] = {
 		{"SKIPPED", "skip", VU_COLUMN_TEXT, false},
 		{"FILES", "files", VU_COLUMN_COUNT, false},
+		{"BROKEN", "broken", VU_COLUMN_COUNT, !remerge},
 		{"SIZE", "bytes", VU_COLUMN_SIZE, false},
 		{"WHY", "why", VU_COLUMN_TEXT, false},
 		{0},
@@ -289,9 +324,8 @@ static int scan_skips(const struct vu_ctx *ctx, const struct vu_scan_report *r)
 		return e;
 	for (int s = 0; s < VU_SKIP_N; s++) {
 		const struct vu_cell cells[] = {
-			{.s = vu_skip_name((enum vu_skip)s)},
-			{.u = r->total.skips[s].files},
-			{.u = r->total.skips[s].bytes},
+			{.s = vu_skip_name((enum vu_skip)s)}, {.u = r->total.skips[s].files},
+			{.u = r->total.broken_skips[s]},      {.u = r->total.skips[s].bytes},
 			{.s = vu_skip_text((enum vu_skip)s)},
 		};
 
@@ -314,14 +348,25 @@ static void evicted(uint64_t n)
 		       n, n == 1 ? "object was" : "objects were");
 }
 
-int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
+/* "12 files had come apart, 10 of them are unified again": that the others are not is told by reason below. */
+static void came_apart(const struct vu_ctx *ctx, const struct vu_scan_guest *total)
+{
+	printf("%" PRIu64 " %s come apart since the last run, %" PRIu64 " of them %s unified "
+	       "again\n",
+	       total->broken, total->broken == 1 ? "file had" : "files had", total->again,
+	       ctx->dry_run	   ? "would be"
+	       : total->again == 1 ? "is"
+				   : "are");
+}
+
+static int report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r, bool remerge)
 {
 	const char *would = ctx->dry_run ? "would be" : r->names_unified == 1 ? "was" : "were";
 	char saved[VU_SIZE_TEXT], read[VU_SIZE_TEXT];
 	int e;
 
 	if (ctx->globals.json)
-		return scan_json(ctx, r);
+		return scan_json(ctx, r, remerge);
 	if (ctx->globals.quiet)
 		return 0;
 	/* What differs between a run and -n stands in the first line only: the rest can be compared. */
@@ -331,14 +376,26 @@ int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
 	       vu_size_text(r->saved_bytes, saved), ctx->dry_run ? "would be" : "was",
 	       r->disk_only ? " on the disk only, not in memory" : "",
 	       vu_size_text(r->read_bytes, read), r->seconds);
+	if (remerge)
+		came_apart(ctx, &r->total);
 	evicted(r->objects_evicted);
 	if (r->n_guests) {
 		putchar('\n');
-		e = scan_guests(ctx, r);
+		e = scan_guests(ctx, r, remerge);
 		if (e)
 			return e;
 	}
-	return scan_skips(ctx, r);
+	return scan_skips(ctx, r, remerge);
+}
+
+int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r)
+{
+	return report_scan(ctx, r, false);
+}
+
+int vu_report_remerge(struct vu_ctx *ctx, const struct vu_scan_report *r)
+{
+	return report_scan(ctx, r, true);
 }
 
 int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)

@@ -25,11 +25,15 @@ void vu_report_end(struct vu_ctx *ctx);
 /* Are the columns of --columns those of scan's summary? 0, or the exit code after a message. */
 int vu_report_scan_columns(struct vu_ctx *ctx);
 
+/* The same for those of remerge's. */
+int vu_report_remerge_columns(struct vu_ctx *ctx);
+
 /* The exit code of a run that was done, by what it counted. */
 int vu_report_exit(uint64_t warnings, uint64_t damages);
 
 /* The summaries. Return 0 or a negative errno. */
 int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r);
+int vu_report_remerge(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r);
 int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r);
 

@@ -13,6 +13,7 @@ enum vu_event_kind {
 	VU_EVENT_UNIFY,	  /* path becomes (or, with -n, would become) a name of object */
 	VU_EVENT_SKIP,	  /* path stays private because of skip; err may say more */
 	VU_EVENT_BREAK,	  /* path got (or would get) a private copy */
+	VU_EVENT_BROKEN,  /* path came apart since it was last looked at: has a private copy */
 	VU_EVENT_RECOVER, /* a leftover was put right */
 	VU_EVENT_WARN,	  /* text says what; the run goes on, and ends with exit 3 */
 	VU_EVENT_DAMAGE,  /* text says what; the run goes on, and ends with exit 4 */

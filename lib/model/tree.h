@@ -70,6 +70,7 @@ struct vu_name {
 	uint32_t next;	  /* next name of the same inode */
 	uint8_t fate;
 	uint8_t unified; /* became a name of an object in this run */
+	uint8_t apart;	 /* was one when its directory was last read, and had come apart since */
 };
 
 enum vu_inode_flag {

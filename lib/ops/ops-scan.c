@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/stop.h"
+#include "db/catalog-apart.h"
 #include "db/catalog-run.h"
 #include "db/catalog-tree.h"
 #include "link/linker.h"
@@ -75,8 +76,9 @@ static int check_file_systems(struct scan *s)
 static int prepare(struct scan *s)
 {
 	bool link = s->ops->config->mode == VU_MODE_LINK;
-	int r = vu_session_open(&s->session, s->ops, VU_SESSION_WRITE | VU_SESSION_REGISTER,
-				s->o->roots, s->o->n_roots);
+	unsigned whom = s->o->remerge ? VU_SESSION_LEAVE_OUT : VU_SESSION_REGISTER;
+	int r = vu_session_open(&s->session, s->ops, VU_SESSION_WRITE | whom, s->o->roots,
+				s->o->n_roots);
 
 	if (!r)
 		r = check_file_systems(s);
@@ -236,7 +238,9 @@ static int link_and_look_again(struct scan *s)
 	bool link = s->ops->config->mode == VU_MODE_LINK;
 	int r = link_plan(s), v;
 
-	vu_plan_done(&s->planner.plan); /* what follows needs memory too, and the roles say what is asked */
+	vu_plan_done(
+		&s->planner
+			 .plan); /* what follows needs memory too, and the roles say what is asked */
 	/* also after a stop or a full disk: what was linked is to be remembered as it is */
 	v = note_new_objects(s);
 	if (!v && link)
@@ -280,6 +284,9 @@ static int save(struct scan *s, int result)
 {
 	struct vu_session *ss = &s->session;
 
+	/* what has come apart is told again by the run that puts it together */
+	if (s->o->remerge && s->o->dry_run)
+		return result;
 	if (s->ops->progress)
 		vu_progress_begin(s->ops->progress, VU_PHASE_SAVE, 0, 0);
 	int r = vu_catalog_save_tree(ss->catalog, &ss->guests, s->farm.tree, 0);
@@ -290,6 +297,18 @@ static int save(struct scan *s, int result)
 	if (!r)
 		r = vu_rules_company_remember(ss, !result && !ss->damages);
 	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
+}
+
+/* From the rows of the run before, which the save replaces. */
+static int know_apart(struct scan *s)
+{
+	struct vu_session *ss = &s->session;
+	int r = vu_catalog_mark_apart(ss->catalog, &ss->guests, s->farm.tree);
+
+	if (r)
+		return vu_session_catalog_failed(ss, r);
+	vu_scan_tell_broken(s->ops, s->farm.tree, &ss->guests);
+	return 0;
 }
 
 static int walk(struct scan *s, bool full)
@@ -309,6 +328,8 @@ static int walk_and_decide(struct scan *s)
 	bool full = s->o->full || vu_rules_changed(&s->session);
 	int r = walk(s, full);
 
+	if (!r && s->o->remerge)
+		r = know_apart(s);
 	if (r)
 		return r; /* the walk is not complete: the catalog stays as it was */
 	if (full || vu_rules_company_changed(&s->session) || has_work(s->farm.tree))
@@ -318,6 +339,8 @@ static int walk_and_decide(struct scan *s)
 		vu_farm_close(&s->farm);
 		s->walked = false;
 		r = walk(s, true);
+		if (!r && s->o->remerge)
+			r = know_apart(s);
 		if (r)
 			return r;
 		r = decide(s, true);
@@ -360,7 +383,8 @@ static int explain(struct scan *s, int r)
 			       "free some space and run it again; nothing is lost");
 	default:
 		if (r < 0 && !s->ops->problem->what)
-			return vu_fail(s->ops, r, "cannot scan", on, NULL, NULL);
+			return vu_fail(s->ops, r, s->o->remerge ? "cannot remerge" : "cannot scan",
+				       on, NULL, NULL);
 		return r;
 	}
 }
@@ -405,7 +429,7 @@ int vu_ops_scan(struct vu_ops *ops, const struct vu_scan_options *o,
 	int r = prepare(&s);
 
 	if (!r)
-		r = vu_run_begin(&s.session, "scan", o->dry_run, &s.run);
+		r = vu_run_begin(&s.session, o->remerge ? "remerge" : "scan", o->dry_run, &s.run);
 	if (!r)
 		r = walk_and_decide(&s);
 	r = finish(&s, r, &rep);

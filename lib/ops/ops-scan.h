@@ -20,6 +20,11 @@ struct vu_scan_options {
 	bool dry_run;	   /* change no guest */
 	bool trust_guests; /* one admin owns all guests: the capability gate is open */
 	bool full;	   /* trust nothing that the catalog says: look at every file */
+	/*
+	 * What came apart since the last run is put together again: for registered guests only, and it is told what came apart.
+	 * A run that finds nothing changed looks at no object.
+	 */
+	bool remerge;
 };
 
 struct vu_scan_count {
@@ -40,6 +45,10 @@ struct vu_scan_guest {
 	uint64_t private_names;	 /* names that are not, after it */
 	uint64_t saved_bytes;	 /* disk freed by this run */
 	struct vu_scan_count skips[VU_SKIP_N];
+	/* remerge: names of objects when they were last looked at, and found to be private */
+	uint64_t broken;
+	uint64_t again;			  /* of these, unified in this run */
+	uint64_t broken_skips[VU_SKIP_N]; /* the others, by the reason why they stay private */
 };
 
 /* total sums up the guests; its name and path are NULL. */

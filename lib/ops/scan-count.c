@@ -68,6 +68,24 @@ void vu_scan_tell_skips(const struct vu_ops *ops, const struct vu_tree *t,
 	}
 }
 
+void vu_scan_tell_broken(const struct vu_ops *ops, const struct vu_tree *t,
+			 const struct vu_guests *guests)
+{
+	for (uint32_t i = 0; ops->per_file && i < t->names.n; i++) {
+		const struct vu_name *m = vu_tree_name(t, i);
+		_cleanup_free_ char *path = m->apart ? vu_tree_name_path(t, i) : NULL;
+
+		if (m->apart)
+			vu_emit(ops->sink,
+				&(struct vu_event){
+					.kind = VU_EVENT_BROKEN,
+					.guest = guests->v[vu_tree_dir(t, m->dir)->guest].name,
+					.path = path ? path : "?",
+					.size = vu_tree_inode(t, m->inode)->size,
+				});
+	}
+}
+
 /* ---- numbers ---- */
 
 int vu_scan_report_new(const struct vu_guests *guests, struct vu_scan_report *ret)
@@ -130,21 +148,33 @@ enum role {
 	KEPT
 };
 
+static uint32_t count_apart(const struct vu_tree *t, const struct vu_inode *n)
+{
+	uint32_t apart = 0;
+
+	for (uint32_t i = n->first_name; i != VU_NONE; i = vu_tree_name(t, i)->next)
+		apart += vu_tree_name(t, i)->apart;
+	return apart;
+}
+
 static void count_inode(const struct vu_session *s, const struct vu_tree *t,
 			const struct vu_inode *n, enum role role, struct vu_scan_guest *g)
 {
-	uint32_t n_names = vu_tree_count_names(t, n);
+	uint32_t n_names = vu_tree_count_names(t, n), apart = count_apart(t, n);
 
 	g->inodes++;
+	g->broken += apart;
 	g->files += n_names;
 	g->bytes += n->size;
 	if (role == STAYS) {
 		g->private_names += n_names;
 		g->skips[n->skip].files += n_names;
 		g->skips[n->skip].bytes += n->size;
+		g->broken_skips[n->skip] += apart;
 		return;
 	}
 	g->unified_now += n_names;
+	g->again += apart;
 	if (role == GOES)
 		g->saved_bytes += disk_bytes(n, s);
 }
@@ -182,9 +212,12 @@ static void add_up(struct vu_scan_guest *total, const struct vu_scan_guest *g)
 	total->unified_now += g->unified_now;
 	total->private_names += g->private_names;
 	total->saved_bytes += g->saved_bytes;
+	total->broken += g->broken;
+	total->again += g->again;
 	for (int s = 0; s < VU_SKIP_N; s++) {
 		total->skips[s].files += g->skips[s].files;
 		total->skips[s].bytes += g->skips[s].bytes;
+		total->broken_skips[s] += g->broken_skips[s];
 	}
 }
 
@@ -239,6 +272,7 @@ void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_sc
 	run->read_bytes = r->read_bytes;
 	run->hashed_bytes = r->hashed_bytes;
 	run->unified = r->names_unified;
+	run->broken = r->total.broken;
 	run->saved_bytes = r->saved_bytes;
 	run->skipped = r->total.private_names;
 	for (size_t i = 0; i < n; i++) {

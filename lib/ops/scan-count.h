@@ -15,6 +15,10 @@
 void vu_scan_tell_plan(const struct vu_ops *ops, const struct vu_tree *t,
 		       const struct vu_guests *guests, const struct vu_plan *plan);
 
+/* Tells what came apart since the last run (ops->per_file). */
+void vu_scan_tell_broken(const struct vu_ops *ops, const struct vu_tree *t,
+			 const struct vu_guests *guests);
+
 /* Tells the skips of the private files (ops->per_file). */
 void vu_scan_tell_skips(const struct vu_ops *ops, const struct vu_tree *t,
 			const struct vu_guests *guests);

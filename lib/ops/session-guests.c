@@ -389,7 +389,8 @@ static int take_operand(struct vu_session *s, struct vu_guests *known, const cha
 {
 	for (size_t i = 0; !strchr(operand, '/') && i < known->n; i++)
 		if (!strcmp(known->v[i].name, operand))
-			return take_known(s, known, &known->v[i], true, flags);
+			return take_known(s, known, &known->v[i], !(flags & VU_SESSION_LEAVE_OUT),
+					  flags);
 	return take_path(s, known, operand, flags);
 }
 

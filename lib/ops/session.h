@@ -23,6 +23,8 @@ enum vu_session_flag {
 	VU_SESSION_NO_CATALOG = 1 << 2, /* a missing or damaged catalog does not matter */
 	VU_SESSION_REBUILD = 1 << 3,	/* makes a new catalog first; no guest need be registered */
 	VU_SESSION_REBUILD_DRY = 1 << 4, /* only says what that would keep, and goes on without */
+	VU_SESSION_LEAVE_OUT =
+		1 << 5, /* roots that are gone: also those of guests that were named */
 };
 
 struct vu_session_fs {
@@ -50,7 +52,7 @@ struct vu_session {
 
 /*
  * Opens a session for operands (names or roots; n 0: all registered guests). Roots that are gone are
- * told as warnings and left out, unless they were named. Returns 0, an enum vu_ops_e with ops->problem
+ * told as warnings and left out, unless they were named (and then with LEAVE_OUT). Returns 0, an enum vu_ops_e with ops->problem
  * filled, or a negative errno (problem filled too). s must be closed in any case.
  */
 int vu_session_open(struct vu_session *s, struct vu_ops *ops, unsigned flags, char *const *operands,
