@@ -2,6 +2,7 @@
 /* What the catalog's own sources share. Not for others: it shows sqlite3.h. */
 #pragma once
 
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -41,6 +42,9 @@ int vu_catalog_bad_row(struct vu_catalog *cat, const char *table);
 
 /* Commits and remembers that something was written. */
 int vu_catalog_commit(struct vu_catalog *cat, sqlite3 **txn);
+
+/* A name as the kernel makes them, copied with a NUL behind it. False: it is none. */
+bool vu_catalog_column_name(sqlite3_stmt *s, int col, char name[NAME_MAX + 1]);
 
 /* Syncs the directory that holds path. Returns 0 or a negative errno. */
 int vu_catalog_sync_dir_of(const char *path);

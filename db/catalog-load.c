@@ -26,8 +26,7 @@ struct load {
 	uint32_t guess;			 /* inode number that the next name may have */
 };
 
-/* A name as the kernel makes them, copied with a NUL behind it. */
-static bool column_name(sqlite3_stmt *s, int col, char name[NAME_MAX + 1])
+bool vu_catalog_column_name(sqlite3_stmt *s, int col, char name[NAME_MAX + 1])
 {
 	const void *p = sqlite3_column_blob(s, col);
 	int n = sqlite3_column_bytes(s, col);
@@ -201,7 +200,8 @@ static int load_dir(struct load *l, sqlite3_stmt *s)
 	uint32_t row = (uint32_t)vu_sql_column(s, 0, UINT32_MAX - 1, &ok);
 	uint64_t above = vu_sql_column(s, 1, UINT32_MAX - 1, &ok);
 
-	if (!ok || !row || (above && (!dir_of(l, above, &parent) || !column_name(s, 2, name))) ||
+	if (!ok || !row ||
+	    (above && (!dir_of(l, above, &parent) || !vu_catalog_column_name(s, 2, name))) ||
 	    (!above && (sqlite3_column_bytes(s, 2) || l->dir_end != l->dir_first)))
 		return vu_catalog_bad_row(l->cat, "dir");
 	int r = vu_tree_dir_add(l->t, parent, l->guest, name, &i);
@@ -282,7 +282,7 @@ static int load_name(struct load *l, sqlite3_stmt *s, uint32_t *dir)
 	while (*dir < l->dir_end && vu_tree_dir(l->t, *dir)->row < row)
 		++*dir;
 	if (!ok || *dir == l->dir_end || vu_tree_dir(l->t, *dir)->row != row ||
-	    !column_name(s, 1, name))
+	    !vu_catalog_column_name(s, 1, name))
 		return vu_catalog_bad_row(l->cat, "name");
 	if (!inode_of(l, (int64_t)ino, &inode)) {
 		vu_tree_dir(l->t, *dir)->flags |= VU_DIR_FAILED;

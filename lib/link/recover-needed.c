@@ -149,13 +149,18 @@ static int has_open_object(const struct vu_pool *p)
 	return r ? r : any ? any : -errno;
 }
 
-int vu_recover_is_needed(const struct vu_pool *pool)
+int vu_recover_is_left(const struct vu_pool *pool)
 {
 	int r = journal_has_lines(pool);
 
 	if (!r)
 		r = stage_has_any(pool);
-	if (!r)
-		r = has_slipped(pool);
+	return r ? r : has_slipped(pool);
+}
+
+int vu_recover_is_needed(const struct vu_pool *pool)
+{
+	int r = vu_recover_is_left(pool);
+
 	return r ? r : has_open_object(pool);
 }

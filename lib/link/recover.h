@@ -51,6 +51,12 @@ struct vu_recover_stats {
 int vu_recover_is_needed(const struct vu_pool *pool);
 
 /*
+ * The same but for the objects, of which there may be many: whoever opens a moment has written a line before. So this misses
+ * only objects that lost their flag in another way (by hand; by a power cut where they have a guard instead).
+ */
+int vu_recover_is_left(const struct vu_pool *pool);
+
+/*
  * Recovers a pool; adds to stats. Returns 0, or a negative errno (what was done is done, the rest can
  * be done again). Objects that are open for writing never stop it: see slipped; on ext4 they are told as
  * damage.

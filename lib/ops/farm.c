@@ -283,14 +283,22 @@ int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags)
 		if (!r && flags & VU_FARM_RULES)
 			r = open_packages(f, i);
 	}
-	if (!r && flags & VU_FARM_CATALOG && s->catalog) {
+	fill_env(f, flags);
+	return r || flags & VU_FARM_LATER ? r : vu_farm_load(f, flags);
+}
+
+int vu_farm_load(struct vu_farm *f, unsigned flags)
+{
+	struct vu_session *s = f->session;
+	int r = 0;
+
+	if (flags & VU_FARM_CATALOG && s->catalog) {
 		r = vu_catalog_load_tree(s->catalog, &s->guests, f->tree);
 		if (r)
 			return vu_session_catalog_failed(s, r);
 	}
 	for (size_t i = 0; !r && i < s->n_fs; i++)
 		r = load_objects(f, (uint8_t)i, flags & VU_FARM_CATALOG);
-	fill_env(f, flags);
 	return r;
 }
 

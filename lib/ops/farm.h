@@ -32,6 +32,7 @@ enum vu_farm_flag {
 		1 << 0, /* rules, lock files and conffiles hold; else everything is looked at */
 	VU_FARM_CATALOG = 1 << 1, /* start from what the catalog remembers */
 	VU_FARM_FULL = 1 << 2,	  /* trust no clean directory */
+	VU_FARM_LATER = 1 << 3,	  /* vu_farm_load is called when it is needed */
 };
 
 /*
@@ -39,6 +40,9 @@ enum vu_farm_flag {
  * problem filled, or a negative errno. vu_farm_close in any case.
  */
 int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags);
+
+/* What vu_farm_open does besides the rules, with the same flags. Returns like that. */
+int vu_farm_load(struct vu_farm *f, unsigned flags);
 
 /* Walks. Returns 0, VU_OPS_CANCELLED, or a negative errno. */
 int vu_farm_walk(struct vu_farm *f);

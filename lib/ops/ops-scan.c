@@ -22,6 +22,7 @@
 #include "link/reflink.h"
 #include "ops/eviction.h"
 #include "ops/farm.h"
+#include "ops/idle.h"
 #include "ops/recovery.h"
 #include "ops/rules.h"
 #include "ops/run.h"
@@ -38,8 +39,9 @@ struct scan {
 	struct vu_scan_plan planner;
 	uint8_t *roles; /* owned; what the plan made of each inode, once it is done; or NULL */
 	struct vu_linker_stats link;
-	struct vu_run run; /* its row in the history */
-	bool walked;	   /* the walk came to its end */
+	struct vu_run run;	    /* its row in the history */
+	bool walked;		    /* the walk came to its end; or nothing has changed */
+	struct vu_scan_guest *idle; /* owned; what holds, where nothing has changed; else NULL */
 };
 
 /* ---- before anything is read ---- */
@@ -91,7 +93,7 @@ static int prepare(struct scan *s)
 			 : vu_session_find_pools(&s->session);
 	if (!r && link)
 		r = vu_eviction_open(&s->eviction, &s->session);
-	if (!r && link)
+	if (!r && link && !s->o->remerge)
 		r = vu_recovery_before_run(&s->eviction, s->o->dry_run);
 	return r;
 }
@@ -296,6 +298,8 @@ static int save(struct scan *s, int result)
 	/* what could not be compared with an object that cannot be read is compared again */
 	if (!r)
 		r = vu_rules_company_remember(ss, !result && !ss->damages);
+	if (!r)
+		r = vu_idle_remember(&s->farm, !result && !ss->damages);
 	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
 }
 
@@ -311,41 +315,79 @@ static int know_apart(struct scan *s)
 	return 0;
 }
 
-static int walk(struct scan *s, bool full)
+/* For a farm whose rules are known. */
+static int walk(struct scan *s, unsigned flags)
 {
-	int r = vu_farm_open(&s->farm, &s->session,
-			     VU_FARM_RULES | VU_FARM_CATALOG | (full ? VU_FARM_FULL : 0));
+	int r = vu_farm_load(&s->farm, flags);
 
 	if (!r)
 		r = vu_farm_walk(&s->farm);
 	if (!r)
 		s->walked = true;
+	if (!r && s->o->remerge)
+		r = know_apart(s);
 	return r;
 }
 
-static int walk_and_decide(struct scan *s)
+static int walk_all(struct scan *s, unsigned flags)
 {
-	bool full = s->o->full || vu_rules_changed(&s->session);
-	int r = walk(s, full);
+	vu_scan_plan_forget(&s->planner);
+	vu_farm_close(&s->farm);
+	s->walked = false;
+	int r = vu_farm_open(&s->farm, &s->session, flags);
 
-	if (!r && s->o->remerge)
-		r = know_apart(s);
+	return r ? r : walk(s, flags);
+}
+
+static int walk_and_decide(struct scan *s, unsigned flags, bool asked)
+{
+	bool full = flags & VU_FARM_FULL;
+	int r = walk(s, flags);
+
 	if (r)
 		return r; /* the walk is not complete: the catalog stays as it was */
-	if (full || vu_rules_company_changed(&s->session) || has_work(s->farm.tree))
+	if (full || asked || has_work(s->farm.tree))
 		r = decide(s, full);
 	if (r == VU_SCAN_NOT_BELIEVED) {
-		vu_scan_plan_forget(&s->planner);
-		vu_farm_close(&s->farm);
-		s->walked = false;
-		r = walk(s, true);
-		if (!r && s->o->remerge)
-			r = know_apart(s);
+		r = walk_all(s, flags | VU_FARM_FULL);
 		if (r)
 			return r;
 		r = decide(s, true);
 	}
 	return save(s, r);
+}
+
+/* Has nothing changed? Then s->idle says what holds. Returns 0 or -ENOMEM. */
+static int look_whether_idle(struct scan *s)
+{
+	s->idle = calloc(s->session.guests.n + 1, sizeof(*s->idle));
+	if (!s->idle)
+		return -ENOMEM;
+	if (vu_idle(&s->farm, s->idle)) {
+		s->walked = true;
+		return 0;
+	}
+	free(s->idle);
+	s->idle = NULL;
+	return 0;
+}
+
+static int work(struct scan *s)
+{
+	unsigned flags = VU_FARM_RULES | VU_FARM_CATALOG | VU_FARM_LATER;
+	bool asked = vu_rules_company_changed(&s->session);
+
+	if (s->o->full || vu_rules_changed(&s->session))
+		flags |= VU_FARM_FULL;
+	int r = vu_farm_open(&s->farm, &s->session, flags);
+
+	if (!r && !asked && !(flags & VU_FARM_FULL))
+		r = look_whether_idle(s);
+	if (r || s->idle)
+		return r;
+	if (s->o->remerge && s->ops->config->mode == VU_MODE_LINK)
+		r = vu_recovery_before_run(&s->eviction, s->o->dry_run);
+	return r ? r : walk_and_decide(s, flags, asked);
 }
 
 static int count(struct scan *s, struct vu_scan_report *rep)
@@ -362,7 +404,10 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
 	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
-	vu_scan_count(&s->session, s->farm.tree, s->roles, s->o->dry_run, rep);
+	if (s->idle)
+		vu_scan_count_idle(s->idle, rep);
+	else
+		vu_scan_count(&s->session, s->farm.tree, s->roles, s->o->dry_run, rep);
 	return 0;
 }
 
@@ -412,6 +457,7 @@ static void close_all(struct scan *s)
 {
 	vu_scan_plan_done(&s->planner);
 	free(s->roles);
+	free(s->idle);
 	vu_farm_close(&s->farm);
 	vu_eviction_close(&s->eviction);
 	vu_session_close(&s->session);
@@ -431,7 +477,7 @@ int vu_ops_scan(struct vu_ops *ops, const struct vu_scan_options *o,
 	if (!r)
 		r = vu_run_begin(&s.session, o->remerge ? "remerge" : "scan", o->dry_run, &s.run);
 	if (!r)
-		r = walk_and_decide(&s);
+		r = work(&s);
 	r = finish(&s, r, &rep);
 	close_all(&s);
 	*ret_report = rep;

@@ -259,6 +259,18 @@ void vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const ui
 	r->saved_bytes = r->total.saved_bytes;
 }
 
+void vu_scan_count_idle(const struct vu_scan_guest *counts, struct vu_scan_report *r)
+{
+	for (size_t i = 0; i < r->n_guests; i++) {
+		struct vu_scan_guest *g = &r->guests[i], named = *g;
+
+		*g = counts[i];
+		g->name = named.name;
+		g->path = named.path;
+		add_up(&r->total, g);
+	}
+}
+
 /* ---- history ---- */
 
 void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_scan_report *r,

@@ -42,6 +42,9 @@ uint8_t *vu_scan_roles(const struct vu_tree *t, const struct vu_plan *plan);
 void vu_scan_count(const struct vu_session *s, const struct vu_tree *t, const uint8_t *roles,
 		   bool dry_run, struct vu_scan_report *r);
 
+/* The same from what is known already of a farm in which nothing has changed; counts: one for each guest. */
+void vu_scan_count_idle(const struct vu_scan_guest *counts, struct vu_scan_report *r);
+
 /* Writes the end of a run into the history, with the numbers of r. code: as the use-case returns it. */
 void vu_scan_record(struct vu_session *s, struct vu_run *run, const struct vu_scan_report *r,
 		    int code);

@@ -81,6 +81,73 @@ g2	$D/f2" "what is unified"
 	eq "$(sqlite3 "$CAT" "SELECT verb, outcome FROM run ORDER BY id DESC LIMIT 1")" "remerge|0" "the run"
 }
 
+# calls_of ARGS...: what vunify opens, and what it looks at
+calls_of() {
+	command -v strace >/dev/null || skip "needs strace"
+	strace -qq -f -y -o "$STATE/trace" -e trace=open,openat,openat2,statx,getdents64 "$VUNIFY" --config "$CONF" \
+		--catalog "$CAT" "$@" >"$STATE/out" 2>"$STATE/err"
+}
+
+# listed DIR: how often what lies below it was read with getdents64(2)
+listed() {
+	grep -c "getdents64([0-9]*<$1/" "$STATE/trace" || :
+}
+
+@test "nothing changed: no directory of a guest or of the pool is listed, and no object looked at" {
+	unified
+	calls_of remerge
+	eq "$(listed "$G"; listed "$MNT/.vunify/objects")" $'0\n0' "directories"
+	eq "$(grep -c 'statx([0-9]*<[^>]*/objects/..>' "$STATE/trace" || :)" 0 "objects looked at"
+	apart "$G/g2/$D/f1"
+	calls_of remerge -j1
+	eq "$(grep -o "getdents64([0-9]*<$G/[^>]*>" "$STATE/trace" | sed 's/.*guests.//; s/>//' | sort -u)" "g2/$D" \
+		"directories that were listed"
+}
+
+@test "nothing changed, in whatever order the guests are named" {
+	unified
+	vx 0 remerge g3 g1 g2
+	eq "$(sed -n '/^g[0-9]/s/ .*//p' "$STATE/out" | paste -sd' ')" "g3 g1 g2" order
+	few=$(tail -n +4 "$STATE/out")
+	vx 0 remerge --full g3 g1 g2
+	eq "$(tail -n +4 "$STATE/out")" "$few" "the tables"
+}
+
+@test "what a killed run left is put right though no guest has changed" {
+	unified
+	vx 0 remerge
+	: >"$MNT/.vunify/stage/left"
+	vx 3 remerge
+	has "$ERR" left
+	[[ ! -e $MNT/.vunify/stage/left ]] || die "it is still there"
+}
+
+# seen: does a run look at objects, so at the whole farm?
+seen() {
+	calls_of remerge
+	(($(grep -c 'openat([0-9]*<[^>]*/objects>, "..",' "$STATE/trace") > 0))
+}
+
+# tests/unit/test-unchanged.c has all that can be done to a directory and a file.
+@test "a change is seen: of a private file, of a directory, of the pool" {
+	unified
+	vx 0 remerge
+	! seen || die "nothing has changed"
+	echo more >>"$G/g2/usr/share/own-2"
+	seen || die "a file that was written to"
+	! seen || die "nothing has changed since"
+	mv "$G/g3/usr/sbin" "$G/g3/usr/lib/"
+	mkdir "$G/g3/usr/sbin"
+	seen || die "a directory in the place of another"
+	sleep 0.05
+	seen || : # it was young
+	! seen || die "nothing has changed since that"
+	set -- "$MNT"/.vunify/objects/*/*
+	chattr -i "$1"
+	cp "$1" "$1-copy"
+	seen || die "a file in the pool"
+}
+
 @test "nothing changed: the report is that of a scan of all files" {
 	unified
 	vx 0 remerge
