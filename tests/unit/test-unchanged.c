@@ -253,6 +253,47 @@ static void owner(struct farm *f)
 	f->inodes[1].uid++;
 }
 
+/* Each of what is compared counts by itself, also where a change of it would show in the ctime. */
+static void dir_ino(struct farm *f)
+{
+	f->dirs[LEAF].ino++;
+}
+
+static void dir_mtime(struct farm *f)
+{
+	f->dirs[SUB].mtime_ns++;
+}
+
+static void file_ino(struct farm *f)
+{
+	f->inodes[0].ino++;
+}
+
+static void file_size(struct farm *f)
+{
+	f->inodes[0].size++;
+}
+
+static void file_mtime(struct farm *f)
+{
+	f->inodes[1].mtime_ns++;
+}
+
+static void file_mode(struct farm *f)
+{
+	f->inodes[1].mode ^= 1;
+}
+
+static void file_group(struct farm *f)
+{
+	f->inodes[0].gid++;
+}
+
+static void file_links(struct farm *f)
+{
+	f->inodes[0].n_links++;
+}
+
 static void each_is_seen(void **state)
 {
 	static void (*const acts[])(struct farm *) = {
@@ -276,6 +317,14 @@ static void each_is_seen(void **state)
 		mount_gone,
 		empty,
 		owner,
+		dir_ino,
+		dir_mtime,
+		file_ino,
+		file_size,
+		file_mtime,
+		file_mode,
+		file_group,
+		file_links,
 	};
 
 	(void)state;
