@@ -78,6 +78,26 @@ static int prepend_dirs(struct vu_catalog *cat, sqlite3_stmt *up, int64_t guest,
 	return 0;
 }
 
+/* The path of the name in column col of s, which lies in dir; *ret is to be freed in any case. */
+static int path_of(struct vu_catalog *cat, sqlite3_stmt *s, int col, sqlite3_stmt *up,
+		   int64_t guest, int64_t dir, char **ret)
+{
+	const char *name = sqlite3_column_blob(s, col);
+	int n = sqlite3_column_bytes(s, col);
+
+	*ret = NULL;
+	if (!name || n > NAME_MAX)
+		return vu_catalog_bad_row(cat, "name");
+	*ret = strndup(name, (size_t)n);
+	return *ret ? prepend_dirs(cat, up, guest, dir, ret) : -ENOMEM;
+}
+
+static int prepare_up(struct vu_catalog *cat, sqlite3_stmt **ret)
+{
+	return vu_sql_prepare(cat->db, "SELECT parent, name FROM dir WHERE guest = ? AND id = ?",
+			      ret);
+}
+
 /* Streams the names of one guest in a table where ino is one, as paths. */
 static int paths_of(struct vu_catalog *cat, const char *sql, int64_t guest, int64_t ino,
 		    uint32_t *left, int (*fn)(void *arg, const char *path), void *arg)
@@ -87,22 +107,47 @@ static int paths_of(struct vu_catalog *cat, const char *sql, int64_t guest, int6
 	int r = vu_sql_prepare(cat->db, sql, &s);
 
 	if (!r)
-		r = vu_sql_prepare(cat->db,
-				   "SELECT parent, name FROM dir WHERE guest = ? AND id = ?", &up);
+		r = prepare_up(cat, &up);
 	if (!r)
 		r = vu_sql_bind(s, "ii", guest, ino);
 	while (!r && *left && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-		const char *name = sqlite3_column_blob(s, 1);
-		int n = sqlite3_column_bytes(s, 1);
-		_cleanup_free_ char *path = name && n <= NAME_MAX ? strndup(name, (size_t)n) : NULL;
+		_cleanup_free_ char *path = NULL;
 
-		if (!path)
-			return name && n <= NAME_MAX ? -ENOMEM : vu_catalog_bad_row(cat, "name");
-		r = prepend_dirs(cat, up, guest, sqlite3_column_int64(s, 0), &path);
+		r = path_of(cat, s, 1, up, guest, sqlite3_column_int64(s, 0), &path);
 		if (r)
 			break;
 		--*left;
 		r = fn(arg, path);
+		if (r)
+			return r;
+	}
+	return vu_catalog_fail(cat, r ? r : vu_sql_result(cat->db, rc),
+			       r == VU_CATALOG_DAMAGED ? "table dir holds a value that cannot be"
+						       : NULL);
+}
+
+int vu_catalog_find_names(struct vu_catalog *cat, uint32_t guest,
+			  bool (*wanted)(void *arg, uint64_t ino),
+			  int (*fn)(void *arg, uint64_t ino, const char *path), void *arg)
+{
+	_cleanup_stmt_ sqlite3_stmt *s = NULL, *up = NULL;
+	int rc = SQLITE_DONE;
+	int r = vu_sql_prepare(cat->db, "SELECT dir, name, ino FROM uname WHERE guest = ?", &s);
+
+	if (!r)
+		r = prepare_up(cat, &up);
+	if (!r)
+		r = vu_sql_bind(s, "i", (int64_t)guest);
+	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		_cleanup_free_ char *path = NULL;
+		uint64_t ino = (uint64_t)sqlite3_column_int64(s, 2);
+
+		if (!wanted(arg, ino))
+			continue;
+		r = path_of(cat, s, 1, up, guest, sqlite3_column_int64(s, 0), &path);
+		if (r)
+			break;
+		r = fn(arg, ino, path);
 		if (r)
 			return r;
 	}

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "db/catalog.h"
@@ -38,6 +39,14 @@ int vu_catalog_find_objects(struct vu_catalog *cat, const struct vu_digest *dige
 			    int (*fn)(void *arg, const char *fs_id, uint64_t ino,
 				      const struct vu_key *key, uint32_t n_links),
 			    void *arg);
+
+/*
+ * The recorded names in a guest of those objects on its file system that are wanted: fn(arg, inode number, path). For many at
+ * once.
+ */
+int vu_catalog_find_names(struct vu_catalog *cat, uint32_t guest,
+			  bool (*wanted)(void *arg, uint64_t ino),
+			  int (*fn)(void *arg, uint64_t ino, const char *path), void *arg);
 
 /* The recorded names of the object ino in a guest on its file system: fn(arg, path). */
 int vu_catalog_find_unified(struct vu_catalog *cat, uint32_t guest, uint64_t ino, uint32_t limit,

@@ -8,12 +8,15 @@
 #include "ops/owners.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/want.h"
+#include "db/catalog-find.h"
 #include "db/catalog-tree.h"
+#include "fs/beneath.h"
 #include "fs/stat.h"
 
 void vu_owners_done(struct vu_owners *o)
@@ -239,39 +242,143 @@ static bool in_run(const struct vu_session *s, uint32_t id)
 	return false;
 }
 
-VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
-
-/* Registered guests that are no part of the run have names too. */
-static int count_others(struct vu_owners *o, struct vu_inomap *doubts)
+/* Registered guests that are no part of the run: they have names too. To be freed in any case. */
+static int know_others(struct vu_owners *o, struct vu_guests *ret)
 {
-	vu_cleanup(vu_guests_done_p) struct vu_guests known = {0};
-	struct counting c = {.o = o, .doubts = doubts, .others = &known};
-	int r = vu_session_known_guests(o->session, &known);
+	int r = vu_session_known_guests(o->session, ret);
 
-	for (size_t i = 0; !r && i < known.n;) {
-		if (!in_run(o->session, known.v[i].id)) {
+	for (size_t i = 0; !r && i < ret->n;) {
+		if (!in_run(o->session, ret->v[i].id)) {
 			i++;
 			continue;
 		}
-		vu_guest_done(&known.v[i]);
-		known.v[i] = known.v[--known.n];
+		vu_guest_done(&ret->v[i]);
+		ret->v[i] = ret->v[--ret->n];
 	}
-	if (!r && known.n)
-		r = vu_catalog_load_unified(o->session->catalog, &known, count_other, &c);
+	return r;
+}
+
+static int count_others(struct vu_owners *o, struct vu_inomap *doubts,
+			const struct vu_guests *others)
+{
+	struct counting c = {.o = o, .doubts = doubts, .others = others};
+	int r = others->n ? vu_catalog_load_unified(o->session->catalog, others, count_other, &c)
+			  : 0;
+
 	return r == VU_CATALOG_DAMAGED ? vu_session_catalog_failed(o->session, r) : r;
 }
 
+/* ---- names in other guests that are there no more ---- */
+
+struct checking {
+	struct vu_owners *o;
+	const struct vu_inomap *doubts; /* of the guest's file system */
+	struct vu_inomap *names;	/* of that, too */
+	int root;			/* owned; of the guest */
+	uint64_t dev;
+};
+
+static bool is_doubted(void *arg, uint64_t ino)
+{
+	const struct checking *c = arg;
+
+	return vu_inomap_get(c->doubts, ino, NULL);
+}
+
+/* What cannot be looked at may be there. */
+static int uncount_gone(void *arg, uint64_t ino, const char *path)
+{
+	struct checking *c = arg;
+	struct vu_stat st;
+	uint32_t n = 0;
+	_cleanup_fd_ int fd = vu_beneath_open(c->root, path, O_PATH | O_NOFOLLOW);
+	int r = fd < 0 ? fd : vu_stat_fd(fd, &st);
+
+	if (vu_is_want(r))
+		return r;
+	bool gone = r ? r == -ENOENT || r == -ENOTDIR || r == -ELOOP
+		      : st.version.ino != ino || st.version.dev != c->dev;
+
+	if (!gone || !vu_inomap_get(c->names, ino, &n) || !n)
+		return 0;
+	return vu_inomap_set(c->names, ino, n - 1);
+}
+
+/* Its root, if that still stands where it was on this file system; else a negative errno. */
+static int open_other(const struct vu_guest *g, uint64_t dev)
+{
+	struct vu_stat st;
+	_cleanup_fd_ int fd = open(g->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd < 0 ? -errno : vu_stat_fd(fd, &st);
+
+	if (!r && (st.version.ino != g->ino || st.version.dev != dev))
+		r = -ESTALE;
+	return r ? r : vu_take_fd(fd);
+}
+
+/*
+ * A guest that is no part of the run may have broken or removed a name since: its row would keep everybody from joining the
+ * object that there is. So what is still in doubt is looked at where the rows say that it is.
+ */
+static int check_others(struct vu_owners *o, const struct vu_inomap *doubts,
+			const struct vu_guests *others)
+{
+	struct vu_session *s = o->session;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < others->n * s->n_fs; i++) {
+		const struct vu_guest *g = &others->v[i / s->n_fs];
+		size_t fs = i % s->n_fs;
+		struct checking c = {.o = o,
+				     .doubts = &doubts[fs],
+				     .names = &o->names[fs],
+				     .dev = s->fs[fs].mount.dev};
+
+		if (strcmp(s->fs[fs].mount.fs_id, g->fs_id) != 0)
+			continue;
+		_cleanup_fd_ int root = open_other(g, c.dev);
+
+		if (root < 0 && vu_is_want(root))
+			return root;
+		if (root < 0)
+			continue;
+		c.root = root;
+		r = vu_catalog_find_names(s->catalog, g->id, is_doubted, uncount_gone, &c);
+	}
+	return r == VU_CATALOG_DAMAGED ? vu_session_catalog_failed(s, r) : r;
+}
+
+/* ---- the whole ---- */
+
+static struct vu_inomap *doubts_free(struct vu_inomap *doubts, size_t n)
+{
+	for (size_t i = 0; doubts && i < n; i++)
+		vu_inomap_done(&doubts[i]);
+	free(doubts);
+	return NULL;
+}
+
+VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
+
 int vu_owners_prove(struct vu_owners *o, const struct vu_plan *plan)
 {
-	_cleanup_free_ struct vu_inomap *doubts = calloc(o->session->n_fs + 1, sizeof(*doubts));
-	size_t n = 0;
-	int r = doubts ? find_doubts(o, plan, doubts, &n) : -ENOMEM;
+	size_t n_fs = o->session->n_fs, n = 0;
+	vu_cleanup(vu_guests_done_p) struct vu_guests others = {0};
+	struct vu_inomap *doubts = calloc(n_fs + 1, sizeof(*doubts)),
+			 *left = calloc(n_fs + 1, sizeof(*left));
+	int r = doubts && left ? find_doubts(o, plan, doubts, &n) : -ENOMEM;
 
 	if (!r && n)
-		r = count_others(o, doubts);
+		r = know_others(o, &others);
+	if (!r && n)
+		r = count_others(o, doubts, &others);
+	if (!r && n)
+		r = find_doubts(o, plan, left, &n);
+	if (!r && n)
+		r = check_others(o, left, &others);
 	if (!r && n)
 		r = find_doubts(o, plan, o->doubts, &n);
-	for (size_t i = 0; doubts && i < o->session->n_fs; i++)
-		vu_inomap_done(&doubts[i]);
+	doubts_free(doubts, n_fs);
+	doubts_free(left, n_fs);
 	return r ? r : n ? VU_OWNERS_UNKNOWN : 0;
 }

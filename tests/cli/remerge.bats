@@ -197,6 +197,32 @@ seen() {
 	eq "$(sum_of 'total.unified_before, .total.broken, .read_bytes' | paste -sd' ')" "645 0 0" "all of them"
 }
 
+@test "guests that broke the same file are remerged one after the other, each by itself" {
+	unified
+	apart "$G/g2/$D/f1" "$G/g3/$D/f1"
+	vx 0 remerge g2
+	same "$G/g1/$D/f1" "$G/g2/$D/f1"
+	is_private "$G/g3/$D/f1"
+	vx 0 remerge g3
+	same "$G/g1/$D/f1" "$G/g3/$D/f1"
+	"$VU_TOP/tests/lib/pool-check" "$MNT"
+}
+
+@test "I2: a name that cannot be looked at in another guest keeps files from joining its object" {
+	unified
+	apart "$G/g2/$D/f1"
+	# g3 is a guest whose root is not where it was
+	mv "$G/g3" "$MNT/away"
+	vx 0 remerge --json g2
+	same "$G/g1/$D/f1" "$G/g2/$D/f1"
+	apart "$G/g2/$D/f1" "$MNT/away/$D/f1"
+	vx 0 remerge --json g2
+	is_private "$G/g2/$D/f1"
+	mv "$MNT/away" "$G/g3"
+	vx 0 remerge
+	same "$G/g1/$D/f1" "$G/g2/$D/f1"
+}
+
 @test "a root that is no guest: exit 2; without a catalog: exit 10" {
 	vx 10 remerge
 	has "$ERR" 'vunify scan'
