@@ -386,7 +386,7 @@ static int work(struct scan *s)
 	if (r || s->idle)
 		return r;
 	if (s->o->remerge && s->ops->config->mode == VU_MODE_LINK)
-		r = vu_recovery_before_run(&s->eviction, s->o->dry_run);
+		r = vu_recovery_of_left(&s->eviction, s->o->dry_run);
 	return r ? r : walk_and_decide(s, flags, asked);
 }
 

@@ -22,7 +22,7 @@ struct vu_scan_options {
 	bool full;	   /* trust nothing that the catalog says: look at every file */
 	/*
 	 * What came apart since the last run is put together again: for registered guests only, and it is told what came apart.
-	 * A run that finds nothing changed looks at no object.
+	 * Of the objects only those are looked at that get further names.
 	 */
 	bool remerge;
 };

@@ -61,8 +61,10 @@ static int recover_fs(struct vu_eviction *v, struct vu_session_fs *fs, bool dry_
 	return 0;
 }
 
-/* needed: only those pools whose journal or stage says so. */
-static int recover_pools(struct vu_eviction *v, bool dry_run, bool needed,
+/* Is it needed in a pool? NULL: it is. */
+typedef int needed_fn(const struct vu_pool *pool);
+
+static int recover_pools(struct vu_eviction *v, bool dry_run, needed_fn *needed,
 			 struct vu_recover_stats *stats)
 {
 	struct vu_session *s = v->session;
@@ -74,7 +76,7 @@ static int recover_pools(struct vu_eviction *v, bool dry_run, bool needed,
 		if (!fs->pool)
 			continue;
 		if (needed) {
-			int n = vu_recover_is_needed(fs->pool);
+			int n = needed(fs->pool);
 
 			if (n < 0)
 				return n;
@@ -98,7 +100,8 @@ static int recover_pools(struct vu_eviction *v, bool dry_run, bool needed,
  * Guests that a run has left frozen stay so until every object has its flag again: they would be in the
  * middle of its moment.
  */
-static int recover(struct vu_eviction *v, bool dry_run, bool needed, struct vu_recover_stats *stats)
+static int recover(struct vu_eviction *v, bool dry_run, needed_fn *needed,
+		   struct vu_recover_stats *stats)
 {
 	struct vu_freezer *freezer = v->watch.freezer;
 
@@ -123,12 +126,19 @@ int vu_recovery_awaited(const struct vu_ops *ops)
 
 int vu_recovery_run(struct vu_eviction *e, bool dry_run, struct vu_recover_stats *stats)
 {
-	return recover(e, dry_run, false, stats);
+	return recover(e, dry_run, NULL, stats);
 }
 
 int vu_recovery_before_run(struct vu_eviction *e, bool dry_run)
 {
 	struct vu_recover_stats stats = {0};
 
-	return recover(e, dry_run, true, &stats);
+	return recover(e, dry_run, vu_recover_is_needed, &stats);
+}
+
+int vu_recovery_of_left(struct vu_eviction *e, bool dry_run)
+{
+	struct vu_recover_stats stats = {0};
+
+	return recover(e, dry_run, vu_recover_is_left, &stats);
 }

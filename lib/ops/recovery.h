@@ -18,5 +18,8 @@ int vu_recovery_run(struct vu_eviction *e, bool dry_run, struct vu_recover_stats
 /* The same where a pool's journal says that it is necessary; with dry_run that is told as a warning. */
 int vu_recovery_before_run(struct vu_eviction *e, bool dry_run);
 
+/* The same, but no object is asked for its flag (see vu_recover_is_left()). */
+int vu_recovery_of_left(struct vu_eviction *e, bool dry_run);
+
 /* Says that linker or breaker found a journal that is still needed (-EBUSY). Returns -EBUSY. */
 int vu_recovery_awaited(const struct vu_ops *ops);
