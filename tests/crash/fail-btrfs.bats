@@ -3,6 +3,6 @@
 
 load calls
 
-@test "I1 I3 I8 I10: btrfs: each call of scan, unmerge, recover and guests fails, with each error" {
+@test "I1 I3 I8 I10: btrfs: each call of scan, remerge, unmerge, recover and guests fails, with each error" {
 	every_call fail btrfs "errors of system calls"
 }

@@ -3,6 +3,6 @@
 
 load calls
 
-@test "I3 I4 I8 I9: XFS: killed at every system call of scan, unmerge, recover and guests" {
+@test "I3 I4 I8 I9: XFS: killed at every system call of scan, remerge, unmerge, recover and guests" {
 	every_call kill xfs "kill -9 at system calls"
 }

@@ -176,6 +176,17 @@ static const struct scenario first[] = {
 	 .command = "scan " ALL,
 	 .from = STATE_THIRD_PRIVATE,
 	 .to = STATE_UNIFIED},
+	/* what g3 had has come apart; without the catalog it is no guest */
+	{.name = "remerge",
+	 .command = "remerge",
+	 .finish = "scan " ALL,
+	 .from = STATE_THIRD_PRIVATE,
+	 .to = STATE_UNIFIED},
+	{.name = "remerge of nothing",
+	 .command = "remerge",
+	 .finish = "scan " ALL,
+	 .from = STATE_UNIFIED,
+	 .to = STATE_UNIFIED},
 	{.name = "unmerge", .command = "unmerge " ALL, .from = STATE_UNIFIED, .to = STATE_PRIVATE},
 	{.name = "guests add",
 	 .command = "guests add --domain=blue g1",
@@ -219,7 +230,8 @@ void tour_explore(struct tour *t)
 		struct scenario s = first[i];
 		struct points ps;
 
-		s.finish = s.command;
+		if (!s.finish)
+			s.finish = s.command;
 		ps = trace(t, &s);
 		if (!s.guests)
 			keep_structure(t);
