@@ -17,18 +17,9 @@ struct load {
 	struct vu_catalog *cat;
 	const struct vu_recorded_attrs *attrs;
 	struct vu_recorded *r;
-	uint64_t *rows; /* owned; of the directories */
-	size_t max_rows;
 	size_t dir;   /* that the names have come to */
 	size_t guess; /* inode that the next name may have */
 };
-
-static void load_done(struct load *l)
-{
-	free(l->rows);
-}
-
-VU_DEFINE_CLEANUP_DONE(struct load, load_done)
 
 int vu_catalog_recorded_attrs(struct vu_catalog *cat, struct vu_recorded_attrs *ret)
 {
@@ -82,13 +73,13 @@ static bool dir_of(const struct load *l, uint64_t row, uint32_t *ret)
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (l->rows[mid] < row)
+		if (l->r->dirs[mid].row < row)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
 	*ret = (uint32_t)lo;
-	return lo < l->r->n_dirs && l->rows[lo] == row;
+	return lo < l->r->n_dirs && l->r->dirs[lo].row == row;
 }
 
 /* One is the root, and it comes first. */
@@ -112,6 +103,7 @@ static int load_dir(struct load *l, sqlite3_stmt *s)
 	uint64_t row = vu_sql_column(s, 0, UINT32_MAX - 1, &ok);
 	uint64_t above = vu_sql_column(s, 1, UINT32_MAX - 1, &ok);
 	struct vu_recorded_dir d = {
+		.row = (uint32_t)row,
 		.ino = vu_sql_bits(s, 3, &ok),
 		.mtime_ns = vu_sql_bits(s, 4, &ok),
 		.ctime_ns = vu_sql_bits(s, 5, &ok),
@@ -129,11 +121,8 @@ static int load_dir(struct load *l, sqlite3_stmt *s)
 
 	if (!e)
 		e = vu_recorded_grow(&r->dirs, sizeof(*r->dirs), r->n_dirs, 1, &r->max_dirs);
-	if (!e)
-		e = vu_recorded_grow(&l->rows, sizeof(*l->rows), r->n_dirs, 1, &l->max_rows);
 	if (e)
 		return e;
-	l->rows[r->n_dirs] = row;
 	r->dirs[r->n_dirs++] = d;
 	return 0;
 }
@@ -209,9 +198,9 @@ static int load_name(struct load *l, sqlite3_stmt *s)
 	char name[NAME_MAX + 1];
 	struct vu_recorded_file f = {0};
 
-	while (l->dir < r->n_dirs && l->rows[l->dir] < row)
+	while (l->dir < r->n_dirs && r->dirs[l->dir].row < row)
 		l->dir++;
-	if (!ok || l->dir == r->n_dirs || l->rows[l->dir] != row ||
+	if (!ok || l->dir == r->n_dirs || r->dirs[l->dir].row != row ||
 	    !vu_catalog_column_name(s, 1, name) || !inode_of(l, (int64_t)ino, &f.inode))
 		return VU_RECORDED_UNFIT;
 	int e = add_text(r, name, &f.name);
@@ -245,7 +234,7 @@ static int load_rows(struct load *l, const char *sql, int64_t guest,
 int vu_catalog_recorded(struct vu_catalog *cat, uint32_t guest, const struct vu_recorded_attrs *a,
 			struct vu_recorded *r)
 {
-	vu_cleanup(load_done_p) struct load l = {.cat = cat, .attrs = a, .r = r};
+	struct load l = {.cat = cat, .attrs = a, .r = r};
 	int e = load_rows(&l,
 			  "SELECT id, parent, name, ino, mtime_ns, ctime_ns, flags, n_unified,"
 			  " n_other FROM dir WHERE guest = ? ORDER BY id",

@@ -13,6 +13,7 @@
 
 struct vu_recorded_dir {
 	uint64_t ino, mtime_ns, ctime_ns;
+	uint32_t row;		       /* as struct vu_dir has it */
 	uint32_t parent;	       /* VU_NONE: the root */
 	uint32_t name;		       /* in text */
 	uint32_t first_child, sibling; /* VU_NONE: none, or no other */

@@ -289,7 +289,7 @@ static bool is_doubted(void *arg, uint64_t ino)
 static int uncount_gone(void *arg, uint64_t ino, const char *path)
 {
 	struct checking *c = arg;
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	uint32_t n = 0;
 	_cleanup_fd_ int fd = vu_beneath_open(c->root, path, O_PATH | O_NOFOLLOW);
 	int r = fd < 0 ? fd : vu_stat_fd(fd, &st);
@@ -307,7 +307,7 @@ static int uncount_gone(void *arg, uint64_t ino, const char *path)
 /* Its root, if that still stands where it was on this file system; else a negative errno. */
 static int open_other(const struct vu_guest *g, uint64_t dev)
 {
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	_cleanup_fd_ int fd = open(g->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r = fd < 0 ? -errno : vu_stat_fd(fd, &st);
 
