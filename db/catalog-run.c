@@ -169,3 +169,19 @@ int vu_catalog_guest_stat(struct vu_catalog *cat, uint32_t guest, struct vu_gues
 	*ret_stat = g;
 	return 0;
 }
+
+int vu_catalog_looked_at(struct vu_catalog *cat, uint32_t guest, uint64_t *ret_ns)
+{
+	int64_t ns = 0;
+	int r = vu_sql_number(cat->db, 0, &ns,
+			      "SELECT CASE ended_ns WHEN 0 THEN started_ns ELSE ended_ns END FROM"
+			      " guest_stat, run WHERE guest = ? AND run.id = guest_stat.run",
+			      "i", I(guest));
+
+	if (r)
+		return vu_catalog_fail(cat, r, NULL);
+	if (ns < 0)
+		return vu_catalog_bad_row(cat, "run");
+	*ret_ns = (uint64_t)ns;
+	return 0;
+}

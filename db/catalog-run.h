@@ -62,3 +62,9 @@ int vu_catalog_runs(struct vu_catalog *cat, uint32_t limit,
 
 /* The stats of a guest; zeroes (with .guest set) where none were written. */
 int vu_catalog_guest_stat(struct vu_catalog *cat, uint32_t guest, struct vu_guest_stat *ret_stat);
+
+/*
+ * When the run ended (or, where it was killed, began) that looked at the guest last, in nanoseconds since the
+ * epoch; 0: none has.
+ */
+int vu_catalog_looked_at(struct vu_catalog *cat, uint32_t guest, uint64_t *ret_ns);

@@ -15,41 +15,13 @@
 
 VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
 
-struct last_run {
-	int64_t id;
-	uint64_t ended_ns;
-};
-
-/* Ends the search: none of the catalog's codes. */
-#define FOUND 1000
-
-static int match_run(void *arg, const struct vu_run *run)
-{
-	struct last_run *l = arg;
-
-	if (run->id != l->id)
-		return 0;
-	l->ended_ns = run->ended_ns ? run->ended_ns : run->started_ns;
-	return FOUND;
-}
-
-/* When the run ended that found a guest as the catalog says it is. */
-static int ended_at(struct vu_session *s, int64_t run, uint64_t *ret_ns)
-{
-	struct last_run l = {.id = run};
-	int r = run ? vu_catalog_runs(s->catalog, UINT32_MAX, match_run, &l) : 0;
-
-	*ret_ns = l.ended_ns;
-	return r == FOUND ? 0 : r;
-}
-
 static int fill(struct vu_session *s, const struct vu_guest *g, struct vu_status_guest *out)
 {
 	struct vu_guest_stat stat;
 	int r = vu_catalog_guest_stat(s->catalog, g->id, &stat);
 
 	if (!r)
-		r = ended_at(s, stat.run, &out->last_run_ns);
+		r = vu_catalog_looked_at(s->catalog, g->id, &out->last_run_ns);
 	if (!r)
 		r = vu_catalog_broken_count(s->catalog, g->id, &out->broken);
 	if (r)
