@@ -94,6 +94,7 @@ struct vu_cmd {
 
 extern const struct vu_cmd vu_cmd_cowd;
 extern const struct vu_cmd vu_cmd_df;
+extern const struct vu_cmd vu_cmd_diff;
 extern const struct vu_cmd vu_cmd_doctor;
 extern const struct vu_cmd vu_cmd_guests;
 extern const struct vu_cmd vu_cmd_history;

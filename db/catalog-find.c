@@ -10,22 +10,12 @@
 
 #define MAX_PATH_BYTES (1 << 20) /* more cannot be true: the walk has a depth limit */
 
-int vu_catalog_find_inode(struct vu_catalog *cat, uint32_t guest, uint64_t ino,
-			  struct vu_found_inode *ret_inode)
+/* The one row of a statement that selects size, mtime, ctime, links, skip, digest. */
+static int find_one(struct vu_catalog *cat, sqlite3_stmt *s, const char *table,
+		    struct vu_found_inode *ret_inode)
 {
 	struct vu_found_inode f = {0};
-	_cleanup_stmt_ sqlite3_stmt *s = NULL;
 	bool ok = true;
-	int r = vu_sql_prepare(
-		cat->db,
-		"SELECT size, mtime_ns, ctime_ns, n_links, skip, digest FROM inode"
-		" LEFT JOIN content ON content.id = content WHERE guest = ? AND ino = ?",
-		&s);
-
-	if (!r)
-		r = vu_sql_bind(s, "ii", (int64_t)guest, (int64_t)ino);
-	if (r)
-		return vu_catalog_fail(cat, r, NULL);
 	int rc = sqlite3_step(s);
 
 	if (rc != SQLITE_ROW)
@@ -40,9 +30,39 @@ int vu_catalog_find_inode(struct vu_catalog *cat, uint32_t guest, uint64_t ino,
 	if (f.has_digest)
 		memcpy(&f.digest, sqlite3_column_blob(s, 5), sizeof(f.digest));
 	if (!ok)
-		return vu_catalog_bad_row(cat, "inode");
+		return vu_catalog_bad_row(cat, table);
 	*ret_inode = f;
 	return 0;
+}
+
+int vu_catalog_find_inode(struct vu_catalog *cat, uint32_t guest, uint64_t ino,
+			  struct vu_found_inode *ret_inode)
+{
+	_cleanup_stmt_ sqlite3_stmt *s = NULL;
+	int r = vu_sql_prepare(
+		cat->db,
+		"SELECT size, mtime_ns, ctime_ns, n_links, skip, digest FROM inode"
+		" LEFT JOIN content ON content.id = content WHERE guest = ? AND ino = ?",
+		&s);
+
+	if (!r)
+		r = vu_sql_bind(s, "ii", (int64_t)guest, (int64_t)ino);
+	return r ? vu_catalog_fail(cat, r, NULL) : find_one(cat, s, "inode", ret_inode);
+}
+
+int vu_catalog_find_object(struct vu_catalog *cat, const char *fs_id, uint64_t ino,
+			   struct vu_found_inode *ret_inode)
+{
+	_cleanup_stmt_ sqlite3_stmt *s = NULL;
+	int r = vu_sql_prepare(cat->db,
+			       "SELECT size, mtime_ns, ctime_ns, n_links, 0, digest FROM object"
+			       " LEFT JOIN content ON content.id = content"
+			       " WHERE fs = (SELECT id FROM fs WHERE fs_id = ?) AND ino = ?",
+			       &s);
+
+	if (!r)
+		r = vu_sql_bind(s, "ti", fs_id, (int64_t)ino);
+	return r ? vu_catalog_fail(cat, r, NULL) : find_one(cat, s, "object", ret_inode);
 }
 
 /* Puts a directory's path before *path, which is freed. Parents are smaller, so this ends. */
@@ -237,4 +257,34 @@ int vu_catalog_find_unified(struct vu_catalog *cat, uint32_t guest, uint64_t ino
 {
 	return paths_of(cat, "SELECT dir, name FROM uname WHERE guest = ? AND ino = ?",
 			(int64_t)guest, (int64_t)ino, &limit, fn, arg);
+}
+
+int vu_catalog_find_private(struct vu_catalog *cat, uint32_t guest, uint64_t ino, uint32_t limit,
+			    int (*fn)(void *arg, const char *path), void *arg)
+{
+	return paths_of(cat, "SELECT dir, name FROM name WHERE guest = ? AND ino = ?",
+			(int64_t)guest, (int64_t)ino, &limit, fn, arg);
+}
+
+int vu_catalog_find_unread(struct vu_catalog *cat,
+			   int (*fn)(void *arg, uint32_t guest, uint64_t ino, uint64_t size),
+			   void *arg)
+{
+	_cleanup_stmt_ sqlite3_stmt *s = NULL;
+	int rc = SQLITE_DONE;
+	int r = vu_sql_prepare(
+		cat->db, "SELECT guest, ino, size FROM inode WHERE content = 0 AND size > 0", &s);
+
+	if (r)
+		return vu_catalog_fail(cat, r, NULL);
+	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		bool ok = true;
+		uint32_t guest = (uint32_t)vu_sql_column(s, 0, UINT32_MAX, &ok);
+		uint64_t ino = vu_sql_bits(s, 1, &ok), size = vu_sql_column(s, 2, INT64_MAX, &ok);
+
+		if (!ok)
+			return vu_catalog_bad_row(cat, "inode");
+		r = fn(arg, guest, ino, size);
+	}
+	return r ? r : vu_catalog_fail(cat, vu_sql_result(cat->db, rc), NULL);
 }
