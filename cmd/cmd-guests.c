@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
+#include "cmd/guests-discover.h"
 #include "cmd/message.h"
 #include "cmd/report.h"
 #include "ops/ops-guests.h"
@@ -51,6 +52,17 @@ static const struct vu_opt set_opts[] = {
 	{"no-rules", 0, VU_OPT_FLAG, NULL, NULL, "forget the guest's rules; --rule adds after that",
 	 offsetof(struct options, no_rules)},
 	OPT_TRUST,
+	{0},
+};
+
+struct list_options {
+	bool discover;
+};
+
+static const struct vu_opt list_opts[] = {
+	{"discover", 0, VU_OPT_FLAG, NULL, NULL,
+	 "propose the guests that LXC, Incus and others have here, and say which can be unified",
+	 offsetof(struct list_options, discover)},
 	{0},
 };
 
@@ -101,11 +113,14 @@ static void row(struct vu_printer *p, const struct vu_guest *g)
 
 static int list_run(struct vu_ctx *ctx, void *options)
 {
+	const struct list_options *o = options;
 	struct vu_guests gs = {0};
 	struct vu_printer *p = NULL;
+
+	if (o->discover)
+		return vu_discover_run(ctx);
 	int r, e = vu_report_printer(ctx, "guests", columns, &p);
 
-	(void)options;
 	if (e)
 		return e;
 	r = vu_ops_guests_list(&ctx->ops, &gs);
@@ -205,7 +220,9 @@ static const struct vu_cmd cmd_list = {
 	.name = "guests list",
 	.summary = "List the registered guests",
 	.synopsis = "",
-	.flags = VU_CMD_ROOT | VU_CMD_CATALOG_READ | VU_CMD_JSON | VU_CMD_TABLE,
+	.opts = list_opts,
+	.flags = VU_CMD_ROOT | VU_CMD_JSON | VU_CMD_TABLE,
+	.options_size = sizeof(struct list_options),
 	.run = list_run,
 };
 
