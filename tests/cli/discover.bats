@@ -119,14 +119,14 @@ n_found() {
 @test "schroot: schroot.conf and chroot.d" {
 	host
 	local c
-	for c in sid plain two; do
+	for c in sid plain two not; do
 		root "chroots/$c"
 	done
 	printf '# [no]\n[sid]\ntype=directory\ndirectory=/var/lib/chroots/sid\nusers=x\n[lvm]\ntype=lvm-snapshot\ndevice=/dev/x\n' \
 		>"$STATE/etc/schroot/schroot.conf"
 	printf '[plain]\ndirectory = /var/lib/chroots/plain\n\n[two]\ndirectory=/var/lib/chroots/two\ntype=directory\n[gone]\ndirectory=/gone\n' \
 		>"$STATE/etc/schroot/chroot.d/more"
-	printf '[not]\ndirectory=/var/lib/chroots/sid\n' >"$STATE/etc/schroot/chroot.d/more.dpkg-old"
+	printf '[not]\ndirectory=/var/lib/chroots/not\n' >"$STATE/etc/schroot/chroot.d/more.dpkg-old"
 	discover 0
 	for c in sid plain two; do
 		found schroot "$c" "/var/lib/chroots/$c" yes
