@@ -148,3 +148,46 @@ int vu_probe_stage(int stage_fd, char **ret_why)
 		*ret_why = NULL;
 	return 1;
 }
+
+/* An open for writing, like a guest's. */
+static int try_nameless_flag(int fd)
+{
+	int r = vu_iattr_set_immutable(fd, true);
+
+	if (r)
+		return r;
+	_cleanup_fd_ int w = vu_reopen(fd, O_RDWR);
+	int off = vu_iattr_set_immutable(fd, false);
+
+	return w >= 0 ? -EOPNOTSUPP : w != -EPERM ? w : off;
+}
+
+static int try_nameless_lease(int fd)
+{
+	int r = vu_lease_take(fd);
+
+	if (r)
+		return r > 0 ? -EAGAIN : r;
+	r = vu_lease_quiet(fd) ? 0 : -EOPNOTSUPP;
+	vu_lease_drop(fd);
+	return r;
+}
+
+static int tell(int r, char **ret_why)
+{
+	*ret_why = r ? strdup(strerror(-r)) : NULL;
+	return r && !*ret_why ? -ENOMEM : 0;
+}
+
+int vu_probe_nameless(int dir_fd, char **ret_flag, char **ret_lease)
+{
+	_cleanup_fd_ int w = openat(dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	_cleanup_fd_ int fd = w < 0 ? -errno : vu_reopen(w, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	close(vu_take_fd(w)); /* a lease wants nobody who could write */
+	int r = tell(try_nameless_lease(fd), ret_lease);
+
+	return r ? r : tell(try_nameless_flag(fd), ret_flag);
+}

@@ -27,10 +27,15 @@ finds() {
 	finds OK mount "$MNT" noatime
 	finds OK pool "$MNT" 'leases'
 	finds OK leftovers "$MNT" none
+	finds OK flags "$MNT" holds
+	finds OK leases "$MNT" work
+	finds OK links "$MNT" 'of 64,000'
+	finds OK catalog "$CAT" whole
 	finds OK objects '' immutable
 	for g in g1 g2; do
 		finds OK confinement $g 'no process'
 		finds OK copy-on-write $g none
+		finds OK mounts $g none
 	done
 	vx 0 doctor g1
 	has "$OUT" "RESULT"
@@ -107,4 +112,74 @@ finds() {
 	wait "$BG_PID"
 	doctor 0
 	finds OK copy-on-write g1 none
+}
+
+@test "a file system is tried before there is a pool, and nothing is left of that" {
+	vx 0 guests add "$G/g1"
+	say_manifest "$MNT" >"$STATE/before"
+	doctor 0
+	finds OK flags "$MNT" holds
+	finds OK leases "$MNT" work
+	finds OK pool "$MNT" none
+	finds WARN scan g1 'vunify scan'
+	say_manifest "$MNT" >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after" "the file system"
+}
+
+# fails SYSCALL ERROR: doctor, in which these calls fail on the file without a name
+fails() {
+	local file
+	strace -y -o "$STATE/trace" -e trace=fcntl "$VUNIFY" --config "$CONF" --catalog "$CAT" doctor --json >/dev/null
+	file=$(sed -n 's/^fcntl([0-9]*<\(.*\)>[^>]*, F_SETLEASE, F_RDLCK) .*/\1/p' "$STATE/trace" | head -n 1)
+	[[ $file == */#* ]] || die "no lease on a file without a name: '$file'" || return
+	# it gets the same number again
+	OUT=$(strace -o /dev/null -P "$file" -P "$file (deleted)" -e "inject=$1:error=$2" \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" doctor --json) && die "exit code 0"
+	[[ $OUT ]]
+}
+
+@test "a flag and a lease that do not work" {
+	command -v strace >/dev/null || skip "needs strace"
+	vx 0 guests add "$G/g1"
+	fails fcntl EINVAL
+	finds FAIL leases "$MNT" leases-enable
+	finds OK flags "$MNT" holds
+	fails ioctl EPERM
+	finds FAIL flags "$MNT" 'Operation not permitted'
+	finds OK leases "$MNT" work
+}
+
+@test "an object with nearly as many links as it can have" {
+	vx 0 scan "$G"/g?
+	sqlite3 "$CAT" 'UPDATE object SET n_links = 63999 WHERE ino = (SELECT min(ino) FROM object)'
+	doctor 0
+	finds OK links "$MNT" '1 objects have nearly'
+}
+
+@test "pages of the catalog that are damaged where nobody has looked" {
+	vx 0 scan "$G"/g?
+	local page=$(($(sqlite3 "$CAT" "SELECT rootpage FROM sqlite_schema WHERE name = 'uname'") - 1))
+	dd if=/dev/urandom of="$CAT" bs=4096 seek="$page" count=1 conv=notrunc 2>/dev/null
+	doctor 12
+	finds FAIL catalog "$CAT" 'recover --rebuild-catalog'
+}
+
+@test "mounts in a guest, and a root on which something is mounted now" {
+	vx 0 scan "$G"/g?
+	mount -t tmpfs none "$G/g1/tmp"
+	mount --bind "$G/g2" "$G/g2"
+	doctor 12
+	finds OK mounts g1 '1 are in it'
+	finds FAIL mounts g2 'mount point itself'
+	umount "$G/g1/tmp" "$G/g2"
+	doctor 0
+}
+
+@test "a project quota" {
+	vu_fs_need xfs 300
+	mkdir -p "$VU_MNT/guests/p/usr"
+	xfs_io -c 'chproj 7' -c 'chattr +P' "$VU_MNT/guests/p"
+	vx 0 guests add "$VU_MNT/guests/p"
+	doctor 0
+	finds WARN project p 'project id 7'
 }
