@@ -16,7 +16,7 @@ int vu_digest_now_init(struct vu_digest_now *d, struct vu_session *s)
 	int r = 0;
 
 	*d = (struct vu_digest_now){.session = s, .hash = vu_hash_new()};
-	d->index = calloc(s->n_fs + 1, sizeof(*d->index));
+	d->index = calloc(s->n_fs + 1, sizeof(struct vu_pool_index *));
 	if (!d->hash || !d->index)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < s->n_fs; i++)

@@ -127,13 +127,14 @@ static int check_held(struct owning *w, size_t guest, const char *path)
 
 static bool parse_digest(const char *what, struct vu_digest *ret)
 {
+	const size_t digits = (size_t)2 * VU_DIGEST_BYTES;
 	char hex[VU_DIGEST_HEX + 1] = "";
 
 	if (!strncmp(what, "sha256:", 7))
 		what += 7;
-	if (strlen(what) != VU_DIGEST_HEX)
+	if (strlen(what) != digits)
 		return false;
-	for (size_t i = 0; i < VU_DIGEST_HEX; i++)
+	for (size_t i = 0; i < digits; i++)
 		hex[i] = (char)tolower((unsigned char)what[i]);
 	return !vu_hex_decode(hex, VU_DIGEST_BYTES, ret->b);
 }
@@ -147,7 +148,7 @@ static int no_file(struct owning *w, int r, const char *why)
 static int digest_in_guest(struct owning *w, size_t guest, const char *path)
 {
 	const char *name;
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	_cleanup_fd_ int dir = open_dir_of(w, guest, path, &name);
 	int r = dir < 0 ? dir : vu_stat_at(dir, name, &st);
 
@@ -166,7 +167,7 @@ static int digest_in_guest(struct owning *w, size_t guest, const char *path)
 /* A file that is no guest's: links on the way are the admin's own. */
 static int digest_of_host(struct owning *w)
 {
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	_cleanup_fd_ int pin = open(w->o->what, O_PATH | O_CLOEXEC);
 	int r = pin < 0 ? -errno : vu_stat_fd(pin, &st);
 
