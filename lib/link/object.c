@@ -130,8 +130,9 @@ static bool is_marked(int fd)
 	       vu_guard_holds(fd);
 }
 
-int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
-		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+static int open_object(const struct vu_pool *pool, const struct vu_key *key, bool claim,
+		       bool leased, size_t max_xattr_bytes, struct vu_object **ret,
+		       struct vu_stat *ret_st)
 {
 	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
 	struct vu_stat st;
@@ -140,7 +141,7 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 		return fd;
 	int r = vu_stat_fd(fd, &st);
 
-	if (!r)
+	if (!r && claim)
 		r = vu_object_claim(pool, st.version.ino);
 	if (r)
 		return r;
@@ -150,13 +151,28 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 	r = leased && !marked ? vu_guard_lease(fd) : 0;
 	if (!r)
 		r = describe_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
-	if (r) {
+	if (r && claim)
 		vu_object_unclaim(pool, st.version.ino);
-		return r;
+	if (!r) {
+		(*ret)->claimed = claim;
+		(*ret)->marked = marked;
+		fd = -EBADF;
 	}
-	(*ret)->marked = marked;
-	fd = -EBADF;
-	return 0;
+	return r;
+}
+
+int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
+		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+{
+	return open_object(pool, key, true, leased, max_xattr_bytes, ret, ret_st);
+}
+
+int vu_object_open_in_batch(const struct vu_pool *pool, const struct vu_key *key, bool claim,
+			    size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
+{
+	if (vu_pool_object_slipped(pool, key))
+		return 1;
+	return open_object(pool, key, claim, true, max_xattr_bytes, ret, ret_st);
 }
 
 int vu_object_holds(const struct vu_object *o, size_t max_xattr_bytes)
