@@ -8,6 +8,7 @@
  *   .vunify/stage/N/TMP       names on their way, of worker N
  *   .vunify/journal, journal.N  what worker 0, N is about to do (link/journal.c)
  *   .vunify/rescued/          what recovery found nowhere else to put; made when needed
+ *   .vunify/trees/            guests that are being made or removed (link/trees.c); made when needed
  *   .vunify/slipped/          what is known of objects to be evicted (link/slip.c); made when needed
  *
  * One level of 256 shards: with 9,000 objects a second level would cost nearly a directory for each
@@ -548,11 +549,14 @@ int vu_pool_dissolve(const struct vu_pool *p)
 	}
 	if (unlinkat(p->fd, "objects", AT_REMOVEDIR))
 		return errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
-	if (unlinkat(p->fd, "stage", AT_REMOVEDIR) || unlinkat(p->fd, "journal", 0))
+	/* there is no journal yet where nothing was ever linked */
+	if (unlinkat(p->fd, "stage", AT_REMOVEDIR) ||
+	    (unlinkat(p->fd, "journal", 0) && errno != ENOENT))
 		return errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT ? 0 : -errno;
 	unlinkat(p->fd, "lock", 0);
 	unlinkat(p->fd, "claims", 0);
 	unlinkat(p->fd, SLIPPED, AT_REMOVEDIR);
+	unlinkat(p->fd, "trees", AT_REMOVEDIR);
 	_cleanup_fd_ int top = openat(p->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (top < 0 || unlinkat(top, POOL_DIR, AT_REMOVEDIR))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What recovery's two files share: objects (recover.c) and the stage (recover-stage.c). */
+/* What recovery's files share: objects (recover.c), the stage (recover-stage.c), trees (recover-trees.c). */
 #pragma once
 
 #include <stdbool.h>
@@ -37,3 +37,6 @@ int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struc
 
 /* The whole stage. Returns 0 or a negative errno. */
 int vu_recover_stage(struct vu_recover *c);
+
+/* The trees that a run was making or removing (link/trees.h). Returns 0 or a negative errno. */
+int vu_recover_trees(struct vu_recover *c);

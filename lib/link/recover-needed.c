@@ -19,6 +19,7 @@
 #include "fs/stat.h"
 #include "link/journal.h"
 #include "link/pool.h"
+#include "link/trees.h"
 
 /* Opens a directory below an open one, for readdir(3). */
 static int list(int parent, const char *name, DIR **ret)
@@ -100,6 +101,13 @@ static int has_slipped(const struct vu_pool *p)
 	return next(d) ? 1 : -errno;
 }
 
+static int has_tree(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return 1;
+}
+
 /* One statx(2), but for those that the guard holds instead of a flag. */
 static bool is_open(int shard, const char *name, uint64_t *ret_ino)
 {
@@ -155,7 +163,9 @@ int vu_recover_is_left(const struct vu_pool *pool)
 
 	if (!r)
 		r = stage_has_any(pool);
-	return r ? r : has_slipped(pool);
+	if (!r)
+		r = has_slipped(pool);
+	return r ? r : vu_trees_each(pool, has_tree, NULL);
 }
 
 int vu_recover_is_needed(const struct vu_pool *pool)

@@ -14,7 +14,7 @@
  *   - else it is damage: told, and left as it is
  * An object with its flag, or with a mark of the guard (fs/guard.h) in its place, is believed; one that only the pool has is removed.
  *
- * Then the stage (recover-stage.c), then the journals are emptied, unless something had to be left. All of
+ * Then the stage (recover-stage.c) and trees on their way (recover-trees.c), then the journals are emptied, unless something had to be left. All of
  * that is metadata, whose order the file systems keep, as linker and breaker rely on as well: a journal is
  * not empty before what it told of is settled. Power lost or killed in between: the same again.
  */
@@ -350,6 +350,8 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 		r = check_object(&c, &c.objects.keys[i]);
 	if (!r)
 		r = vu_recover_stage(&c);
+	if (!r)
+		r = vu_recover_trees(&c);
 	if (!r && !env->dry_run && stats->left == left)
 		r = vu_journal_reset_all(pool, &c.slots);
 	vu_slots_release(vu_pool_claims(pool), &c.slots);

@@ -37,14 +37,15 @@ struct vu_recover_stats {
 	uint64_t objects_given;	 /* objects given back to the one guest that has them */
 	uint64_t names_removed;	 /* names removed from the stage, and objects without any guest */
 	uint64_t names_restored; /* names put back: they held the newer file */
+	uint64_t trees_removed;	 /* trees that were being made or removed (link/trees.h) */
 	uint64_t rescued;	 /* moved to .vunify/rescued */
 	uint64_t slipped; /* objects that are open for writing: to be evicted (link/evict.h) */
 	uint64_t damaged; /* objects that are not what their name says */
-	uint64_t left;	  /* left in the stage: guest not known, or object with a writer */
+	uint64_t left;	  /* left where it is: guest not known, or object with a writer */
 };
 
 /*
- * Has a run been cut short: is there a line in a journal, a name in the stage, an object that is not
+ * Has a run been cut short: is there a line in a journal, a name in the stage, a tree, an object that is not
  * immutable, or one to be evicted, which nobody has claimed (link/claim.h)? Returns 1 or 0, or a negative
  * errno. Any thread, with any pool that is open.
  */
@@ -58,7 +59,7 @@ int vu_recover_is_left(const struct vu_pool *pool);
 
 /*
  * Recovers a pool; adds to stats. Returns 0, or a negative errno (what was done is done, the rest can
- * be done again). Objects that are open for writing never stop it: see slipped; on ext4 they are told as
+ * be done again; -ECANCELED after a stop: large trees take a while). Objects that are open for writing never stop it: see slipped; on ext4 they are told as
  * damage.
  */
 int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
