@@ -102,6 +102,7 @@ extern const struct vu_cmd vu_cmd_mem;
 extern const struct vu_cmd vu_cmd_owners;
 extern const struct vu_cmd vu_cmd_recover;
 extern const struct vu_cmd vu_cmd_remerge;
+extern const struct vu_cmd vu_cmd_remove;
 extern const struct vu_cmd vu_cmd_run;
 extern const struct vu_cmd vu_cmd_scan;
 extern const struct vu_cmd vu_cmd_status;

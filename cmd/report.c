@@ -427,6 +427,38 @@ int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)
 	return 0;
 }
 
+int vu_report_remove(struct vu_ctx *ctx, const struct vu_remove_report *r)
+{
+	const char *dry = ctx->dry_run ? "would be " : "";
+	_cleanup_free_ char *guest = vu_escape(r->guest, vu_escape_locale_utf8());
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+
+		vu_json_name(j, "guest", r->guest);
+		vu_json_name(j, "path", r->path);
+		vu_json_count(j, "names", r->names);
+		vu_json_count(j, "files", r->files);
+		vu_json_count(j, "dirs", r->dirs);
+		vu_json_count(j, "private_bytes", r->private_bytes);
+		vu_json_count(j, "objects_removed", r->objects_removed);
+		frozen_json(j, &r->frozen);
+		vu_json_count(j, "warnings", r->warnings);
+		vu_json_count(j, "damages", r->damages);
+		vu_json_seconds(j, "seconds", r->seconds);
+		return vu_json_print(j, stdout);
+	}
+	if (ctx->globals.quiet)
+		return 0;
+	printf("guest %s %sremoved: %" PRIu64 " shared files, %" PRIu64 " others, %" PRIu64
+	       " directories",
+	       guest ? guest : "", dry, r->names, r->files, r->dirs);
+	if (!ctx->dry_run)
+		printf("; %" PRIu64 " objects were nobody else's", r->objects_removed);
+	putchar('\n');
+	return 0;
+}
+
 int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 {
 	const char *dry = ctx->dry_run ? "would be " : "";
@@ -439,6 +471,7 @@ int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 		vu_json_count(j, "reflagged", r->reflagged);
 		vu_json_count(j, "names_removed", r->names_removed);
 		vu_json_count(j, "names_restored", r->names_restored);
+		vu_json_count(j, "trees_removed", r->trees_removed);
 		vu_json_count(j, "objects_evicted", r->objects_evicted);
 		frozen_json(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
@@ -453,6 +486,8 @@ int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 	       " pools looked at)\n",
 	       r->reflagged, dry, r->names_removed, dry, r->names_restored, dry, r->objects,
 	       r->pools);
+	if (r->trees_removed)
+		printf("%" PRIu64 " unfinished guests %sremoved\n", r->trees_removed, dry);
 	evicted(r->objects_evicted);
 	return 0;
 }

@@ -14,6 +14,7 @@ enum vu_phase {
 	VU_PHASE_LINK,
 	VU_PHASE_SAVE,
 	VU_PHASE_BREAK,
+	VU_PHASE_REMOVE,
 	VU_PHASE_N
 };
 

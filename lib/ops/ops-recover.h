@@ -25,6 +25,7 @@ struct vu_recover_report {
 	uint64_t reflagged;	  /* objects that got their flag again */
 	uint64_t names_removed;	  /* temporary names removed */
 	uint64_t names_restored;  /* temporary names put back: they were the newer file */
+	uint64_t trees_removed;	  /* guests that were not made, or not removed, to their end */
 	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
 	struct vu_freezer_stats frozen;
 	uint64_t warnings;

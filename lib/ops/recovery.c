@@ -54,6 +54,10 @@ static int recover_fs(struct vu_eviction *v, struct vu_session_fs *fs, bool dry_
 	int r = vu_recover_run(fs->pool, &env, stats);
 
 	vu_close_p(&roots.opened);
+	if (r == -ECANCELED)
+		return vu_fail(s->ops, VU_OPS_CANCELLED, "stopped", NULL,
+			       "everything is consistent, and the next run goes on from here",
+			       NULL);
 	if (r)
 		return vu_fail(s->ops, r == -ENOSPC ? VU_OPS_NO_SPACE : r,
 			       "cannot recover the pool on", fs->mount.point, strerror(-r),
