@@ -21,7 +21,9 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "model/reset.h"
 #include "model/size.h"
+#include "model/strings.h"
 
 #ifndef VU_SYSCONFDIR
 #define VU_SYSCONFDIR "/etc"
@@ -55,6 +57,7 @@ enum kind {
 	KIND_CHOICE,
 	KIND_PATH,
 	KIND_RULE,
+	KIND_RESET,
 	KIND_DOMAIN
 };
 
@@ -88,53 +91,27 @@ static const struct key keys[] = {
 	{"limits", "max_package_db_bytes", KIND_SIZE, FIELD(max_package_db_bytes), 0, 1 << 30, {0}},
 	{"limits", "max_cow_breaks", KIND_COUNT, FIELD(max_cow_breaks), 0, 1000000, {0}},
 	{"limits", "max_cow_bytes", KIND_SIZE, FIELD(max_cow_bytes), 0, INT64_MAX, {0}},
+	{"clone", "truncate", KIND_RESET, FIELD(reset), 0, 0, {0}},
+	{"clone", "remove", KIND_RESET, FIELD(reset), 0, 0, {0}},
 	{"paths", "catalog", KIND_PATH, FIELD(catalog), 0, 0, {0}},
 	{"paths", "lock_dir", KIND_PATH, FIELD(lock_dir), 0, 0, {0}},
 };
-
-/* Lists: NULL-terminated, never NULL themselves. */
-
-static char **list_free(char **list)
-{
-	for (char **p = list; p && *p; p++)
-		free(*p);
-	free(list);
-	return NULL;
-}
-
-static int list_add(char ***list, const char *prefix, const char *s)
-{
-	size_t n = 0;
-	char *item = NULL;
-
-	while (*list && (*list)[n])
-		n++;
-	char **bigger = reallocarray(*list, n + 2, sizeof(*bigger));
-
-	if (!bigger)
-		return -ENOMEM;
-	*list = bigger;
-	bigger[n] = NULL;
-	if (asprintf(&item, "%s%s", prefix, s) < 0)
-		return -ENOMEM;
-	bigger[n] = item;
-	bigger[n + 1] = NULL;
-	return 0;
-}
-
-static int list_clear(char ***list)
-{
-	*list = list_free(*list);
-	*list = calloc(1, sizeof(**list));
-	return *list ? 0 : -ENOMEM;
-}
 
 static int add_default_rules(struct vu_config *c)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < VU_ARRAY_SIZE(default_rules) && !r; i++)
-		r = list_add(&c->exclude, "", default_rules[i]);
+		r = vu_strings_add(&c->exclude, "", default_rules[i]);
+	return r;
+}
+
+static int add_default_reset(struct vu_config *c)
+{
+	int r = vu_strings_clear(&c->reset);
+
+	for (const char *const *d = vu_reset_defaults; *d && !r; d++)
+		r = vu_strings_add(&c->reset, "", *d);
 	return r;
 }
 
@@ -153,8 +130,8 @@ static int begin(struct vu_config *c)
 		.catalog = strdup("/var/lib/vunify/catalog.db"),
 		.lock_dir = strdup("/run/vunify"),
 	};
-	if (!c->catalog || !c->lock_dir || list_clear(&c->exclude) ||
-	    list_clear(&c->trust_domains)) {
+	if (!c->catalog || !c->lock_dir || vu_strings_clear(&c->exclude) ||
+	    vu_strings_clear(&c->trust_domains) || add_default_reset(c)) {
 		vu_config_done(c);
 		return -ENOMEM;
 	}
@@ -177,8 +154,9 @@ int vu_config_default(struct vu_config *ret_c)
 
 void vu_config_done(struct vu_config *c)
 {
-	list_free(c->exclude);
-	list_free(c->trust_domains);
+	vu_strings_free(c->exclude);
+	vu_strings_free(c->trust_domains);
+	vu_strings_free(c->reset);
 	free(c->catalog);
 	free(c->lock_dir);
 	*c = (struct vu_config){0};
@@ -331,27 +309,46 @@ static bool add_rule(struct parse *p, const struct key *k, const char *value)
 			return fatal(p, -ENOMEM);
 		if (p->rule_wrong && (why = p->rule_wrong(rule)))
 			return fail(p, k->name, "'%s' is no pattern: %s", value, why);
-		return fatal(p, list_add(&p->c->exclude, "", rule));
+		return fatal(p, vu_strings_add(&p->c->exclude, "", rule));
 	}
 	if (!exclude)
 		return fail(p, k->name,
 			    "empty: allowed is a pattern (`exclude =` is what clears "
 			    "the list of rules)");
 	p->drop_defaults = true;
-	return fatal(p, list_clear(&p->c->exclude));
+	return fatal(p, vu_strings_clear(&p->c->exclude));
+}
+
+/* Both keys fill one list, and each clears what is its own. */
+static bool add_reset(struct parse *p, const struct key *k, const char *value)
+{
+	_cleanup_free_ char *prefix = NULL;
+	const char *why = *value ? vu_reset_wrong(value) : NULL;
+
+	if (why)
+		return fail(p, k->name, "'%s': %s", value, why);
+	if (asprintf(&prefix, "%s ", k->name) < 0) {
+		prefix = NULL;
+		return fatal(p, -ENOMEM);
+	}
+	if (*value)
+		return fatal(p, vu_strings_add(&p->c->reset, prefix, value));
+	vu_strings_drop(p->c->reset, prefix);
+	return true;
 }
 
 /* "" in quotes is the default domain: nothing at all clears the list. */
 static bool add_domain(struct parse *p, const struct key *k, const char *value)
 {
 	if (!*value)
-		return fatal(p, list_clear(&p->c->trust_domains));
+		return fatal(p, vu_strings_clear(&p->c->trust_domains));
 	if (strchr(value, '/'))
 		return fail(p, k->name,
 			    "'%s' is no domain: allowed is a name without '/', or \"\" "
 			    "for the default domain",
 			    value);
-	return fatal(p, list_add(&p->c->trust_domains, "", strcmp(value, "\"\"") ? value : ""));
+	return fatal(p,
+		     vu_strings_add(&p->c->trust_domains, "", strcmp(value, "\"\"") ? value : ""));
 }
 
 static bool set(struct parse *p, const struct key *k, const char *value)
@@ -366,6 +363,8 @@ static bool set(struct parse *p, const struct key *k, const char *value)
 		return set_path(p, k, value);
 	case KIND_RULE:
 		return add_rule(p, k, value);
+	case KIND_RESET:
+		return add_reset(p, k, value);
 	case KIND_DOMAIN:
 		return add_domain(p, k, value);
 	}

@@ -42,6 +42,8 @@ struct vu_config {
 	uint64_t
 		max_cow_breaks; /* that one guest may have a second under copy-on-write; 0: any number */
 	uint64_t max_cow_bytes; /* of the copies of these; the same */
+	/* [clone] */
+	char **reset; /* owned, NULL-terminated: see model/reset.h */
 	/* [paths] */
 	char *catalog;	/* owned; file */
 	char *lock_dir; /* owned; directory */

@@ -117,6 +117,12 @@ static void assert_list(char **list, const char *want)
 	"exclude /etc|exclude /var|exclude /home|exclude /root|exclude /tmp|exclude /run|"         \
 	"exclude /srv|exclude /boot|exclude /dev|exclude /proc|exclude /sys|"
 
+#define DEFAULT_RESET                                                                              \
+	"truncate /etc/machine-id|remove /var/lib/dbus/machine-id|"                                \
+	"remove /etc/ssh/ssh_host_*_key|remove /etc/ssh/ssh_host_*_key.pub|"                       \
+	"remove /var/lib/systemd/random-seed|remove /var/lib/urandom/random-seed|"                 \
+	"remove /var/lib/systemd/credential.secret|"
+
 static void assert_defaults(const struct vu_config *c)
 {
 	assert_int_equal(c->min_size, 1);
@@ -126,6 +132,7 @@ static void assert_defaults(const struct vu_config *c)
 	assert_int_equal(c->mode, VU_MODE_LINK);
 	assert_list(c->exclude, DEFAULT_RULES);
 	assert_list(c->trust_domains, "");
+	assert_list(c->reset, DEFAULT_RESET);
 	assert_int_equal(c->jobs, 0);
 	assert_int_equal(c->max_depth, 4096);
 	assert_int_equal(c->max_files, 10000000);
@@ -155,22 +162,11 @@ static void defaults(void **state)
 static void shipped_file_says_the_defaults(void **state)
 {
 	static const char *const all[] = {
-		"min_size",
-		"max_size",
-		"mtime",
-		"unify_setid",
-		"mode",
-		"exclude",
-		"trust_domain",
-		"jobs",
-		"max_depth",
-		"max_files",
-		"catalog",
-		"lock_dir",
-		"max_xattr_bytes",
-		"max_package_db_bytes",
-		"max_cow_breaks",
-		"max_cow_bytes",
+		"min_size",	  "max_size",	   "mtime",	      "unify_setid",
+		"mode",		  "exclude",	   "trust_domain",    "jobs",
+		"max_depth",	  "max_files",	   "truncate",	      "remove",
+		"catalog",	  "lock_dir",	   "max_xattr_bytes", "max_package_db_bytes",
+		"max_cow_breaks", "max_cow_bytes",
 	};
 	const char *top = getenv("VU_TOP");
 	char path[4096], line[512], text[16384] = "";
@@ -238,6 +234,8 @@ static void every_key_bad(void **state)
 		{"policy", "unify_setid", "1", "allowed are no and yes"},
 		{"policy", "mode", "symlink", "allowed are link and reflink"},
 		{"policy", "include", "", "allowed is a pattern"},
+		{"clone", "truncate", "etc/x", "absolute path"},
+		{"clone", "remove", "/*/x", "in the last part only"},
 		{"policy", "exclude", "/a/../b", "no .. in patterns"},
 		{"policy", "trust_domain", "a/b", "without '/'"},
 		{"policy", "jobs", "1", "no such key in [policy]: allowed are min_size,"},
@@ -271,7 +269,7 @@ static void structure_is_checked(void **state)
 	write_conf("jobs = 1\n");
 	assert_bad(1, "jobs", "before any [section]");
 	write_conf("[scan]\n\n[policies]\n");
-	assert_bad(3, NULL, "allowed are policy, scan, limits, paths");
+	assert_bad(3, NULL, "allowed are policy, scan, limits, clone, paths");
 	write_conf("[scan\njobs = 1\n");
 	assert_bad(1, NULL, "no ']'");
 	write_conf("[scan] jobs = 1\n");
@@ -307,6 +305,10 @@ static void lists_add_up_and_are_cleared(void **state)
 	write_conf("[policy]\nexclude =\n");
 	c = load_good();
 	assert_list(c.exclude, "");
+	vu_config_done(&c);
+	write_conf("[clone]\ntruncate = /a\nremove =\nremove = /b/*\n");
+	c = load_good();
+	assert_list(c.reset, "truncate /etc/machine-id|truncate /a|remove /b/*|");
 	vu_config_done(&c);
 }
 
