@@ -92,6 +92,7 @@ struct vu_cmd {
 	bool (*keeps)(void *shared, int fd);
 };
 
+extern const struct vu_cmd vu_cmd_clone;
 extern const struct vu_cmd vu_cmd_cowd;
 extern const struct vu_cmd vu_cmd_df;
 extern const struct vu_cmd vu_cmd_diff;

@@ -427,6 +427,43 @@ int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)
 	return 0;
 }
 
+int vu_report_clone(struct vu_ctx *ctx, const struct vu_clone_report *r)
+{
+	const struct vu_copytree_stats *t = &r->tree;
+	_cleanup_free_ char *path = vu_escape(r->path, vu_escape_locale_utf8());
+	char size[VU_SIZE_TEXT];
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+
+		if (r->guest)
+			vu_json_name(j, "guest", r->guest);
+		vu_json_name(j, "path", r->path);
+		vu_json_count(j, "names", t->names);
+		vu_json_count(j, "copied", t->copied);
+		vu_json_count(j, "copied_bytes", t->copied_bytes);
+		vu_json_count(j, "dirs", t->dirs);
+		vu_json_count(j, "others", t->others);
+		vu_json_count(j, "reset", t->reset);
+		vu_json_count(j, "mounts", t->mounts);
+		vu_json_count(j, "changed", t->changed);
+		frozen_json(j, &r->frozen);
+		vu_json_count(j, "warnings", r->warnings);
+		vu_json_count(j, "damages", r->damages);
+		vu_json_seconds(j, "seconds", r->seconds);
+		return vu_json_print(j, stdout);
+	}
+	if (ctx->globals.quiet)
+		return 0;
+	printf("%s %s: %" PRIu64 " files shared, %" PRIu64 " (%s) copied, %" PRIu64
+	       " reset, in %.1f s\n",
+	       path ? path : "", ctx->dry_run ? "would be made" : "made", t->names, t->copied,
+	       vu_size_text(t->copied_bytes, size), t->reset, r->seconds);
+	if (t->mounts)
+		printf("%" PRIu64 " mounts in the guest were left out\n", t->mounts);
+	return 0;
+}
+
 int vu_report_remove(struct vu_ctx *ctx, const struct vu_remove_report *r)
 {
 	const char *dry = ctx->dry_run ? "would be " : "";

@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/json.h"
 #include "model/event.h"
+#include "ops/ops-clone.h"
 #include "ops/ops-recover.h"
 #include "ops/ops-remove.h"
 #include "ops/ops-scan.h"
@@ -36,6 +37,7 @@ int vu_report_exit(uint64_t warnings, uint64_t damages);
 int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_remerge(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r);
+int vu_report_clone(struct vu_ctx *ctx, const struct vu_clone_report *r);
 int vu_report_remove(struct vu_ctx *ctx, const struct vu_remove_report *r);
 int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r);
 

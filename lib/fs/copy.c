@@ -139,7 +139,8 @@ static int copy_flags(int from, int to)
 		r = vu_iattr_get(to, &have);
 	if (r)
 		return r == -ENOTTY || r == -EOPNOTSUPP ? 0 : r;
-	want = vu_iattr_key_flags(want);
+	/* append-only is for who has put all into it; the last two cannot be given to a file like that */
+	want = vu_iattr_key_flags(want) & ~(uint32_t)(FS_APPEND_FL | FS_VERITY_FL | FS_ENCRYPT_FL);
 	if (want == vu_iattr_key_flags(have))
 		return 0;
 	int flags = (int)((have & ~vu_iattr_key_flags(have)) | want);

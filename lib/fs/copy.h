@@ -20,7 +20,7 @@ int vu_copy_content(int from, int to, uint64_t size, bool *ret_shared);
 
 /*
  * Gives `to` the owner, mode, xattrs, inode flags and times of `from`, which is st. Only inode flags
- * that belong to the key are set, the immutable flag not among them. Returns 0, VU_XATTR_TOO_LARGE,
+ * that belong to the key are set, the immutable flag not among them, nor append-only. Returns 0, VU_XATTR_TOO_LARGE,
  * or a negative errno.
  */
 int vu_copy_metadata(int from, const struct vu_stat *st, int to, size_t max_xattr_bytes);

@@ -61,6 +61,16 @@ int vu_iattr_project(int fd, uint32_t *ret_project)
 	return 0;
 }
 
+int vu_iattr_project_inherited(int dirfd, uint32_t *ret_project)
+{
+	struct fsxattr x = {0};
+
+	if (ioctl(dirfd, FS_IOC_FSGETXATTR, &x) && errno != ENOTTY && errno != EOPNOTSUPP)
+		return -errno;
+	*ret_project = x.fsx_xflags & FS_XFLAG_PROJINHERIT ? x.fsx_projid : 0;
+	return 0;
+}
+
 uint32_t vu_iattr_key_flags(uint32_t flags)
 {
 	return flags & CHOSEN;

@@ -20,5 +20,8 @@ int vu_iattr_set_immutable(int fd, bool on);
  */
 int vu_iattr_project(int fd, uint32_t *ret_project);
 
+/* The project that what is made in an open directory gets from it; 0: none from it. The same. */
+int vu_iattr_project_inherited(int dirfd, uint32_t *ret_project);
+
 /* Of flags, those that are part of the key: not the immutable flag, nor what the fs keeps for itself. */
 uint32_t vu_iattr_key_flags(uint32_t flags);

@@ -110,15 +110,34 @@ static int change(const struct vu_naming *n, const struct slot *s, const struct 
 	return errno == ENOENT ? 0 : -errno;
 }
 
-/* Inside a moment. */
-static void change_names(struct vu_naming *n, struct slot *s)
+/* Inside a moment: what was given is not to be had. */
+static int undo_names(struct vu_naming *n, struct slot *s, int why)
+{
+	int r = 0;
+
+	for (uint32_t i = s->first; i != VU_END; i = n->names[i].next) {
+		struct wanted_name *w = &n->names[i];
+
+		if (!w->r && unlinkat(w->dir, w->name, 0))
+			r = -errno;
+		w->r = why;
+	}
+	s->n_done = 0;
+	return r;
+}
+
+/* Inside a moment. At the limit of links none is given: those of one inode stay together. */
+static int change_names(struct vu_naming *n, struct slot *s)
 {
 	for (uint32_t i = s->first; i != VU_END; i = n->names[i].next) {
 		struct wanted_name *w = &n->names[i];
 
 		w->r = change(n, s, w);
 		s->n_done += !w->r;
+		if (w->r == -EMLINK)
+			return undo_names(n, s, -EMLINK);
 	}
+	return 0;
 }
 
 /* Somebody got in while names were given: in a further moment they are taken back. */
@@ -128,14 +147,7 @@ static int take_back(struct vu_naming *n, struct slot *s)
 
 	if (r)
 		return r;
-	for (uint32_t i = s->first; i != VU_END; i = n->names[i].next) {
-		struct wanted_name *w = &n->names[i];
-
-		if (!w->r && unlinkat(w->dir, w->name, 0))
-			r = -errno;
-		w->r = VU_NAMING_BUSY;
-	}
-	s->n_done = 0;
+	r = undo_names(n, s, VU_NAMING_BUSY);
 	e = vu_moment_end(n->env->moment, s->object, -EBADF);
 	return e ? e : r;
 }
@@ -149,8 +161,10 @@ static int moment_for(struct vu_naming *n, struct slot *s)
 		set_all(n, s, r == -ESTALE ? VU_NAMING_BUSY : r);
 		return r == -ESTALE ? 0 : r;
 	}
-	change_names(n, s);
-	r = vu_moment_end(n->env->moment, s->object, -EBADF);
+	r = change_names(n, s);
+	int e = vu_moment_end(n->env->moment, s->object, -EBADF);
+
+	r = e ? e : r;
 	if (!r && s->object->lost && !n->env->take && s->n_done)
 		r = take_back(n, s);
 	return r;

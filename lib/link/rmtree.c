@@ -292,7 +292,7 @@ static int list_all(struct rmtree *t)
 			r = -errno;
 		else
 			pop(t);
-		if (!r && vu_stop_requested())
+		if (!r && !t->env->to_end && vu_stop_requested())
 			r = -ECANCELED;
 	}
 	return r;

@@ -22,6 +22,7 @@ struct vu_rmtree_env {
 	struct vu_moment_env *moment;	       /* borrowed */
 	unsigned jobs;			       /* threads; 0 is as 1 */
 	struct vu_progress *progress;	       /* files: names gone; or NULL */
+	bool to_end;			       /* a stop that is asked for does not end it */
 	bool clear_flags; /* also what is immutable or append-only by another hand than ours */
 	/* Is told what could not be removed, by its last name; or NULL. */
 	void (*failed)(void *arg, const char *name, int err);

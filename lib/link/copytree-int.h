@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the two files of link/copytree share: directories (copytree.c) and what is in them (copytree-entry.c). */
+#pragma once
+
+#include "link/copytree.h"
+#include "link/naming.h"
+#include "model/reset.h"
+#include "model/tree.h"
+
+/* A directory whose names are copied. Counted: names in it wait for their batch. */
+struct vu_copydir {
+	uint32_t dir; /* number in the tree */
+	unsigned refs;
+	int from, to;	   /* owned; to: -EBADF with dry_run */
+	struct vu_stat st; /* of from, before it was listed */
+};
+
+struct vu_copying {
+	const struct vu_copytree_env *env;
+	struct vu_copytree_stats *stats;
+	struct vu_tree *tree;	  /* owned; directories, in the order in which they are copied */
+	struct vu_naming *naming; /* owned */
+	int from;		  /* borrowed; the root */
+	int to;			  /* owned; its copy */
+	int links;		  /* owned; inodes with several names, by copytree-entry.c */
+	uint64_t dev, mount;	  /* of the root */
+	uint64_t n_names;
+	unsigned n_open; /* struct vu_copydir */
+	int error;	 /* of a name that waited: the first, or 0 */
+	char *at;	 /* owned; where the run ended, or NULL */
+};
+
+/*
+ * Copies what is at a name, a subdirectory as an empty one that stands in the tree then. Gone: 0. Returns 0,
+ * an enum vu_copytree_e, or a negative errno that ends the run.
+ */
+int vu_copy_entry(struct vu_copying *c, struct vu_copydir *d, const char *name, enum vu_reset how);
+
+/* After the last entry. Returns 0 or a negative errno. */
+int vu_copy_links_end(struct vu_copying *c);
+
+/* Immutable and append-only as st says. Returns 0 or a negative errno. */
+int vu_copy_locks(const struct vu_stat *st, int to);
+
+/* Is it on the root's mount and file system? */
+bool vu_copy_is_inside(const struct vu_copying *c, const struct vu_stat *st);
+
+/* The path of a name in a directory; NULL without memory. */
+char *vu_copy_path(const struct vu_copying *c, uint32_t dir, const char *name);
+
+void vu_copy_tell(struct vu_copying *c, enum vu_event_kind kind, enum vu_skip skip, uint32_t dir,
+		  const char *name, const char *text);
