@@ -176,7 +176,7 @@ static void let_go(struct vu_moment_env *env, struct vu_object *o)
 	/* openers on their way since the last moment find the lease, and then the flag */
 	if (o->ended_ns && now < o->ended_ns + VU_COOL_DOWN_NS)
 		nap_ns(o->ended_ns + VU_COOL_DOWN_NS - now);
-	if (!vu_iattr_get(o->fd, &flags) && (flags & FS_IMMUTABLE_FL) && !o->lost && !is_quiet(o))
+	if (!o->lost && !is_quiet(o) && !vu_iattr_get(o->fd, &flags) && (flags & FS_IMMUTABLE_FL))
 		disturbed(env, o);
 	vu_cooling_end(o);
 	leave_ledger(env, o);

@@ -62,6 +62,7 @@ struct vu_naming {
 	uint32_t n_slots, max_slots, n_names;
 	struct vu_inomap by_ino; /* index in slots */
 	bool claims;		 /* others share the pool */
+	bool slips;		 /* there may be objects that are to be evicted */
 	_Atomic uint32_t next;	 /* the first slot that no thread has taken */
 	_Atomic int error;	 /* the first that ends the run, or 0 */
 	struct vu_naming_stats stats;
@@ -172,9 +173,12 @@ static int moment_for(struct vu_naming *n, struct slot *s)
 
 static int open_slot(struct vu_naming *n, struct slot *s)
 {
-	struct vu_stat st;
-	int r = vu_object_open_in_batch(n->env->pool, &s->key, n->claims,
-					n->env->moment->max_xattr_bytes, &s->object, &st);
+	struct vu_stat st = {0};
+	int r = n->slips && vu_pool_object_slipped(n->env->pool, &s->key);
+
+	if (!r)
+		r = vu_object_open_in_batch(n->env->pool, &s->key, n->claims,
+					    n->env->moment->max_xattr_bytes, &s->object, &st);
 
 	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 		return r;
@@ -283,6 +287,13 @@ static void clear(struct vu_naming *n)
 	n->by_ino = (struct vu_inomap){0};
 }
 
+static int any_slip(void *arg, const struct vu_key *key)
+{
+	(void)arg;
+	(void)key;
+	return 1;
+}
+
 int vu_naming_flush(struct vu_naming *n)
 {
 	struct vu_claims *claims = vu_pool_claims(n->env->pool);
@@ -291,6 +302,8 @@ int vu_naming_flush(struct vu_naming *n)
 	if (r < 0 || !n->n_slots)
 		return r;
 	n->claims = r;
+	/* while others share the pool one may come at any time */
+	n->slips = n->claims || vu_slip_each(n->env->pool, any_slip, NULL);
 	n->next = 0;
 	n->error = 0;
 	r = vu_crew_run(VU_MIN(VU_MAX(n->env->jobs, 1U), n->n_slots / TOGETHER + 1), work, n);

@@ -136,15 +136,17 @@ static int open_object(const struct vu_pool *pool, const struct vu_key *key, boo
 {
 	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
 	struct vu_stat st;
+	int r = 0;
 
 	if (fd < 0)
 		return fd;
-	int r = vu_stat_fd(fd, &st);
-
-	if (!r && claim)
-		r = vu_object_claim(pool, st.version.ino);
-	if (r)
-		return r;
+	if (claim) {
+		r = vu_stat_fd(fd, &st);
+		if (!r)
+			r = vu_object_claim(pool, st.version.ino);
+		if (r)
+			return r;
+	}
 	/* those who wait to write to it (lib/lsm) would keep the lease from being had */
 	bool marked = leased && is_marked(fd);
 
@@ -170,8 +172,6 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 int vu_object_open_in_batch(const struct vu_pool *pool, const struct vu_key *key, bool claim,
 			    size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st)
 {
-	if (vu_pool_object_slipped(pool, key))
-		return 1;
 	return open_object(pool, key, claim, true, max_xattr_bytes, ret, ret_st);
 }
 

@@ -91,8 +91,7 @@ int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool le
 		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);
 
 /*
- * The same, leased, for a batch of objects: claim is what vu_claims_begin said. An object that is to be
- * evicted is not for it.
+ * The same, leased, for a batch of objects: claim is what vu_claims_begin said.
  */
 int vu_object_open_in_batch(const struct vu_pool *pool, const struct vu_key *key, bool claim,
 			    size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);
