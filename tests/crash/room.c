@@ -296,6 +296,13 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct entry *)a)->path, ((const struct entry *)b)->path);
 }
 
+void snapshot_take_one(struct room *r, const char *guest, struct snapshot *ret)
+{
+	*ret = (struct snapshot){0};
+	take_tree(r, ret, guest);
+	qsort(ret->v, ret->n, sizeof(*ret->v), by_path);
+}
+
 void snapshot_take(struct room *r, struct snapshot *ret)
 {
 	char guest[8];

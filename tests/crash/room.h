@@ -47,6 +47,9 @@ __attribute__((format(printf, 2, 3))) void room_wrong(struct room *r, const char
 void room_keep_dir_times(struct room *r);
 
 void snapshot_take(struct room *r, struct snapshot *ret);
+
+/* Of one guest alone, which need not be one of the three. */
+void snapshot_take_one(struct room *r, const char *guest, struct snapshot *ret);
 void snapshot_done(struct snapshot *s);
 
 enum room_kept {
