@@ -127,6 +127,26 @@ show_pages() {
 	has "$OUT" 'unified.*more'
 }
 
+@test "12 guests: a clone of one is equal but for what is reset, works, and goes without a trace" {
+	local one
+	one=$(find "$G" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | head -n 1)
+	find "$G" -type f -printf '%i %p\n' | sort >"$STATE/inodes"
+	used=$(used)
+	vx 0 clone --json "$one" clone
+	eq "$(sum_of names)" "$(n_flagged "$G/clone")" "unified files of it"
+	(cd "$G/$one" && say_manifest .) >"$STATE/one"
+	(cd "$G/clone" && say_manifest .) >"$STATE/two"
+	eq "$(diff "$STATE/one" "$STATE/two" | grep '^[<>]' | cut -f1 | sort -u | tr -d '\n')" \
+		'< etc/machine-id> etc/machine-id' "what differs"
+	eq "$(stat -c %s "$G/clone/etc/machine-id")" 0 "size of machine-id"
+	eq "$(chroot "$G/clone" dpkg-query -W | wc -l)" "$(chroot "$G/$one" dpkg-query -W | wc -l)" packages
+	vx 0 remove -y clone
+	find "$G" -type f -printf '%i %p\n' | sort >"$STATE/inodes-after"
+	same_text "$STATE/inodes" "$STATE/inodes-after"
+	"$VU_TOP/tests/lib/pool-check" "$MNT" >/dev/null
+	(($(used) < used + 4000000)) || die "the space did not come back: $used, now $(used)"
+}
+
 @test "I13: 12 guests: unmerge gives everything back" {
 	vx 0 unmerge --json
 	eq "$(sum_of names)" "$(<"$STATE/names")" names
