@@ -35,6 +35,12 @@
 #define LINK_NAME_MAX 48 /* INODE-GENERATION-LOCKS in hexadecimal */
 #define LOCKS (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)
 
+/* Several threads copy names. */
+static void count(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
 bool vu_copy_is_inside(const struct vu_copying *c, const struct vu_stat *st)
 {
 	return st->version.dev == c->dev && st->mount == c->mount;
@@ -98,7 +104,7 @@ static int link_known(struct vu_copying *c, const struct vu_copydir *d, const ch
 		      const char *known)
 {
 	if (!linkat(c->links, known, d->to, name, 0)) {
-		c->stats->others++;
+		count(&c->stats->others, 1);
 		return 1;
 	}
 	return errno == ENOENT || errno == EMLINK ? 0 : -errno;
@@ -177,7 +183,7 @@ static int copy_content(struct vu_copying *c, const struct vu_copydir *d, const 
 		r = copy_once(from, to, st, empty);
 	}
 	if (r > 0) {
-		c->stats->changed++;
+		count(&c->stats->changed, 1);
 		vu_copy_tell(
 			c, VU_EVENT_WARN, VU_SKIP_NONE, d->dir, name,
 			"it changed each time it was copied: the copy may be of no one instant");
@@ -189,11 +195,12 @@ static int copy_content(struct vu_copying *c, const struct vu_copydir *d, const 
 
 static void count_file(struct vu_copying *c, const struct vu_stat *st, enum vu_reset how)
 {
-	c->stats->reset += how != VU_RESET_NOT;
-	if (how != VU_RESET_NOT)
+	if (how != VU_RESET_NOT) {
+		count(&c->stats->reset, 1);
 		return;
-	c->stats->copied++;
-	c->stats->copied_bytes += st->version.size;
+	}
+	count(&c->stats->copied, 1);
+	count(&c->stats->copied_bytes, st->version.size);
 }
 
 /* A guest may hold a write lease on it: that is being broken by then, which takes its time. */
@@ -220,7 +227,7 @@ static int copy_regular(struct vu_copying *c, const struct vu_copydir *d, const 
 	if (!c->env->dry_run && how != VU_RESET_REMOVE) {
 		from = open_pinned(pin);
 		if (from == -EAGAIN) {
-			c->stats->changed++;
+			count(&c->stats->changed, 1);
 			vu_copy_tell(c, VU_EVENT_WARN, VU_SKIP_NONE, d->dir, name,
 				     "left out: a process of the guest has a lease on it");
 			return 0;
@@ -324,7 +331,7 @@ static int copy_special(struct vu_copying *c, const struct vu_copydir *d, const 
 		if (!r && st->n_links > 1)
 			r = remember(c, d, name, known);
 	}
-	c->stats->others += !r;
+	count(&c->stats->others, !r);
 	return r;
 }
 
@@ -358,7 +365,7 @@ static int add_dir(struct vu_copying *c, const struct vu_copydir *d, const char 
 static int leave_out(struct vu_copying *c, const struct vu_copydir *d, const char *name,
 		     const struct vu_stat *st)
 {
-	c->stats->mounts++;
+	count(&c->stats->mounts, 1);
 	vu_copy_tell(c, VU_EVENT_SKIP, VU_SKIP_OTHER_FS, d->dir, name, NULL);
 	if (!S_ISDIR(st->mode) || c->env->dry_run)
 		return 0;
@@ -380,6 +387,17 @@ static int copy_pinned(struct vu_copying *c, struct vu_copydir *d, const char *n
 	return copy_special(c, d, name, pin, st);
 }
 
+/* One thread at a time is to look whether there is a copy of it, and to make that; and to change the tree. */
+static int copy_alone(struct vu_copying *c, struct vu_copydir *d, const char *name, int pin,
+		      struct vu_stat *st, enum vu_reset how)
+{
+	pthread_mutex_lock(&c->lock);
+	int r = copy_pinned(c, d, name, pin, st, how);
+
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
 int vu_copy_entry(struct vu_copying *c, struct vu_copydir *d, const char *name, enum vu_reset how)
 {
 	_cleanup_fd_ int pin = openat(d->from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -389,5 +407,8 @@ int vu_copy_entry(struct vu_copying *c, struct vu_copydir *d, const char *name, 
 		return errno == ENOENT ? 0 : -errno;
 	int r = vu_stat_fd(pin, &st);
 
-	return r ? r : copy_pinned(c, d, name, pin, &st, how);
+	if (r)
+		return r;
+	return (st.n_links > 1 || S_ISDIR(st.mode) ? copy_alone : copy_pinned)(c, d, name, pin, &st,
+									       how);
 }

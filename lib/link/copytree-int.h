@@ -2,6 +2,9 @@
 /* What the two files of link/copytree share: directories (copytree.c) and what is in them (copytree-entry.c). */
 #pragma once
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "link/copytree.h"
 #include "link/naming.h"
 #include "model/reset.h"
@@ -15,15 +18,28 @@ struct vu_copydir {
 	struct vu_stat st; /* of from, before it was listed */
 };
 
+/* A name that waits to be copied. */
+struct vu_copy_job {
+	struct vu_copydir *dir; /* a reference */
+	char *name;		/* owned */
+	enum vu_reset how;
+	int r;
+};
+
 struct vu_copying {
 	const struct vu_copytree_env *env;
 	struct vu_copytree_stats *stats;
 	struct vu_tree *tree;	  /* owned; directories, in the order in which they are copied */
 	struct vu_naming *naming; /* owned */
-	int from;		  /* borrowed; the root */
-	int to;			  /* owned; its copy */
-	int links;		  /* owned; inodes with several names, by copytree-entry.c */
-	uint64_t dev, mount;	  /* of the root */
+	struct vu_copy_job
+		*jobs; /* owned; names that are to be copied together, by several threads */
+	unsigned n_jobs;
+	atomic_uint next_job;
+	pthread_mutex_t lock; /* for directories in the tree, and for what has several names */
+	int from;	      /* borrowed; the root */
+	int to;		      /* owned; its copy */
+	int links;	      /* owned; inodes with several names, by copytree-entry.c */
+	uint64_t dev, mount;  /* of the root */
 	uint64_t n_names;
 	unsigned n_open; /* struct vu_copydir */
 	int error;	 /* of a name that waited: the first, or 0 */
@@ -32,7 +48,7 @@ struct vu_copying {
 
 /*
  * Copies what is at a name, a subdirectory as an empty one that stands in the tree then. Gone: 0. Returns 0,
- * an enum vu_copytree_e, or a negative errno that ends the run.
+ * an enum vu_copytree_e, or a negative errno that ends the run. Any thread.
  */
 int vu_copy_entry(struct vu_copying *c, struct vu_copydir *d, const char *name, enum vu_reset how);
 

@@ -3,7 +3,7 @@
  * Directories are copied in the order of the tree, which is that in which they were met: each is made empty
  * when its parent is listed, opened by its path beneath both roots when its turn comes, and listed once. It
  * gets owner, mode, times and the like when nothing is put into it any more: at once, or when the names
- * in it that wait for their batch (link/naming.h) have come. So there are few descriptors, and memory
+ * in it that wait for their batch (link/naming.h), or for threads that copy, have come. So there are few descriptors, and memory
  * grows with the number of directories alone.
  *
  * Killed: the place is removed by recovery. Nothing of the guest was touched but objects, in moments.
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/crew.h"
 #include "base/stop.h"
 #include "fs/copy.h"
 #include "fs/xattr.h"
@@ -26,6 +27,7 @@
 #include "link/dirs.h"
 
 #define OPEN_MAX 256 /* directories with names that wait; two descriptors each */
+#define JOBS_MAX 512 /* names that are copied together */
 
 /* ---- directories ---- */
 
@@ -116,6 +118,58 @@ static void named(void *arg, void *cookie, const char *name, uint64_t ino, int r
 	unref(c, d);
 }
 
+static int copy_jobs(void *arg, unsigned thread)
+{
+	struct vu_copying *c = arg;
+	unsigned i;
+
+	(void)thread;
+	while ((i = atomic_fetch_add(&c->next_job, 1)) < c->n_jobs)
+		c->jobs[i].r = vu_copy_entry(c, c->jobs[i].dir, c->jobs[i].name, c->jobs[i].how);
+	return 0;
+}
+
+/* Copies what waits, unless the run has ended. */
+static int run_jobs(struct vu_copying *c)
+{
+	unsigned threads = VU_MIN(VU_MAX(c->env->jobs, 1U), c->n_jobs / 16 + 1);
+
+	c->next_job = 0;
+	if (c->n_jobs && !c->error)
+		vu_crew_run(threads, copy_jobs, c);
+	for (unsigned i = 0; i < c->n_jobs; i++) {
+		struct vu_copy_job *j = &c->jobs[i];
+
+		if (j->r && !c->error) {
+			c->error = j->r;
+			c->at = vu_copy_path(c, j->dir->dir, j->name);
+		}
+		unref(c, j->dir);
+		free(j->name);
+	}
+	c->n_jobs = 0;
+	return c->error;
+}
+
+static int add_job(struct vu_copying *c, struct vu_copydir *d, const char *name, enum vu_reset how)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	d->refs++;
+	c->jobs[c->n_jobs++] = (struct vu_copy_job){.dir = d, .name = copy, .how = how};
+	return c->n_jobs == JOBS_MAX ? run_jobs(c) : 0;
+}
+
+/* All that waits. */
+static int flush(struct vu_copying *c)
+{
+	int r = run_jobs(c), e = vu_naming_flush(c->naming);
+
+	return r ? r : e ? e : c->error;
+}
+
 static int entry(struct vu_copying *c, struct vu_copydir *d, const struct dirent *e,
 		 enum vu_reset how)
 {
@@ -128,6 +182,8 @@ static int entry(struct vu_copying *c, struct vu_copydir *d, const struct dirent
 	if (how == VU_RESET_NOT && c->env->objects &&
 	    (e->d_type == DT_REG || e->d_type == DT_UNKNOWN))
 		key = vu_pool_listing_find(c->env->objects, e->d_ino);
+	if (!key && !c->env->dry_run && e->d_type != DT_DIR && e->d_type != DT_UNKNOWN)
+		return add_job(c, d, e->d_name, how);
 	if (!key)
 		return vu_copy_entry(c, d, e->d_name, how);
 	if (c->env->dry_run) {
@@ -175,7 +231,7 @@ static int copy_dir(struct vu_copying *c, uint32_t dir)
 	int r = path ? 0 : -ENOMEM;
 
 	if (!r && c->n_open >= OPEN_MAX)
-		r = vu_naming_flush(c->naming);
+		r = flush(c);
 	r = r ? r : c->error;
 	if (!r)
 		r = open_dir(c, dir, path, &d);
@@ -221,9 +277,8 @@ static int begin(struct vu_copying *c, int place)
 
 static int end(struct vu_copying *c, int place)
 {
-	int r = vu_naming_flush(c->naming);
+	int r = flush(c);
 
-	r = r ? r : c->error;
 	if (r || c->env->dry_run)
 		return r;
 	r = vu_copy_links_end(c);
@@ -248,17 +303,21 @@ int vu_copytree(const struct vu_copytree_env *env, int from, int place,
 	*ret = (struct vu_copytree_stats){0};
 	int r = vu_naming_new(&naming, &c.naming), e;
 
+	pthread_mutex_init(&c.lock, NULL);
+	c.jobs = calloc(JOBS_MAX, sizeof(*c.jobs));
 	if (!r)
-		r = begin(&c, place);
+		r = c.jobs ? begin(&c, place) : -ENOMEM;
 	for (uint32_t i = 0; !r && i < c.tree->dirs.n; i++)
 		r = copy_dir(&c, i);
 	if (!r)
 		r = end(&c, place);
 	else if (c.naming) { /* what waits in it has to be let go */
 		c.error = c.error ? c.error : r;
-		e = vu_naming_flush(c.naming);
+		e = flush(&c);
 		r = r ? r : e;
 	}
+	free(c.jobs);
+	pthread_mutex_destroy(&c.lock);
 	c.naming = vu_naming_free(c.naming);
 	vu_tree_free(c.tree);
 	vu_close_p(&c.to);

@@ -264,8 +264,30 @@ static int close_slot(struct vu_naming *n, struct slot *s)
 		return 0;
 	int r = vu_moment_remove_unused(n->env->moment, n->env->pool, &s->key);
 
-	n->stats.objects_removed += !r;
+	if (!r)
+		__atomic_fetch_add(&n->stats.objects_removed, 1, __ATOMIC_RELAXED);
 	return r == -EBUSY || r == -ENOENT ? 0 : r;
+}
+
+/* A thread's share of that: to end the lease and close takes a third of the time of all. */
+static int close_some(void *arg, unsigned thread)
+{
+	struct vu_naming *n = arg;
+	int r = 0;
+
+	(void)thread;
+	for (;;) {
+		uint32_t from = atomic_fetch_add(&n->next, TOGETHER);
+		uint32_t to = VU_MIN(from + TOGETHER, n->n_slots);
+
+		if (from >= n->n_slots)
+			return r;
+		for (uint32_t i = from; i < to; i++) {
+			int e = close_slot(n, &n->slots[i]);
+
+			r = r ? r : e;
+		}
+	}
 }
 
 static void tell(struct vu_naming *n)
@@ -297,6 +319,7 @@ static int any_slip(void *arg, const struct vu_key *key)
 int vu_naming_flush(struct vu_naming *n)
 {
 	struct vu_claims *claims = vu_pool_claims(n->env->pool);
+	unsigned threads = VU_MIN(VU_MAX(n->env->jobs, 1U), n->n_slots / TOGETHER + 1);
 	int r = n->n_slots ? vu_claims_begin(claims) : 0, e;
 
 	if (r < 0 || !n->n_slots)
@@ -306,11 +329,10 @@ int vu_naming_flush(struct vu_naming *n)
 	n->slips = n->claims || vu_slip_each(n->env->pool, any_slip, NULL);
 	n->next = 0;
 	n->error = 0;
-	r = vu_crew_run(VU_MIN(VU_MAX(n->env->jobs, 1U), n->n_slots / TOGETHER + 1), work, n);
-	for (uint32_t i = 0; i < n->n_slots; i++) {
-		e = close_slot(n, &n->slots[i]);
-		r = r ? r : e;
-	}
+	r = vu_crew_run(threads, work, n);
+	n->next = 0;
+	e = vu_crew_run(threads, close_some, n);
+	r = r ? r : e;
 	if (!n->claims)
 		vu_claims_end(claims);
 	tell(n);
