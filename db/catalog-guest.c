@@ -66,7 +66,8 @@ static void add_text(struct vu_hash *h, const char *text)
 static int seal_of(const struct vu_guest *g, int64_t *ret_seal)
 {
 	vu_cleanup(vu_hash_free_p) struct vu_hash *h = vu_hash_new();
-	uint64_t numbers[] = {g->id, g->ino, g->trust};
+	/* as it was before there were templates for guests that are none */
+	uint64_t numbers[] = {g->id, g->ino, g->trust | (uint64_t)g->template << 1};
 	uint8_t digest[VU_HASH_BYTES];
 
 	if (!h)
@@ -129,6 +130,7 @@ int vu_catalog_guest_read(struct vu_catalog *cat, sqlite3_stmt *s, struct vu_gue
 	g->ino = vu_sql_bits(s, 4, &ok);
 	g->domain = vu_sql_string(s, 5, &ok);
 	g->trust = vu_sql_column(s, 7, 1, &ok);
+	g->template = vu_sql_column(s, 8, 1, &ok);
 	if (ok && (!rules || !g->name || !g->path || !g->fs_id || !g->domain))
 		return -ENOMEM;
 	if (!ok || !g->id || !g->ino || !vu_guest_name_ok(g->name) || g->path[0] != '/')
@@ -201,9 +203,10 @@ int vu_catalog_guest_add(struct vu_catalog *cat, struct vu_guest *g)
 		r = vu_sql_run(
 			cat->db,
 			"INSERT INTO guest (id, name, path, fs_id, ino, domain, rules, trust,"
-			" registered_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			"itttittii", id, g->name, g->path, g->fs_id, (int64_t)g->ino, g->domain,
-			rules, (int64_t)g->trust, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+			" registered_ns, template) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"itttittiii", id, g->name, g->path, g->fs_id, (int64_t)g->ino, g->domain,
+			rules, (int64_t)g->trust, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+			(int64_t)g->template);
 	uint32_t id_before = g->id;
 
 	g->id = (uint32_t)id;
@@ -232,9 +235,9 @@ int vu_catalog_guest_update(struct vu_catalog *cat, const struct vu_guest *g)
 		r = vu_sql_run(
 			cat->db,
 			"UPDATE guest SET name = ?, path = ?, fs_id = ?, ino = ?, domain = ?,"
-			" rules = ?, trust = ? WHERE id = ?",
-			"tttittii", g->name, g->path, g->fs_id, (int64_t)g->ino, g->domain, rules,
-			(int64_t)g->trust, (int64_t)g->id);
+			" rules = ?, trust = ?, template = ? WHERE id = ?",
+			"tttittiii", g->name, g->path, g->fs_id, (int64_t)g->ino, g->domain, rules,
+			(int64_t)g->trust, (int64_t)g->template, (int64_t)g->id);
 	if (!r && !sqlite3_changes(cat->db))
 		r = -ENOENT;
 	if (!r)
@@ -250,10 +253,16 @@ int vu_catalog_guest_update(struct vu_catalog *cat, const struct vu_guest *g)
 int vu_catalog_guest_remove(struct vu_catalog *cat, uint32_t id)
 {
 	static const char *const sql[] = {
-		"DELETE FROM name WHERE guest = ?",	  "DELETE FROM uname WHERE guest = ?",
-		"DELETE FROM inode WHERE guest = ?",	  "DELETE FROM dir WHERE guest = ?",
-		"DELETE FROM guest_stat WHERE guest = ?", "DELETE FROM guest_skip WHERE guest = ?",
-		"DELETE FROM broken WHERE guest = ?",	  "DELETE FROM guest WHERE id = ?",
+		"DELETE FROM name WHERE guest = ?",
+		"DELETE FROM uname WHERE guest = ?",
+		"DELETE FROM inode WHERE guest = ?",
+		"DELETE FROM dir WHERE guest = ?",
+		"DELETE FROM guest_stat WHERE guest = ?",
+		"DELETE FROM guest_skip WHERE guest = ?",
+		"DELETE FROM broken WHERE guest = ?",
+		"DELETE FROM template_file WHERE guest = ?",
+		"DELETE FROM template_note WHERE guest = ?",
+		"DELETE FROM guest WHERE id = ?",
 	};
 	_cleanup_txn_ sqlite3 *txn = NULL;
 	int64_t n = 0, dropped = 0;

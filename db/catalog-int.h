@@ -51,7 +51,11 @@ int vu_catalog_sync_dir_of(const char *path);
 
 /* The columns that vu_catalog_guest_read() wants. */
 #define VU_CATALOG_GUEST_ROWS                                                                      \
-	"SELECT id, name, path, fs_id, ino, domain, rules, trust FROM guest NOT INDEXED"
+	"SELECT id, name, path, fs_id, ino, domain, rules, trust, template FROM guest NOT INDEXED"
+
+/* The same of a catalog that is older than templates. */
+#define VU_CATALOG_GUEST_ROWS_OLD                                                                  \
+	"SELECT id, name, path, fs_id, ino, domain, rules, trust, 0 FROM guest NOT INDEXED"
 
 /*
  * Reads a row into g, which is to be freed in any case. Its seal is not looked at. Returns 0,

@@ -78,13 +78,17 @@ static int read_rows(struct vu_catalog *cat, const char *sql, struct vu_catalog_
 static int read_guests(struct vu_catalog *cat, enum vu_sql_mode mode,
 		       struct vu_catalog_rebuilt *out)
 {
+	static const char *const sql[] = {
+		VU_CATALOG_GUEST_ROWS " ORDER BY id",
+		VU_CATALOG_GUEST_ROWS " ORDER BY id DESC",
+		VU_CATALOG_GUEST_ROWS_OLD " ORDER BY id",
+		VU_CATALOG_GUEST_ROWS_OLD " ORDER BY id DESC",
+	};
 	bool whole = false;
 	int r = vu_sql_open(cat->path, mode, &cat->db);
 
-	if (!r)
-		r = read_rows(cat, VU_CATALOG_GUEST_ROWS " ORDER BY id", out, &whole);
-	if (!r && !whole)
-		r = read_rows(cat, VU_CATALOG_GUEST_ROWS " ORDER BY id DESC", out, &whole);
+	for (size_t i = 0; !r && !whole && i < VU_ARRAY_SIZE(sql); i++)
+		r = read_rows(cat, sql[i], out, &whole);
 	out->some_lost |= !whole;
 	sqlite3_close(cat->db);
 	cat->db = NULL;

@@ -183,11 +183,16 @@ static int upgrade(struct vu_catalog *cat, int64_t version)
 	return 0;
 }
 
+static int newest_version(void)
+{
+	return vu_schema_n_steps ? vu_schema_steps[vu_schema_n_steps - 1].version : 0;
+}
+
 /* Is it a catalog, and of which version? 0 is an empty file. */
 static int identify(struct vu_catalog *cat, int64_t *ret_version)
 {
 	int64_t id, version, tables;
-	int newest = vu_schema_n_steps ? vu_schema_steps[vu_schema_n_steps - 1].version : 0;
+	int newest = newest_version();
 	int r = vu_sql_number(cat->db, 0, &id, "PRAGMA application_id", "");
 
 	if (!r)
@@ -214,7 +219,7 @@ static int check_version(int64_t version)
 {
 	if (version == 0)
 		return VU_CATALOG_MISSING;
-	return version < (int64_t)vu_schema_n_steps ? VU_CATALOG_OLD : 0;
+	return version < newest_version() ? VU_CATALOG_OLD : 0;
 }
 
 static int prepare_write(struct vu_catalog *cat)

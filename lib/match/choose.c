@@ -11,7 +11,9 @@
  * on; a slot that exists already as an object is left out for a guest that has a name of it.
  *
  * A slot with an object in the pool takes any number of inodes, also one. A slot without takes two or
- * more, and its keeper is the inode that most processes map, else the first one met by the walk.
+ * more, and its keeper is a template's inode, else the one that most processes map, else the first one
+ * met by the walk. All of a slot are equal, but for the mtime where that does not matter: there an
+ * object that exists is kept, also when a template joins it.
  */
 #include "match/choose.h"
 
@@ -209,17 +211,28 @@ struct slot {
 	uint32_t first;
 };
 
+/* How much speaks for keeping this inode. */
+static uint64_t weight_of(const struct chooser *c, uint32_t inode)
+{
+	const struct vu_inode *n = vu_tree_inode(c->t, inode);
+
+	if (c->env->guests->v[n->guest].template)
+		return UINT64_MAX;
+	return c->env->in_use ? c->env->in_use(c->env->arg, n) : 0;
+}
+
 /* Of the members of a new slot, takes the one to be kept out of the targets. */
 static uint32_t take_keeper(struct chooser *c, uint32_t first)
 {
-	uint32_t *v = c->plan.targets, best = first, best_use = 0;
+	uint32_t *v = c->plan.targets, best = first;
+	uint64_t best_weight = 0;
 
-	for (uint32_t i = first; c->env->in_use && i < c->plan.n_targets; i++) {
-		uint32_t use = c->env->in_use(c->env->arg, vu_tree_inode(c->t, v[i]));
+	for (uint32_t i = first; i < c->plan.n_targets && best_weight < UINT64_MAX; i++) {
+		uint64_t weight = weight_of(c, v[i]);
 
-		if (use > best_use) {
+		if (weight > best_weight) {
 			best = i;
-			best_use = use;
+			best_weight = weight;
 		}
 	}
 	uint32_t keeper = v[best];

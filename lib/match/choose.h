@@ -24,7 +24,7 @@ struct vu_choose_env {
 	 * inode of a guest at most. May be NULL: then nobody has.
 	 */
 	bool (*guest_has)(void *arg, uint32_t guest, uint64_t object_ino);
-	/* How many processes map this private inode: the most used one is kept. May be NULL. */
+	/* How many processes map this private inode: but for templates the most used one is kept. May be NULL. */
 	uint32_t (*in_use)(void *arg, const struct vu_inode *inode);
 	/*
 	 * Is this object's content the one with this digest? Asked before anything is linked to it. 1 yes, 0

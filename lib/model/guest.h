@@ -12,15 +12,16 @@
 #define VU_GUEST_NAME_MAX 255
 
 struct vu_guest {
-	uint32_t id;  /* the catalog's number, 0 while it has none */
-	char *name;   /* owned; unique; no '/', not empty, not "." or ".." */
-	char *path;   /* owned; absolute, as last seen */
-	char *domain; /* owned; "" is the default domain */
-	char *fs_id;  /* owned; stable identity of the file system (see fs/mount.h) */
-	uint64_t dev; /* st_dev of the root in this run */
-	uint64_t ino; /* inode of the root */
-	char **rules; /* owned, NULL-terminated or NULL: "exclude PATTERN" / "include PATTERN" */
-	bool trust;   /* one admin owns it and all others of its domain */
+	uint32_t id;   /* the catalog's number, 0 while it has none */
+	char *name;    /* owned; unique; no '/', not empty, not "." or ".." */
+	char *path;    /* owned; absolute, as last seen */
+	char *domain;  /* owned; "" is the default domain */
+	char *fs_id;   /* owned; stable identity of the file system (see fs/mount.h) */
+	uint64_t dev;  /* st_dev of the root in this run */
+	uint64_t ino;  /* inode of the root */
+	char **rules;  /* owned, NULL-terminated or NULL: "exclude PATTERN" / "include PATTERN" */
+	bool trust;    /* one admin owns it and all others of its domain */
+	bool template; /* its versions are preferred, and other guests of its domain follow it */
 };
 
 struct vu_guests {

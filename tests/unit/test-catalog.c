@@ -550,7 +550,10 @@ static void test_old(void **state)
 		print_message("# skip: needs sqlite3\n");
 		skip();
 	}
-	snprintf(cmd, sizeof(cmd), "sqlite3 '%s' 'DROP TABLE broken; PRAGMA user_version = 1'",
+	snprintf(cmd, sizeof(cmd),
+		 "sqlite3 '%s' 'DROP TABLE broken; DROP TABLE template_note;"
+		 " DROP TABLE template_file; ALTER TABLE guest DROP COLUMN template;"
+		 " PRAGMA user_version = 1'",
 		 path);
 	assert_int_equal(system(cmd), 0); /* NOLINT(cert-env33-c) */
 	assert_int_equal(vu_catalog_open(path, VU_CATALOG_NOTE, &note, NULL), VU_CATALOG_OLD);

@@ -394,6 +394,27 @@ static void an_object_says_mtime_domain_and_guest(void **state)
 	vu_plan_done(&p);
 }
 
+/* Whoever else is mapped; and not where only other guests have it. */
+static void a_templates_file_is_kept(void **state)
+{
+	struct farm *f = *state;
+	uint32_t used = add_file(f, 0, 1, NULL), b = add_file(f, 1, 1, NULL);
+	uint32_t mine = add_file(f, 2, 1, NULL);
+	uint32_t x = add_file(f, 0, 2, NULL);
+
+	add_file(f, 1, 2, NULL);
+	(void)b;
+	f->guests.v[2].template = true;
+	f->busy_inode = used;
+	struct vu_plan p = plan(f);
+
+	assert_int_equal(p.n_objects, 2);
+	assert_int_equal(p.objects[0].keeper == x ? p.objects[1].keeper : p.objects[0].keeper,
+			 mine);
+	assert_true(p.objects[0].keeper == x || p.objects[1].keeper == x);
+	vu_plan_done(&p);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -410,6 +431,7 @@ int main(void)
 		T(a_guest_that_has_the_object_gets_another),
 		T(links_are_limited),
 		T(the_most_used_is_kept),
+		T(a_templates_file_is_kept),
 		T(without_digest_nothing_is_equal),
 		T(what_only_the_catalog_says_is_not_linked),
 		T(skipped_files_are_left_alone),
