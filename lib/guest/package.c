@@ -17,14 +17,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/want.h"
 #include "fs/beneath.h"
-#include "fs/stat.h"
+#include "guest/dpkg-text.h"
 
-#define DPKG "var/lib/dpkg"
+#define DPKG VU_DPKG_DIR
 
 struct entry {
 	uint32_t path;	  /* offset in text */
@@ -82,13 +81,7 @@ static int broken_by(struct load *l, int err)
 {
 	if (vu_is_want(err))
 		return err;
-	if (err == -ESTALE)
-		return broken(l, "not a regular file");
-	if (err == -ELOOP)
-		return broken(l, "a symbolic link is in its path");
-	if (err == -EXDEV)
-		return broken(l, "on another mount than the root");
-	return broken(l, strerrordesc_np(-err));
+	return broken(l, vu_dpkg_why(err));
 }
 
 /* Makes room for one more entry and len more bytes. */
@@ -141,41 +134,14 @@ static int add_path(struct load *l, const char *prefix, const char *s, size_t n)
 	return 0;
 }
 
-/* Only names, seen from the root: no empty component, no "." and no "..". */
-static bool path_ok(const char *s, size_t n)
-{
-	if (!n || n > VU_PACKAGE_PATH_BYTES || memchr(s, 0, n))
-		return false;
-	for (const char *end = s + n;; s++) {
-		const char *slash = memchr(s, '/', (size_t)(end - s));
-		size_t len = (size_t)((slash ? slash : end) - s);
-
-		if (!len || (len == 1 && *s == '.') || (len == 2 && s[0] == '.' && s[1] == '.'))
-			return false;
-		if (!slash)
-			return true;
-		s = slash;
-	}
-}
-
-/* /bin, /sbin, /lib, /lib32, ...: links into /usr on merged systems. */
-static bool maybe_merged(const char *s, size_t n)
-{
-	const char *slash = memchr(s, '/', n);
-	size_t len = slash ? (size_t)(slash - s) : 0;
-
-	return (len >= 3 && len <= 6 && !memcmp(s, "lib", 3)) ||
-	       (len == 3 && !memcmp(s, "bin", 3)) || (len == 4 && !memcmp(s, "sbin", 4));
-}
-
 /* Adds an absolute path. */
 static int add_absolute(struct load *l, const char *s, size_t n)
 {
-	if (!n || *s != '/' || !path_ok(s + 1, n - 1))
+	if (!n || *s != '/' || !vu_dpkg_path_ok(s + 1, n - 1))
 		return broken(l, "a line that is no path of a configuration file");
 	int r = add_path(l, "", s + 1, n - 1);
 
-	if (!r && maybe_merged(s + 1, n - 1))
+	if (!r && vu_dpkg_maybe_merged(s + 1, n - 1))
 		r = add_path(l, "usr/", s + 1, n - 1);
 	return r;
 }
@@ -283,63 +249,20 @@ static int parse_status(struct load *l, const char *s, size_t n)
 	return r;
 }
 
-/* Reads all of fd, whose size is expected to be size. *ret_text is malloc'ed. */
-static int read_all(struct load *l, int fd, uint64_t size, uint64_t max, char **ret_text,
-		    size_t *ret_n)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t n = 0;
-
-	if (size > max)
-		return broken(l, "larger than max_package_db_bytes");
-	text = malloc(size + 1);
-	if (!text)
-		return -ENOMEM;
-	while (n < size) {
-		ssize_t got = read(fd, text + n, size - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return broken_by(l, -errno);
-		if (!got)
-			break;
-		n += (size_t)got;
-	}
-	*ret_text = vu_take_ptr(text);
-	*ret_n = n;
-	return 0;
-}
-
-/*
- * Reads and parses name in dirfd; a file that is not there is fine. A file that grows meanwhile is
- * read up to the size that it had. *max is lessened by what was read.
- */
+/* Reads and parses name in dirfd; a file that is not there is fine. */
 static int load_file(struct load *l, int dirfd, const char *name, enum vu_package_format format,
 		     uint64_t *max)
 {
 	_cleanup_free_ char *text = NULL;
-	struct vu_stat st;
+	const char *why = NULL;
 	size_t n = 0;
-	_cleanup_fd_ int fd = vu_regular_open(dirfd, name, &st);
+	int r = vu_dpkg_read(dirfd, name, max, &text, &n, &why);
 
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return broken_by(l, fd);
-	int r = read_all(l, fd, st.version.size, *max, &text, &n);
-
+	if (r > 0)
+		return broken(l, why);
 	if (r || !text)
 		return r;
-	*max -= n;
 	return format == VU_PACKAGE_STATUS ? parse_status(l, text, n) : parse_conffiles(l, text, n);
-}
-
-static bool is_conffiles_name(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n > 10 && !strcmp(name + n - 10, ".conffiles");
 }
 
 static int load_info_file(struct load *l, int dirfd, const char *name, uint64_t *max)
@@ -375,7 +298,7 @@ static int load_info(struct load *l, int dpkg_fd, uint64_t max)
 	for (unsigned seen = 0; !r && (errno = 0, d = readdir(dir)); seen++) {
 		if (seen == VU_PACKAGE_FILES_MAX)
 			return broken(l, "more entries than are looked at");
-		if (is_conffiles_name(d->d_name))
+		if (vu_dpkg_has_suffix(d->d_name, ".conffiles"))
 			r = load_info_file(l, dir_fd, d->d_name, &max);
 	}
 	return !r && errno ? broken_by(l, -errno) : r;
