@@ -107,5 +107,6 @@ extern const struct vu_cmd vu_cmd_remove;
 extern const struct vu_cmd vu_cmd_run;
 extern const struct vu_cmd vu_cmd_scan;
 extern const struct vu_cmd vu_cmd_status;
+extern const struct vu_cmd vu_cmd_template;
 extern const struct vu_cmd vu_cmd_unmerge;
 extern const struct vu_cmd vu_cmd_why;

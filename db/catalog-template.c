@@ -185,6 +185,17 @@ int vu_catalog_template_save(struct vu_catalog *cat, uint32_t guest,
 	return r ? vu_catalog_fail(cat, r, NULL) : vu_catalog_commit(cat, &txn);
 }
 
+int vu_catalog_template_seen(struct vu_catalog *cat, uint32_t guest, uint64_t ns)
+{
+	_cleanup_txn_ sqlite3 *txn = NULL;
+	int r = vu_sql_begin(cat->db, &txn);
+
+	if (!r)
+		r = vu_sql_run(cat->db, "INSERT OR REPLACE INTO template_note VALUES (?, ?)", "ii",
+			       (int64_t)guest, (int64_t)ns);
+	return r ? vu_catalog_fail(cat, r, NULL) : vu_catalog_commit(cat, &txn);
+}
+
 int vu_catalog_template_forget(struct vu_catalog *cat, uint32_t guest)
 {
 	_cleanup_txn_ sqlite3 *txn = NULL;

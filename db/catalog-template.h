@@ -26,5 +26,8 @@ int vu_catalog_template_load(struct vu_catalog *cat, uint32_t guest, struct vu_t
 int vu_catalog_template_save(struct vu_catalog *cat, uint32_t guest,
 			     const struct vu_template_files *fs, uint64_t ns);
 
+/* Only notes that it was looked at then, and found as it was. */
+int vu_catalog_template_seen(struct vu_catalog *cat, uint32_t guest, uint64_t ns);
+
 /* Forgets all of a template, in one transaction. */
 int vu_catalog_template_forget(struct vu_catalog *cat, uint32_t guest);

@@ -355,7 +355,7 @@ static int close_slot(struct vu_batch *b, struct vu_linkslot *s)
 
 	if (!s->object)
 		return 0;
-	if (s->adopted && !s->n_linked) {
+	if (s->adopted && !s->n_linked && !s->plan->alone) {
 		r = vu_adopt_undo(b->run, s->object, s->inode);
 		if (!r && !vu_tree_inode(b->run->env->tree, s->inode)->skip && !must_stop(b))
 			vu_target_skip(b->run, s->inode, VU_SKIP_UNIQUE, 0);
@@ -364,7 +364,7 @@ static int close_slot(struct vu_batch *b, struct vu_linkslot *s)
 		r = r == -EBUSY ? 0 : r;
 	}
 	/* a moment changes the times also when nothing was linked in it */
-	if (s->n_linked || (!s->adopted && s->object->ended_ns)) {
+	if (s->n_linked || s->plan->alone || (!s->adopted && s->object->ended_ns)) {
 		vu_adopt_record(b->run, s);
 		if (s->adopted)
 			__atomic_fetch_add(&b->run->stats->objects_new, 1, __ATOMIC_RELAXED);

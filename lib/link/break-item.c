@@ -25,8 +25,7 @@ static struct vu_pool *pool_of(const struct vu_breaking *b)
 	return b->env->pools[b->fs];
 }
 
-/* Does this errno concern the one item only? */
-static bool is_fatal(int err)
+bool vu_breaking_is_fatal(int err)
 {
 	return err == -ENOSPC || err == -EDQUOT || err == -EROFS || vu_is_want(err);
 }
@@ -34,7 +33,7 @@ static bool is_fatal(int err)
 /* The item stays as it is, and that is told. */
 static int fail(struct vu_breaking *b, struct vu_breaking_item *w, enum vu_skip why, int err)
 {
-	if (is_fatal(err))
+	if (vu_breaking_is_fatal(err))
 		return err;
 	b->stats->failed++;
 	vu_moment_emit(&b->moment, &(struct vu_event){
@@ -371,7 +370,7 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 		*ret_moved += r > 0;
 		if (r < 0 && !first)
 			first = r;
-		if (is_fatal(r))
+		if (vu_breaking_is_fatal(r))
 			break;
 	}
 	e = end(b, w);

@@ -43,6 +43,9 @@ struct vu_breaking_item {
 	uint32_t n_tmp;	   /* temporary names that exist */
 };
 
+/* Does this errno end the run, and not concern the one item only? */
+bool vu_breaking_is_fatal(int err);
+
 int vu_breaking_enter(struct vu_breaking *b, uint32_t fs);
 void vu_breaking_leave(struct vu_breaking *b);
 

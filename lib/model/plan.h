@@ -16,9 +16,10 @@ struct vu_plan_object {
 	uint32_t
 		keeper; /* inode number: an object of the pool, or the private inode to be taken over */
 	uint32_t first; /* first of its targets in vu_plan.targets */
-	uint32_t n;	/* how many; may be 0 only for none */
+	uint32_t n;	/* how many; may be 0 only for one that is alone */
 	uint16_t fs;	/* index of the file system */
 	bool keeper_is_object;
+	bool alone; /* the keeper becomes an object also without a target: n is 0 */
 };
 
 struct vu_plan {

@@ -29,6 +29,7 @@
 #include "ops/scan-count.h"
 #include "ops/scan-plan.h"
 #include "ops/session.h"
+#include "ops/template-note.h"
 
 struct scan {
 	struct vu_ops *ops;
@@ -285,6 +286,7 @@ static int decide(struct scan *s, bool full)
 static int save(struct scan *s, int result)
 {
 	struct vu_session *ss = &s->session;
+	_cleanup_free_ bool *templates = vu_template_changed(ss, s->farm.tree);
 
 	/* what has come apart is told again by the run that puts it together */
 	if (s->o->remerge && s->o->dry_run)
@@ -300,7 +302,9 @@ static int save(struct scan *s, int result)
 		r = vu_rules_company_remember(ss, !result && !ss->damages);
 	if (!r)
 		r = vu_idle_remember(&s->farm, !result && !ss->damages);
-	return result ? result : r ? vu_session_catalog_failed(ss, r) : 0;
+	if (result || r)
+		return result ? result : vu_session_catalog_failed(ss, r);
+	return s->o->dry_run ? 0 : vu_template_note_those(ss, templates);
 }
 
 /* From the rows of the run before, which the save replaces. */

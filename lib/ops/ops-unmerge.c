@@ -13,13 +13,13 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "db/catalog-tree.h"
 #include "fs/xattr.h"
 #include "link/breaker.h"
 #include "ops/eviction.h"
 #include "ops/farm.h"
 #include "ops/locate.h"
 #include "ops/recovery.h"
+#include "ops/refresh.h"
 #include "ops/run.h"
 #include "ops/scan-count.h"
 #include "ops/session.h"
@@ -358,70 +358,6 @@ static int break_items(struct unmerge *u)
 	return r == VU_BREAK_NO_SPACE ? NO_SPACE : r;
 }
 
-static bool all_registered(const struct vu_guests *guests)
-{
-	for (size_t i = 0; i < guests->n; i++)
-		if (!guests->v[i].id)
-			return false;
-	return true;
-}
-
-/* Looks at the guests as they are now, and writes that down. */
-static int look_at_guests(struct unmerge *u)
-{
-	struct vu_farm farm = {0};
-	int r = vu_farm_open(&farm, &u->session, VU_FARM_RULES | VU_FARM_CATALOG);
-	if (!r)
-		r = vu_farm_walk(&farm);
-	if (!r) {
-		r = vu_catalog_save_tree(u->session.catalog, &u->session.guests, farm.tree, 0);
-		if (r)
-			r = vu_session_catalog_failed(&u->session, r);
-	}
-	if (!r)
-		r = vu_scan_report_new(&u->session.guests, &u->now);
-	if (!r)
-		vu_scan_count(&u->session, farm.tree, NULL, false, &u->now);
-	vu_farm_close(&farm);
-	return r;
-}
-
-/* The work is done by now: what fails here costs the next scan some time. */
-static int refresh_catalog(struct unmerge *u)
-{
-	struct vu_problem *problem = u->ops->problem, kept = *problem;
-	_cleanup_free_ char *text = NULL;
-	int r;
-
-	/* guests that are not registered are none of the catalog's */
-	if (!u->session.catalog || !all_registered(&u->session.guests))
-		return 0;
-	/* what a scan would say of these guests is none of unmerge's business */
-	void (*sink)(void *, const struct vu_event *) = u->session.counting.fn;
-
-	*problem = (struct vu_problem){0};
-	u->session.counting.fn = NULL;
-	r = look_at_guests(u);
-	u->session.counting.fn = sink;
-	if (r && r != -ECANCELED) {
-		const char *why = problem->why ? problem->why
-				  : r < 0      ? strerror(-r)
-					       : "it is damaged";
-
-		if (asprintf(&text, "the catalog %s does not know of it: %s%s%s",
-			     u->ops->config->catalog, why, problem->todo ? "; " : "",
-			     problem->todo ? problem->todo : "") < 0)
-			text = NULL;
-		vu_emit(&u->session.counting,
-			&(struct vu_event){.kind = VU_EVENT_WARN,
-					   .text = text ? text
-							: "the catalog does not know of it"});
-	}
-	vu_problem_done(problem);
-	*problem = kept;
-	return r == -ECANCELED ? r : 0;
-}
-
 /* Pools that hold nothing any more leave no trace. What cannot be removed does no harm. */
 static void dissolve_pools(struct unmerge *u)
 {
@@ -466,7 +402,7 @@ static int unmerge(struct unmerge *u)
 	}
 	r = break_items(u);
 	vu_farm_close(&u->farm);
-	int e = vu_eviction_run(&u->eviction, false), c = refresh_catalog(u);
+	int e = vu_eviction_run(&u->eviction, false), c = vu_refresh_catalog(&u->session, &u->now);
 
 	dissolve_pools(u);
 
