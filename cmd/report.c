@@ -16,9 +16,11 @@ VU_DEFINE_CLEANUP(struct vu_printer *, vu_printer_free)
 VU_DEFINE_CLEANUP(struct vu_json *, vu_json_free)
 
 static const char *const kinds[] = {
-	[VU_EVENT_UNIFY] = "unify",	[VU_EVENT_SKIP] = "skip", [VU_EVENT_BREAK] = "break",
-	[VU_EVENT_BROKEN] = "broken",	[VU_EVENT_WARN] = "warn", [VU_EVENT_DAMAGE] = "damage",
-	[VU_EVENT_RECOVER] = "recover",
+	[VU_EVENT_UNIFY] = "unify",	[VU_EVENT_SKIP] = "skip",
+	[VU_EVENT_BREAK] = "break",	[VU_EVENT_BROKEN] = "broken",
+	[VU_EVENT_WARN] = "warn",	[VU_EVENT_DAMAGE] = "damage",
+	[VU_EVENT_RECOVER] = "recover", [VU_EVENT_FOLLOW] = "propagate",
+	[VU_EVENT_LEFT] = "left",
 };
 
 static void event_json(const struct vu_event *e)
@@ -32,6 +34,10 @@ static void event_json(const struct vu_event *e)
 		vu_json_name(j, "path", e->path);
 	if (e->kind == VU_EVENT_SKIP)
 		vu_json_text(j, "skip", vu_skip_name(e->skip));
+	if (e->template)
+		vu_json_name(j, "template", e->template);
+	if (e->why)
+		vu_json_text(j, "why", e->why);
 	if (e->object)
 		vu_json_name(j, "object", e->object);
 	if (e->path)
@@ -43,7 +49,7 @@ static void event_json(const struct vu_event *e)
 	vu_json_print(j, stdout);
 }
 
-/* "unify g1:/usr/lib/x (1.2 MiB)", "skip g1:/etc/passwd: excluded". */
+/* "unify g1:/usr/lib/x (1.2 MiB)", "skip g1:/etc/passwd: excluded", "left g1:/usr/bin/x: differs: it is ...". */
 static void event_text(const struct vu_event *e)
 {
 	bool utf8 = vu_escape_locale_utf8();
@@ -56,6 +62,8 @@ static void event_text(const struct vu_event *e)
 	       e->guest && e->path ? ":/" : "", path ? path : "");
 	if (e->kind == VU_EVENT_SKIP)
 		printf(": %s", vu_skip_name(e->skip));
+	else if (e->why)
+		printf(": %s", e->why);
 	else if (e->path && e->kind != VU_EVENT_RECOVER)
 		printf(" (%s)", vu_size_text(e->size, size));
 	if (text && *text)
@@ -183,7 +191,7 @@ static struct vu_json *guest_json(const struct vu_scan_guest *g, bool remerge)
 	return j;
 }
 
-static struct vu_json *summary_json(const struct vu_ctx *ctx)
+struct vu_json *vu_report_summary(const struct vu_ctx *ctx)
 {
 	struct vu_json *j = vu_json_new();
 
@@ -195,8 +203,7 @@ static struct vu_json *summary_json(const struct vu_ctx *ctx)
 	return j;
 }
 
-/* How often guests were frozen, and for how long at most (rounded up). */
-static void frozen_json(struct vu_json *j, const struct vu_freezer_stats *f)
+void vu_report_frozen(struct vu_json *j, const struct vu_freezer_stats *f)
 {
 	vu_json_count(j, "frozen", f->times);
 	vu_json_count(j, "frozen_ms_max", (f->max_ns + 999999) / 1000000);
@@ -205,7 +212,7 @@ static void frozen_json(struct vu_json *j, const struct vu_freezer_stats *f)
 
 static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r, bool remerge)
 {
-	vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+	vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
 
 	vu_json_array(j, "guests");
 	for (size_t i = 0; i < r->n_guests; i++)
@@ -218,7 +225,7 @@ static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r, b
 	vu_json_count(j, "hashed_bytes", r->hashed_bytes);
 	vu_json_bool(j, "disk_only", r->disk_only);
 	vu_json_count(j, "objects_evicted", r->objects_evicted);
-	frozen_json(j, &r->frozen);
+	vu_report_frozen(j, &r->frozen);
 	vu_json_count(j, "warnings", r->warnings);
 	vu_json_count(j, "damages", r->damages);
 	vu_json_seconds(j, "seconds", r->seconds);
@@ -404,14 +411,14 @@ int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r)
 	char size[VU_SIZE_TEXT];
 
 	if (ctx->globals.json) {
-		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
 
 		vu_json_count(j, "names", r->names);
 		vu_json_count(j, "inodes", r->inodes);
 		vu_json_count(j, "copied_bytes", r->copied_bytes);
 		vu_json_count(j, "objects_removed", r->objects_removed);
 		vu_json_count(j, "objects_evicted", r->objects_evicted);
-		frozen_json(j, &r->frozen);
+		vu_report_frozen(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);
@@ -434,7 +441,7 @@ int vu_report_clone(struct vu_ctx *ctx, const struct vu_clone_report *r)
 	char size[VU_SIZE_TEXT];
 
 	if (ctx->globals.json) {
-		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
 
 		if (r->guest)
 			vu_json_name(j, "guest", r->guest);
@@ -447,7 +454,7 @@ int vu_report_clone(struct vu_ctx *ctx, const struct vu_clone_report *r)
 		vu_json_count(j, "reset", t->reset);
 		vu_json_count(j, "mounts", t->mounts);
 		vu_json_count(j, "changed", t->changed);
-		frozen_json(j, &r->frozen);
+		vu_report_frozen(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);
@@ -470,7 +477,7 @@ int vu_report_remove(struct vu_ctx *ctx, const struct vu_remove_report *r)
 	_cleanup_free_ char *guest = vu_escape(r->guest, vu_escape_locale_utf8());
 
 	if (ctx->globals.json) {
-		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
 
 		vu_json_name(j, "guest", r->guest);
 		vu_json_name(j, "path", r->path);
@@ -479,7 +486,7 @@ int vu_report_remove(struct vu_ctx *ctx, const struct vu_remove_report *r)
 		vu_json_count(j, "dirs", r->dirs);
 		vu_json_count(j, "private_bytes", r->private_bytes);
 		vu_json_count(j, "objects_removed", r->objects_removed);
-		frozen_json(j, &r->frozen);
+		vu_report_frozen(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);
@@ -501,7 +508,7 @@ int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 	const char *dry = ctx->dry_run ? "would be " : "";
 
 	if (ctx->globals.json) {
-		vu_cleanup(vu_json_free_p) struct vu_json *j = summary_json(ctx);
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
 
 		vu_json_count(j, "pools", r->pools);
 		vu_json_count(j, "objects", r->objects);
@@ -510,7 +517,7 @@ int vu_report_recover(struct vu_ctx *ctx, const struct vu_recover_report *r)
 		vu_json_count(j, "names_restored", r->names_restored);
 		vu_json_count(j, "trees_removed", r->trees_removed);
 		vu_json_count(j, "objects_evicted", r->objects_evicted);
-		frozen_json(j, &r->frozen);
+		vu_report_frozen(j, &r->frozen);
 		vu_json_count(j, "warnings", r->warnings);
 		vu_json_count(j, "damages", r->damages);
 		vu_json_seconds(j, "seconds", r->seconds);

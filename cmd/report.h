@@ -33,6 +33,10 @@ int vu_report_remerge_columns(struct vu_ctx *ctx);
 /* The exit code of a run that was done, by what it counted. */
 int vu_report_exit(uint64_t warnings, uint64_t damages);
 
+/* What each summary begins with; the caller's. And how often guests were frozen, for how long at most. */
+struct vu_json *vu_report_summary(const struct vu_ctx *ctx);
+void vu_report_frozen(struct vu_json *j, const struct vu_freezer_stats *f);
+
 /* The summaries. Return 0 or a negative errno. */
 int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_remerge(struct vu_ctx *ctx, const struct vu_scan_report *r);

@@ -56,10 +56,15 @@ static bool same_attr(const struct vu_attr *a, const struct vu_attr *b)
 	       same_digest(&a->xattrs, &b->xattrs);
 }
 
+bool vu_follow_is(const struct vu_template_version *v, const struct vu_digest *content,
+		  const struct vu_attr *attr)
+{
+	return same_digest(&v->content, content) && same_attr(&v->attr, attr);
+}
+
 static bool same_version(const struct vu_template_version *a, const struct vu_template_version *b)
 {
-	return same_digest(&a->content, &b->content) && a->size == b->size &&
-	       same_attr(&a->attr, &b->attr);
+	return vu_follow_is(a, &b->content, &b->attr);
 }
 
 enum vu_follow vu_follow_decide(const struct vu_template_file *f, const struct vu_digest *packages,

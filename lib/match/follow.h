@@ -42,6 +42,10 @@ struct vu_follow_side {
 enum vu_follow vu_follow_decide(const struct vu_template_file *f, const struct vu_digest *packages,
 				const struct vu_follow_side *guest);
 
+/* Is this what a version says, content and attributes? */
+bool vu_follow_is(const struct vu_template_version *v, const struct vu_digest *content,
+		  const struct vu_attr *attr);
+
 /* Has the template had another content at this path, in the version that it has now? */
 bool vu_follow_has_changed(const struct vu_template_file *f);
 

@@ -17,17 +17,21 @@ enum vu_event_kind {
 	VU_EVENT_RECOVER, /* a leftover was put right */
 	VU_EVENT_WARN,	  /* text says what; the run goes on, and ends with exit 3 */
 	VU_EVENT_DAMAGE,  /* text says what; the run goes on, and ends with exit 4 */
+	VU_EVENT_FOLLOW,  /* path became (or, with -n, would become) what the template has there */
+	VU_EVENT_LEFT,	  /* path does not follow the template: why, and text in a sentence */
 };
 
 struct vu_event {
 	enum vu_event_kind kind;
 	enum vu_skip skip;
-	int err;	    /* negative errno, or 0 */
-	const char *guest;  /* name, or NULL */
-	const char *path;   /* relative to the guest's root, or NULL */
-	const char *object; /* name of the object, or NULL */
-	const char *text;   /* or NULL */
-	uint64_t size;	    /* bytes */
+	int err;	      /* negative errno, or 0 */
+	const char *guest;    /* name, or NULL */
+	const char *path;     /* relative to the guest's root, or NULL */
+	const char *object;   /* name of the object, or NULL */
+	const char *text;     /* or NULL */
+	const char *template; /* name of the guest that path follows, or NULL */
+	const char *why;      /* one word of a list, or NULL */
+	uint64_t size;	      /* bytes */
 };
 
 struct vu_sink {

@@ -26,6 +26,9 @@ static int look_at_guests(struct vu_session *s, struct vu_scan_report *ret)
 	int r = vu_farm_open(&farm, s, VU_FARM_RULES | VU_FARM_CATALOG);
 	if (!r)
 		r = vu_farm_walk(&farm);
+	/* objects that were made */
+	if (!r)
+		r = vu_farm_know_objects(&farm);
 	if (!r) {
 		r = vu_catalog_save_tree(s->catalog, &s->guests, farm.tree, 0);
 		if (r)

@@ -219,6 +219,13 @@ static int open_object(void *arg, uint32_t inode)
 	return vu_pool_object_open(n->s->fs[o->fs].pool, vu_tree_key(n->farm.tree, o->key));
 }
 
+static bool is_to_read(const struct note *n, const struct item *it)
+{
+	const struct vu_inode *i = vu_tree_inode(n->farm.tree, it->inode);
+
+	return !it->as_before && (i->attr == VU_NONE || vu_group_must_read(n->farm.tree, i));
+}
+
 /* Each inode alone: nothing is known of who may be equal. */
 static int read_some(struct note *n, struct vu_groups *groups)
 {
@@ -235,11 +242,20 @@ static int read_some(struct note *n, struct vu_groups *groups)
 	groups->start = calloc(n->n_items + 2, sizeof(*groups->start));
 	if (!asked || !groups->member || !groups->start)
 		return -ENOMEM;
+	/* an object has another ctime than the catalog says after each moment: it is looked at anew */
 	for (size_t i = 0; i < n->n_items; i++) {
+		struct vu_inode *p = vu_tree_inode(n->farm.tree, n->items[i].inode);
+
+		if (is_to_read(n, &n->items[i]) && p->flags & VU_INODE_OBJECT)
+			p->attr = VU_NONE;
+	}
+	int r = vu_farm_know_objects(&n->farm);
+
+	for (size_t i = 0; !r && i < n->n_items; i++) {
 		uint32_t inode = n->items[i].inode;
 		const struct vu_inode *p = vu_tree_inode(n->farm.tree, inode);
 
-		if (n->items[i].as_before || asked[inode] || !vu_group_must_read(n->farm.tree, p))
+		if (p->attr == VU_NONE || asked[inode] || !is_to_read(n, &n->items[i]))
 			continue;
 		asked[inode] = true;
 		groups->member[groups->n++] = inode;
@@ -247,7 +263,7 @@ static int read_some(struct note *n, struct vu_groups *groups)
 		groups->n_files++;
 		groups->bytes += p->size;
 	}
-	return groups->n ? vu_content_run(&env, n->farm.tree, groups, &stats) : 0;
+	return !r && groups->n ? vu_content_run(&env, n->farm.tree, groups, &stats) : r;
 }
 
 /* ---- the note ---- */
@@ -271,7 +287,7 @@ static bool version_of(const struct note *n, const struct item *it, struct vu_te
 		ret->packages = it->packages;
 		return true;
 	}
-	if (i->content == VU_NONE || !vu_attrs_at(t->attrs, i->attr)->full)
+	if (i->attr == VU_NONE || i->content == VU_NONE || !vu_attrs_at(t->attrs, i->attr)->full)
 		return false;
 	*ret = (struct vu_template_version){
 		.content = vu_tree_content(t, i->content)->digest,

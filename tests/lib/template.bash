@@ -19,7 +19,7 @@ packaged() {
 		} >"$g/var/lib/dpkg/status"
 		{
 			printf '/.\n/usr\n/usr/share\n/usr/share/vu\n'
-			(cd "$g" && find usr/share/vu -type f -printf '/%p\n' | sort)
+			(cd "$g" && find usr/share/vu -name __pycache__ -prune -o -type f -printf '/%p\n' | sort)
 		} >"$g/var/lib/dpkg/info/vu.list"
 		printf '/.\n/usr\n/usr/bin\n/usr/bin/tool\n' >"$g/var/lib/dpkg/info/tool.list"
 		[[ -e $g/$TOOL ]] || {
