@@ -35,6 +35,7 @@ struct leading {
 	struct vu_breaking b;
 	struct vu_breaking_item *w; /* owned; those of the batch */
 	size_t opened;
+	bool shared; /* links of the pool are broken beside this (link/claim.h) */
 };
 
 static size_t batch_max(void)
@@ -80,17 +81,16 @@ static int open_object(struct leading *v, const struct vu_key *key, struct vu_ob
 	return vu_object_open(pool_of(v), key, true, v->b.env->max_xattr_bytes, ret, NULL);
 }
 
-static void skip(struct leading *v, struct vu_breaking_item *w, int r)
+static void skip(struct leading *v, struct vu_breaking_item *w, enum vu_skip why, int err)
 {
 	v->b.stats->failed++;
-	vu_moment_emit(&v->b.moment,
-		       &(struct vu_event){
-			       .kind = VU_EVENT_SKIP,
-			       .skip = r > 0 ? VU_SKIP_OPEN_FOR_WRITE : VU_SKIP_UNREADABLE,
-			       .err = VU_MIN(r, 0),
-			       .guest = v->b.env->guests->v[w->it->guest].name,
-			       .path = w->it->paths[0],
-		       });
+	vu_moment_emit(&v->b.moment, &(struct vu_event){
+					     .kind = VU_EVENT_SKIP,
+					     .skip = why,
+					     .err = err,
+					     .guest = v->b.env->guests->v[w->it->guest].name,
+					     .path = w->it->paths[0],
+				     });
 	w->object = vu_object_unref(&v->b.moment, w->object);
 	w->into = vu_object_unref(&v->b.moment, w->into);
 }
@@ -101,17 +101,22 @@ static int open_item(struct leading *v, struct vu_lead *lead)
 	struct vu_breaking_item *w = &v->w[v->opened];
 
 	*w = (struct vu_breaking_item){.it = &lead->it, .copy_fd = -EBADF};
+	v->opened++;
+	/* who breaks links meanwhile has to know all names of an inode, and does not learn of these */
+	if (v->shared && lead->it.n_paths > 1) {
+		skip(v, w, VU_SKIP_NAMES, 0);
+		return 0;
+	}
 	int r = open_object(v, &lead->it.key, &w->object);
 
 	if (!r)
 		r = open_object(v, &lead->into, &w->into);
 	if (!r && w->object->ino != lead->it.ino)
 		r = -ESTALE;
-	v->opened++;
+	if (r < 0 && vu_breaking_is_fatal(r))
+		return r;
 	if (r) {
-		if (vu_breaking_is_fatal(r))
-			return r;
-		skip(v, w, r);
+		skip(v, w, r > 0 ? VU_SKIP_OPEN_FOR_WRITE : VU_SKIP_UNREADABLE, VU_MIN(r, 0));
 		return 0;
 	}
 	w->size = w->into->size;
@@ -132,7 +137,7 @@ static void look_at_objects(struct leading *v, uint64_t *looked_ns)
 	*looked_ns = vu_moment_now();
 }
 
-static int run_batch(struct leading *v, struct vu_lead *leads, size_t n)
+static int run_items(struct leading *v, struct vu_lead *leads, size_t n)
 {
 	uint64_t looked_ns = 0;
 	int r = 0;
@@ -159,6 +164,20 @@ static int run_batch(struct leading *v, struct vu_lead *leads, size_t n)
 	int e = vu_breaking_settled(&v->b);
 
 	return r ? r : e;
+}
+
+static int run_batch(struct leading *v, struct vu_lead *leads, size_t n)
+{
+	struct vu_claims *claims = vu_pool_claims(pool_of(v));
+	int r = vu_claims_begin(claims);
+
+	if (r < 0)
+		return r;
+	v->shared = r;
+	r = run_items(v, leads, n);
+	if (!v->shared)
+		vu_claims_end(claims);
+	return r;
 }
 
 /* Items of one file system that stand together, at most max. */

@@ -25,6 +25,7 @@
 #include "link/linker.h"
 #include "ops/eviction.h"
 #include "ops/propagate-group.h"
+#include "ops/propagate-report.h"
 #include "ops/recovery.h"
 #include "ops/refresh.h"
 #include "ops/run.h"
@@ -248,7 +249,7 @@ static void give_up(const struct propagate *p, const struct vu_follow_group *g, 
 	for (uint32_t i = 0; i < g->n; i++) {
 		struct vu_find *find = find_in(p, g, i);
 
-		if (find->why != VU_FOLLOW_YES)
+		if (find->why != VU_FOLLOW_YES || find->is_done)
 			continue;
 		find->why = (uint8_t)why;
 		find->skip = (uint8_t)skip;
@@ -357,6 +358,18 @@ static int make_lead(const struct propagate *p, const struct vu_follow_group *g,
 	return ret->it.paths ? 0 : -ENOMEM;
 }
 
+/* What could not be led over is told with one of its names. */
+static void settle_names(const struct propagate *p)
+{
+	for (size_t i = 0; i < p->groups.n; i++) {
+		const struct vu_follow_group *g = &p->groups.v[i];
+
+		for (uint32_t k = 0; k < g->n; k++)
+			if (find_in(p, g, k)->why == VU_FOLLOW_SKIP)
+				give_up(p, g, VU_FOLLOW_SKIP, find_in(p, g, k)->skip);
+	}
+}
+
 static int lead_names(struct propagate *p)
 {
 	struct vu_breaker_env env = {
@@ -381,6 +394,7 @@ static int lead_names(struct propagate *p)
 		vu_progress_begin(p->ops->progress, VU_PHASE_LINK, n, 0);
 	if (!r && n)
 		r = vu_lead_run(&env, p->leads, n, &p->led);
+	settle_names(p);
 	return r == -EBUSY ? vu_recovery_awaited(p->ops) : r;
 }
 
@@ -440,83 +454,6 @@ static int explain(const struct propagate *p, int r)
 	}
 }
 
-static bool follows(const struct propagate *p, const struct vu_find *find)
-{
-	return find->is_done || (p->o->dry_run && find->why == VU_FOLLOW_YES);
-}
-
-static void tell(const struct propagate *p, const struct vu_find *find)
-{
-	const struct vu_guest *guests = p->session.guests.v;
-	const struct vu_change *c = &p->finds.changes[find->change];
-	bool skip = find->why == VU_FOLLOW_SKIP;
-	struct vu_event e = {
-		.kind = follows(p, find) ? VU_EVENT_FOLLOW : VU_EVENT_LEFT,
-		.guest = guests[find->guest].name,
-		.template = guests[c->template].name,
-		.path = find->path,
-		.size = c->file->v[0].size,
-	};
-
-	if (e.kind == VU_EVENT_LEFT) {
-		e.why = skip ? vu_skip_name(find->skip) : vu_follow_name(find->why);
-		e.text = skip ? vu_skip_text(find->skip) : vu_follow_text(find->why);
-	}
-	vu_emit(p->ops->sink, &e);
-}
-
-static void count(const struct propagate *p, const struct vu_find *find,
-		  struct vu_propagate_report *r, struct vu_propagate_guest *g)
-{
-	if (follows(p, find)) {
-		g->followed++;
-		g->followed_bytes += p->finds.changes[find->change].file->v[0].size;
-	} else if (find->why == VU_FOLLOW_SAME) {
-		g->same++;
-	} else {
-		g->left++;
-		r->why[find->why]++;
-		if (find->why == VU_FOLLOW_SKIP)
-			r->skips[find->skip]++;
-	}
-}
-
-static int report_guests(const struct propagate *p, struct vu_propagate_report *r)
-{
-	const struct vu_guests *guests = &p->session.guests;
-
-	r->guests = calloc(guests->n + 1, sizeof(*r->guests));
-	if (!r->guests)
-		return -ENOMEM;
-	for (size_t i = 0, at = 0; i < guests->n; i++) {
-		struct vu_propagate_guest *g = &r->guests[r->n_guests];
-
-		while (at < p->finds.n && p->finds.v[at].guest < i)
-			at++;
-		if (guests->v[i].template)
-			continue;
-		r->n_guests++;
-		g->name = strdup(guests->v[i].name);
-		g->path = strdup(guests->v[i].path);
-		if (!g->name || !g->path)
-			return -ENOMEM;
-		for (; at < p->finds.n && p->finds.v[at].guest == i; at++) {
-			const struct vu_find *find = &p->finds.v[at];
-
-			if (find->is_doubt)
-				continue;
-			count(p, find, r, g);
-			if (p->ops->per_file && (follows(p, find) || find->why != VU_FOLLOW_SAME))
-				tell(p, find);
-		}
-		r->total.followed += g->followed;
-		r->total.followed_bytes += g->followed_bytes;
-		r->total.same += g->same;
-		r->total.left += g->left;
-	}
-	return 0;
-}
-
 static int report(struct propagate *p, struct vu_propagate_report *r)
 {
 	*r = (struct vu_propagate_report){
@@ -529,17 +466,7 @@ static int report(struct propagate *p, struct vu_propagate_report *r)
 		.seconds =
 			p->run.started_ns ? (double)(vu_run_now_ns() - p->run.started_ns) / 1e9 : 0,
 	};
-	return report_guests(p, r);
-}
-
-void vu_propagate_report_done(struct vu_propagate_report *r)
-{
-	for (size_t i = 0; i < r->n_guests; i++) {
-		free(r->guests[i].name);
-		free(r->guests[i].path);
-	}
-	free(r->guests);
-	*r = (struct vu_propagate_report){0};
+	return vu_propagate_report_guests(p->ops, p->o->dry_run, &p->finds, &p->session.guests, r);
 }
 
 static void close_all(struct propagate *p)

@@ -4,6 +4,7 @@
 
 load ../lib/farm
 load ../lib/template
+load ../lib/cow
 
 BIG=usr/share/vu/big
 ONE=usr/share/vu/f1
@@ -371,6 +372,44 @@ sys.exit(0 if m[-6:] == b"60000\n" else 1)' "$G/g2/$BIG"
 	wait "$pid"
 }
 
+@test "what the template does to its files under vunify run is followed" {
+	packaged 1
+	shells
+	vx 0 template add g1
+	vx 0 run g1 -- sh -c 'cd /usr/share/vu; echo more >>big; sed -i s/common/own/ f1; cat f2 >x; echo x >>x; mv x f2'
+	vx 0 propagate --json
+	eq "$(sum_of names)" 6 "files that followed"
+	as_template "$BIG" g2 g3
+	as_template "$ONE" g2 g3
+	as_template usr/share/vu/f2 g2 g3
+}
+
+@test "beside a guest under vunify run names of one inode are left for the next run, others follow" {
+	local pid
+	packaged 1
+	shells
+	vx 0 template add g1
+	rewrite "$G/g1/$BIG"
+	rewrite "$G/g1/usr/share/vu/twin-a"
+	rm -f "$G/g1/usr/share/vu/twin-b"
+	ln "$G/g1/usr/share/vu/twin-a" "$G/g1/usr/share/vu/twin-b"
+	# What the template has is shared by then: a private file with two names is not, meanwhile.
+	vx 0 propagate g3
+	mkfifo "$G/g2/tmp/go"
+	vu run g2 -- sh -ec 'echo more >>/usr/share/vu/f0; read -t 30 x </tmp/go; echo more >>/usr/share/vu/big; echo more >>/usr/share/vu/twin-a' 3>&- &
+	pid=$!
+	wait_until grep -q more "$G/g2/usr/share/vu/f0"
+	vx 0 propagate --trust-guests --json g2
+	eq "$(events propagate)" $'g2\tusr/share/vu/big' "what followed"
+	eq "$(left several-names)" 2 "left because of their names"
+	echo go >"$G/g2/tmp/go"
+	wait "$pid"
+	same "$G/g2/usr/share/vu/twin-a" "$G/g2/usr/share/vu/twin-b"
+	eq "$(tail -n 2 "$G/g2/$BIG" | paste -sd' ')" "rewritten more" "last lines"
+	eq "$(tail -n 1 "$G/g1/$BIG")" rewritten "last line in the template"
+	eq "$(tail -n 1 "$G/g3/$BIG")" rewritten "last line in another guest"
+}
+
 @test "other domains do not follow, and templates never do" {
 	packaged 1
 	for g in g1 g2; do vx 0 guests add "$G/$g"; done
@@ -446,6 +485,35 @@ sys.exit(0 if m[-6:] == b"60000\n" else 1)' "$G/g2/$BIG"
 	eq "$(events propagate)" $'g3\tusr/share/vu/big' "what followed"
 	has "$(jq -r 'select(.type == "warn") | .text' <<<"$OUT")" 'package database is broken.*vu.list'
 	eq "$(left version)" 1 "left because of the version"
+}
+
+@test "nothing is propagated because the catalog says so: what is at the path is read" {
+	followed
+	vx 0 unmerge g2
+	# Of the same size, owner and time, and with a row that says that it is what the template had.
+	sed '1s/^./x/' "$G/g2/$BIG" >"$STATE/other"
+	cat "$STATE/other" >"$G/g2/$BIG"
+	touch -d @1600000000.123456789 "$G/g2/$BIG"
+	vx 0 scan
+	content=$(sqlite3 "$CAT" "SELECT object.content FROM object JOIN uname USING (ino) WHERE CAST(uname.name AS TEXT) = 'big' LIMIT 1")
+	sqlite3 "$CAT" "UPDATE inode SET content = $content WHERE ino = $(stat -c %i "$G/g2/$BIG")"
+	rewrite "$G/g1/$BIG"
+	vx 0 propagate --json
+	eq "$(events propagate)" $'g3\tusr/share/vu/big' "what followed"
+	eq "$(left differs)" 1 "files that differ"
+	cmp "$G/g2/$BIG" "$STATE/other"
+}
+
+@test "a guest on another file system is left, and told" {
+	followed
+	vu_fs_make ext4 24 || skip "$VU_FS_WHY"
+	cp -a "$G/g3" "$VU_MNT/far"
+	vx 0 guests add "$VU_MNT/far"
+	rewrite "$G/g1/$BIG"
+	vx 0 propagate --json
+	as_template "$BIG" g2 g3
+	eq "$(left cross-device)" 1 "left because of the file system"
+	eq "$(tail -n 1 "$VU_MNT/far/$BIG")" 60000 "last line"
 }
 
 @test "a link that a guest plants at the path is left alone" {

@@ -128,7 +128,7 @@ enumerate() {
 
 # Prints those that are tried: of each call one, and then some.
 chosen() {
-	local n=${VU_CASES:-20}
+	local n=${VU_CASES:-${LEAST:-20}}
 	if [[ -n ${VU_NIGHTLY:-} && -z ${VU_CASES:-} ]]; then
 		cat "$STATE/calls"
 		return
@@ -171,7 +171,7 @@ chosen() {
 			[[ $RC != 13 ]] || has "$ERR" 'free some space' || return
 			check_end || die "the run after $what" || return
 		done
-	done < <(chosen)
+	done < <(LEAST=14 chosen)
 	((cases >= 14)) || die "only $cases cases"
 	echo "# proof: propagate, errors of system calls, ext4 | $cases | 0" >&3
 }
