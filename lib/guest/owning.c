@@ -121,6 +121,8 @@ static int keep(struct vu_owning *o, const struct piece *pieces, size_t n_pieces
 	}
 	*ret = (uint32_t)o->text_len;
 	for (size_t i = 0; i < n_pieces; i++) {
+		if (!pieces[i].n) /* it may be nowhere */
+			continue;
 		memcpy(o->text + o->text_len, pieces[i].s, pieces[i].n);
 		o->text_len += pieces[i].n;
 	}

@@ -196,7 +196,7 @@ static int collect(struct note *n)
 	for (uint32_t i = 0; !r && i < t->unified.n; i++) {
 		const struct vu_unified_name *name = vu_tree_unified(t, i);
 		char *path = vu_tree_unified_path(t, name);
-		uint32_t object;
+		uint32_t object = VU_NONE;
 
 		if (path &&
 		    (is_excluded(n, path) ||
