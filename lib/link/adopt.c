@@ -248,7 +248,7 @@ static int open_existing(struct vu_linkrun *run, const struct vu_pool *pool, uin
 	if (!r) {
 		tell_suspect(run, key,
 			     "this object is not what the pool and the catalog say: not used "
-			     "(run `vunify recover`)");
+			     "(run `vunify verify`)");
 		return VU_SKIP_CHANGED;
 	}
 	if (r > 0)

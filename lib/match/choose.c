@@ -378,10 +378,7 @@ static int choose_class(struct chooser *c, const uint32_t *member, uint32_t n)
 		next_generation = key->generation + 1;
 		if (!any_left(runs, n_runs))
 			break;
-		int sound = c->env->is_sound
-				    ? c->env->is_sound(c->env->arg, o,
-						       &vu_tree_content(c->t, m->content)->digest)
-				    : 1;
+		int sound = c->env->is_sound ? c->env->is_sound(c->env->arg, o, m) : 1;
 
 		if (sound <= 0) {
 			r = sound;

@@ -27,10 +27,10 @@ struct vu_choose_env {
 	/* How many processes map this private inode: but for templates the most used one is kept. May be NULL. */
 	uint32_t (*in_use)(void *arg, const struct vu_inode *inode);
 	/*
-	 * Is this object's content the one with this digest? Asked before anything is linked to it. 1 yes, 0
-	 * no: then it gets no further names; or a negative errno. May be NULL: then all are.
+	 * Is this object what its key says, which is that of the private inode `like`? Asked before anything is
+	 * linked to it. 1 yes, 0 no: then it gets no further names; or a negative errno. May be NULL: then all are.
 	 */
-	int (*is_sound)(void *arg, const struct vu_inode *object, const struct vu_digest *digest);
+	int (*is_sound)(void *arg, const struct vu_inode *object, const struct vu_inode *like);
 	void *arg;
 };
 

@@ -81,26 +81,16 @@ static bool guest_has(void *arg, uint32_t guest, uint64_t ino)
 	return vu_owners_has(&s->owners, guest, ino);
 }
 
-/* A damaged object is told and left as it is: whoever has it has nothing better here. */
-static void tell_unsound(struct vu_scan_plan *s, const struct vu_key *key, int r)
+/* Has it the metadata that its key stands for? The linker sees to it that the record holds. */
+static bool has_metadata_of(const struct vu_scan_plan *s, const struct vu_inode *o,
+			    const struct vu_inode *like)
 {
-	char name[VU_KEY_NAME_MAX];
-
-	vu_key_name(key, name);
-	vu_emit(&s->session->counting,
-		&(struct vu_event){
-			.kind = VU_EVENT_DAMAGE,
-			.err = r,
-			.object = name,
-			.text = r ? "an object cannot be read; nothing is linked to it"
-				  : "an object is damaged: its content is not what its name says; "
-				    "nothing is linked to it. Put the file right in the guests that "
-				    "have it, after unmerging it there",
-		});
+	return o->size == like->size && o->attr == like->attr &&
+	       (!s->session->ops->config->mtime_exact || o->mtime_ns == like->mtime_ns);
 }
 
 /* Each is read, and told of, once, though a plan that is not believed is made anew. */
-static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest *digest)
+static int is_sound(void *arg, const struct vu_inode *o, const struct vu_inode *like)
 {
 	struct vu_scan_plan *s = arg;
 	const struct vu_key *key = vu_tree_key(s->farm->tree, o->key);
@@ -114,12 +104,15 @@ static int is_sound(void *arg, const struct vu_inode *o, const struct vu_digest 
 		return -ENOMEM;
 	if (vu_inomap_get(&s->asked[o->fs], o->ino, &answer))
 		return (int)answer;
-	int r = vu_sound_object(s->session->fs[o->fs].pool, key, s->hash, digest);
+	const struct vu_digest *digest = &vu_tree_content(s->farm->tree, like->content)->digest;
+	int r = has_metadata_of(s, o, like)
+			? vu_sound_object(s->session->fs[o->fs].pool, key, s->hash, digest)
+			: 0;
 
 	if (r == -ENOMEM || r == -ECANCELED)
 		return r;
 	if (r <= 0)
-		tell_unsound(s, key, r);
+		vu_sound_tell(&s->session->counting, key, r);
 	answer = r > 0;
 	r = vu_inomap_set(&s->asked[o->fs], o->ino, answer);
 	return r ? r : (int)answer;

@@ -46,3 +46,18 @@ int vu_sound_object(const struct vu_pool *pool, const struct vu_key *key, struct
 		r = vu_sound_digest(hash, fd, st.version.size, &found);
 	return r ? r : !memcmp(&found, digest, sizeof(found));
 }
+
+void vu_sound_tell(const struct vu_sink *sink, const struct vu_key *key, int r)
+{
+	char name[VU_KEY_NAME_MAX];
+
+	vu_key_name(key, name);
+	vu_emit(sink, &(struct vu_event){
+			      .kind = VU_EVENT_DAMAGE,
+			      .err = r,
+			      .object = name,
+			      .text = r ? "an object cannot be read; nothing is linked to it"
+					: "an object is damaged: it is not what its name says; "
+					  "nothing is linked to it. Run `vunify verify --repair`",
+		      });
+}

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "link/pool.h"
 #include "model/digest.h"
+#include "model/event.h"
 #include "model/key.h"
 
 /*
@@ -21,3 +22,9 @@ int vu_sound_object(const struct vu_pool *pool, const struct vu_key *key, struct
 
 /* The digest of an open file of that size, leaving the page cache alone. Returns 0 or a negative errno. */
 int vu_sound_digest(struct vu_hash *hash, int fd, uint64_t size, struct vu_digest *ret);
+
+/*
+ * Tells that an object is damaged (r 0), or cannot be read (r: a negative errno). It is left as it is:
+ * whoever has it has nothing better here.
+ */
+void vu_sound_tell(const struct vu_sink *sink, const struct vu_key *key, int r);

@@ -479,3 +479,24 @@ stopped_by() {
 	vx 0 unmerge "$G"/g?
 	differ "$G/g1/usr/share/vu/f1" "$G/g1/usr/other/f1"
 }
+
+@test "what was changed about an object in spite of its flag is not handed on to further guests" {
+	local f=usr/share/vu/big what
+	for what in "chmod 0600" "chown 7" "touch -d @1500000000" "setfattr -n user.more -v 1"; do
+		vx 0 scan "$G"/g1 "$G"/g2
+		chattr -i "$G/g1/$f"
+		$what "$G/g1/$f"
+		chattr +i "$G/g1/$f"
+		vx 0 unmerge "$G/g2/$f"
+		cp -a --remove-destination "$G/g3/$f" "$G/g2/$f"
+		rm "$CAT" # which would know better
+		say_manifest "$G"/g2 "$G"/g3 >"$STATE/before"
+		vx 4 scan "$G"/g1 "$G"/g2 "$G"/g3
+		has "$ERR" 'an object is damaged.*verify'
+		say_manifest "$G"/g2 "$G"/g3 >"$STATE/after"
+		same_text "$STATE/before" "$STATE/after" "$what"
+		differ "$G/g1/$f" "$G/g3/$f"
+		vx 0 unmerge
+		cp -a --remove-destination "$G/g3/$f" "$G/g1/$f"
+	done
+}
