@@ -307,22 +307,29 @@ int vu_pool_list(const struct vu_pool *p, int (*fn)(void *arg, uint64_t ino, con
 
 int vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key)
 {
+	struct vu_stat st;
+
+	return vu_pool_object_open_stat(p, key, &st);
+}
+
+int vu_pool_object_open_stat(const struct vu_pool *p, const struct vu_key *key,
+			     struct vu_stat *ret_st)
+{
 	char path[OBJECT_PATH_MAX];
 
 	object_path(key, path);
 	/* at once, unlike a guest's file: nobody but the host's root has put it there */
 	_cleanup_fd_ int fd = openat(p->objects, path,
 				     O_RDONLY | O_NOATIME | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	struct vu_stat st;
 
 	/* a symlink, a socket */
 	if (fd < 0)
 		return errno == ELOOP || errno == ENXIO ? -ESTALE : -errno;
-	int r = vu_stat_fd(fd, &st);
+	int r = vu_stat_fd(fd, ret_st);
 
 	if (r)
 		return r;
-	return S_ISREG(st.mode) ? vu_take_fd(fd) : -ESTALE;
+	return S_ISREG(ret_st->mode) ? vu_take_fd(fd) : -ESTALE;
 }
 
 int vu_pool_object_link(const struct vu_pool *p, const struct vu_key *key, int fd)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/stat.h"
 #include "link/claim.h"
 #include "model/key.h"
 
@@ -58,6 +59,10 @@ int vu_pool_list(const struct vu_pool *p, int (*fn)(void *arg, uint64_t ino, con
  * a regular file has the name; or a negative errno.
  */
 int vu_pool_object_open(const struct vu_pool *p, const struct vu_key *key);
+
+/* The same, and says what was opened: ret_st is written when an fd is returned. */
+int vu_pool_object_open_stat(const struct vu_pool *p, const struct vu_key *key,
+			     struct vu_stat *ret_st);
 
 /*
  * Gives the inode behind fd the name of an object. Returns 0, -EEXIST, or what vu_link_fd returns.
