@@ -89,6 +89,8 @@ void vu_message_event(struct vu_ctx *ctx, const struct vu_event *e)
 			on = NULL;
 	} else if (e->guest || e->path) {
 		on = strdup(e->guest ? e->guest : e->path);
+	} else if (e->object) {
+		on = strdup(e->object);
 	}
 	vu_message(ctx, e->kind == VU_EVENT_DAMAGE ? "damage" : "warning", on,
 		   e->text ? e->text : why, e->text ? why : NULL);

@@ -107,9 +107,10 @@ static void cut(char *text)
 static void draw(struct vu_progress_line *l)
 {
 	static const char *const phases[VU_PHASE_N] = {
-		[VU_PHASE_WALK] = "walking",  [VU_PHASE_READ] = "reading",
-		[VU_PHASE_LINK] = "linking",  [VU_PHASE_SAVE] = "saving",
-		[VU_PHASE_BREAK] = "copying", [VU_PHASE_REMOVE] = "removing",
+		[VU_PHASE_WALK] = "walking",	 [VU_PHASE_READ] = "reading",
+		[VU_PHASE_LINK] = "linking",	 [VU_PHASE_SAVE] = "saving",
+		[VU_PHASE_BREAK] = "copying",	 [VU_PHASE_REMOVE] = "removing",
+		[VU_PHASE_VERIFY] = "verifying",
 	};
 	int phase = atomic_load(&l->p->phase);
 	_cleanup_free_ char *text = NULL;

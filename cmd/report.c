@@ -20,7 +20,7 @@ static const char *const kinds[] = {
 	[VU_EVENT_BREAK] = "break",	[VU_EVENT_BROKEN] = "broken",
 	[VU_EVENT_WARN] = "warn",	[VU_EVENT_DAMAGE] = "damage",
 	[VU_EVENT_RECOVER] = "recover", [VU_EVENT_FOLLOW] = "propagate",
-	[VU_EVENT_LEFT] = "left",
+	[VU_EVENT_LEFT] = "left",	[VU_EVENT_DROP] = "drop",
 };
 
 static void event_json(const struct vu_event *e)
@@ -40,7 +40,7 @@ static void event_json(const struct vu_event *e)
 		vu_json_text(j, "why", e->why);
 	if (e->object)
 		vu_json_name(j, "object", e->object);
-	if (e->path)
+	if (e->path || (e->kind == VU_EVENT_DROP && e->object))
 		vu_json_count(j, "size", e->size);
 	if (e->text)
 		vu_json_name(j, "text", e->text);

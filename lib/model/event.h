@@ -15,6 +15,7 @@ enum vu_event_kind {
 	VU_EVENT_BREAK,	  /* path got (or would get) a private copy */
 	VU_EVENT_BROKEN,  /* path came apart since it was last looked at: has a private copy */
 	VU_EVENT_RECOVER, /* a leftover was put right */
+	VU_EVENT_DROP,	  /* an object, or a guest, that is not needed went (or would go) */
 	VU_EVENT_WARN,	  /* text says what; the run goes on, and ends with exit 3 */
 	VU_EVENT_DAMAGE,  /* text says what; the run goes on, and ends with exit 4 */
 	VU_EVENT_FOLLOW,  /* path became (or, with -n, would become) what the template has there */

@@ -15,6 +15,7 @@ enum vu_phase {
 	VU_PHASE_SAVE,
 	VU_PHASE_BREAK,
 	VU_PHASE_REMOVE,
+	VU_PHASE_VERIFY,
 	VU_PHASE_N
 };
 
