@@ -111,4 +111,5 @@ extern const struct vu_cmd vu_cmd_scan;
 extern const struct vu_cmd vu_cmd_status;
 extern const struct vu_cmd vu_cmd_template;
 extern const struct vu_cmd vu_cmd_unmerge;
+extern const struct vu_cmd vu_cmd_verify;
 extern const struct vu_cmd vu_cmd_why;

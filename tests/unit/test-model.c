@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "model/key.h"
+#include "model/portion.h"
 #include "model/skip.h"
 #include "model/tree.h"
 
@@ -192,6 +193,101 @@ static void every_skip_has_a_name(void **state)
 	assert_string_equal(vu_skip_name((enum vu_skip)250), "unknown");
 }
 
+static struct vu_key nth_key(uint32_t i)
+{
+	struct vu_key k = {0};
+	struct vu_hash *h = vu_hash_new();
+
+	vu_hash_begin(h);
+	vu_hash_add(h, &i, sizeof(i));
+	assert_int_equal(vu_hash_end(h, k.hash.b), 0);
+	vu_hash_free(h);
+	return k;
+}
+
+/* Each is in exactly one, and none has much more than its share; also of those behind a place. */
+static void subsets_are_parts_of_all(void **state)
+{
+	struct vu_subset s = {.n = 7};
+	uint32_t n[7] = {0}, late[7] = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < 7000; i++) {
+		struct vu_key k = nth_key(i);
+		unsigned in = 0;
+
+		for (s.k = 1; s.k <= s.n; s.k++)
+			if (vu_subset_has(&s, &k)) {
+				in++;
+				n[s.k - 1]++;
+				late[s.k - 1] += vu_place_of(&k) > INT64_MAX / 2;
+			}
+		assert_int_equal(in, 1);
+		assert_true(vu_subset_has(&(struct vu_subset){0}, &k));
+		assert_true(vu_subset_has(&(struct vu_subset){1, 1}, &k));
+	}
+	for (int i = 0; i < 7; i++) {
+		assert_in_range(n[i], 850, 1150);
+		assert_in_range(late[i], 400, 600);
+	}
+}
+
+static void subsets_are_read(void **state)
+{
+	static const char *const wrong[] = {"",	   "1",	   "/",	   "1/",   "/1",   "0/1",
+					    "2/1", "1/2x", " 1/2", "-1/2", "1//2", "1/4294967296"};
+	struct vu_subset s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_int_equal(vu_subset_parse(wrong[i], &s), -EINVAL);
+	assert_int_equal(vu_subset_parse("3/7", &s), 0);
+	assert_int_equal(s.k, 3);
+	assert_int_equal(s.n, 7);
+	assert_int_equal(vu_subset_parse("4294967295/4294967295", &s), 0);
+}
+
+static void places_follow_the_order_of_keys(void **state)
+{
+	struct vu_key a = {0}, b = {0}, g = {.generation = 1};
+
+	(void)state;
+	assert_int_equal(vu_place_of(&a), 1); /* 0 is none */
+	memset(a.hash.b, 0xff, sizeof(a.hash.b));
+	assert_true(vu_place_of(&a) == INT64_MAX);
+	for (uint32_t i = 0; i < 1000; i++) {
+		b = nth_key(i);
+		if (i)
+			assert_true((vu_place_compare(&a, &b) < 0) ==
+				    (vu_place_of(&a) < vu_place_of(&b)));
+		a = b;
+	}
+	b = (struct vu_key){0};
+	assert_true(vu_place_compare(&b, &g) < 0 && vu_place_of(&b) == vu_place_of(&g));
+	assert_int_equal(vu_place_compare(&g, &g), 0);
+}
+
+static void durations_are_read(void **state)
+{
+	static const struct {
+		const char *s;
+		uint64_t seconds;
+	} right[] = {{"0", 0},	     {"90", 90},   {"90s", 90},	  {"15m", 900},
+		     {"15min", 900}, {"1h", 3600}, {"2d", 172800}};
+	static const char *const wrong[] = {"", "h", "1y", "1 h", "1hh", "-1", "1.5h", "1h30m"};
+	uint64_t ns;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++) {
+		assert_int_equal(vu_duration_parse(right[i].s, &ns), 0);
+		assert_true(ns == right[i].seconds * UINT64_C(1000000000));
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_int_equal(vu_duration_parse(wrong[i], &ns), -EINVAL);
+	assert_int_equal(vu_duration_parse("99999999999999999999d", &ns), -ERANGE);
+	assert_int_equal(vu_duration_parse("4000000000d", &ns), -ERANGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +299,10 @@ int main(void)
 		cmocka_unit_test(contents_are_interned),
 		cmocka_unit_test(attrs_are_interned),
 		cmocka_unit_test(every_skip_has_a_name),
+		cmocka_unit_test(subsets_are_parts_of_all),
+		cmocka_unit_test(subsets_are_read),
+		cmocka_unit_test(places_follow_the_order_of_keys),
+		cmocka_unit_test(durations_are_read),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
