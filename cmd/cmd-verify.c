@@ -15,6 +15,8 @@ struct options {
 	const char *subset;
 	const char *max_duration;
 	bool resume;
+	bool repair;
+	struct vu_opt_list from;
 };
 
 static const struct vu_opt opts[] = {
@@ -25,6 +27,12 @@ static const struct vu_opt opts[] = {
 	 offsetof(struct options, max_duration)},
 	{"resume", 0, VU_OPT_FLAG, NULL, NULL, "go on where the last run of the same part stopped",
 	 offsetof(struct options, resume)},
+	{"repair", 0, VU_OPT_FLAG, NULL, NULL,
+	 "replace damaged objects from copies that are sound; quarantine those that have none",
+	 offsetof(struct options, repair)},
+	{"from", 0, VU_OPT_LIST, "PATH", NULL,
+	 "with --repair: a file, or a tree as guests have it, that may have copies",
+	 offsetof(struct options, from)},
 	{0},
 };
 
@@ -85,6 +93,9 @@ static int report(const struct vu_ctx *ctx, const struct vu_verify_report *r)
 	if (!r->complete)
 		puts("not all that was asked for: `vunify verify --resume` goes on from here");
 	note(r->damaged, "objects are damaged");
+	note(r->repaired, ctx->dry_run ? "of them would be replaced" : "of them were replaced");
+	note(r->quarantined,
+	     ctx->dry_run ? "of them would be put in quarantine" : "of them are in quarantine");
 	note(r->open, "objects are not immutable");
 	note(r->strangers, "names in pools are nothing that vunify made");
 	note(r->rescued, "files in .vunify/rescued wait to be looked at");
@@ -108,6 +119,8 @@ static int run(struct vu_ctx *ctx, void *options)
 		.roots = ctx->operands,
 		.n_roots = ctx->n_operands,
 		.resume = given->resume,
+		.repair = given->repair,
+		.from = given->from.v,
 		.dry_run = ctx->dry_run,
 	};
 	struct vu_verify_report rep = {0};
@@ -119,6 +132,10 @@ static int run(struct vu_ctx *ctx, void *options)
 	if (given->max_duration && (vu_duration_parse(given->max_duration, &o.max_ns) || !o.max_ns))
 		return bad_value(ctx, "option '--max-duration'", given->max_duration,
 				 "a number with s, min, h or d");
+	if (given->from.n && !given->repair) {
+		vu_message(ctx, "option '--from'", NULL, "it is for --repair", NULL);
+		return VU_EXIT_USAGE;
+	}
 	vu_report_begin(ctx);
 	r = vu_ops_verify(&ctx->ops, &o, &rep);
 	vu_report_end(ctx);

@@ -33,11 +33,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/want.h"
 #include "fs/guard.h"
 #include "fs/lease.h"
 #include "link/break-item.h"
 #include "link/identify.h"
 #include "link/parking.h"
+#include "link/quarantine.h"
 #include "link/successor.h"
 
 #define TRIES 4 /* new objects for one that is evicted, when each in turn is slipped into */
@@ -51,6 +53,7 @@ struct evicting {
 	struct vu_object *old;	/* owned */
 	struct vu_object *into; /* owned; the new object */
 	size_t keeper;		/* index of the item whose guest keeps the inode; n_items: nobody */
+	bool damaged;		/* nobody slipped in: it is not what its name says */
 };
 
 static struct vu_pool *pool_of(const struct evicting *v)
@@ -123,9 +126,12 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 		   struct vu_evict *e, struct vu_evict_stats *stats)
 {
 	struct evicting v = {.env = env, .e = e, .stats = stats};
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	int r = is_unharmed(env, e, &st);
 
+	/* what cannot be read is damaged, too */
+	if (r < 0 && r != -ENOENT && !vu_is_want(r) && vu_slip_is_damage(pool_of(&v), &e->key))
+		r = 0;
 	if (!r) {
 		e->ino = st.version.ino;
 		return 1;
@@ -134,10 +140,12 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 		return r;
 	stats->unharmed += r > 0;
 	tell(&v, VU_EVENT_WARN, NULL, NULL,
-	     r > 0 ? "somebody got this object open for writing while a name was added or taken "
-		     "away; nothing was changed, and it is closed again"
-		   : "somebody got this object open for writing while a name was added or taken "
-		     "away; it is shared no more, and what is written stays in one guest");
+	     vu_slip_is_damage(pool_of(&v), &e->key)
+		     ? "this object was to be replaced as damaged, and need not be any more"
+	     : r > 0 ? "somebody got this object open for writing while a name was added or taken "
+		       "away; nothing was changed, and it is closed again"
+		     : "somebody got this object open for writing while a name was added or taken "
+		       "away; it is shared no more, and what is written stays in one guest");
 	return vu_successor_forget(moment, pool_of(&v), &e->key);
 }
 
@@ -202,6 +210,10 @@ static uint64_t only_one(const struct vu_slip_seen *seen, int n, bool holds, uns
 static int choose_keeper(struct evicting *v)
 {
 	struct vu_slip_seen seen[2 * VU_SLIP_SEEN_MAX];
+
+	v->keeper = v->e->n_items;
+	if (v->damaged)
+		return 0;
 	int n = vu_slip_seen(pool_of(v), &v->e->key, seen, VU_SLIP_SEEN_MAX);
 	unsigned holders, waiters;
 
@@ -211,7 +223,6 @@ static int choose_keeper(struct evicting *v)
 	uint64_t holder = only_one(seen, n, true, &holders);
 	uint64_t waiter = only_one(seen, n, false, &waiters);
 
-	v->keeper = v->e->n_items;
 	if (holders == 1)
 		v->keeper = item_of(v, holder);
 	else if (!holders && waiters == 1)
@@ -330,8 +341,24 @@ static void tell_no_content(const struct evicting *v)
 		     "file back from its package or a backup");
 }
 
+/* What could not be moved stays as it is. */
+static void tell_quarantined(const struct evicting *v)
+{
+	int r = vu_quarantine_add(pool_of(v), &v->e->key, v->e->ino);
+
+	tell(v, VU_EVENT_DAMAGE, NULL, NULL,
+	     r ? "the damaged object could not be replaced everywhere: run `vunify verify --repair` "
+		 "again"
+	       : "the damaged object could not be replaced everywhere: it has further names, which "
+		 "could not be moved or which no registered guest has. No further guest gets it");
+}
+
 static void tell_shared(const struct evicting *v)
 {
+	if (v->damaged) {
+		tell_quarantined(v);
+		return;
+	}
 	for (size_t i = 0; i < v->e->n_items; i++)
 		if (is_to_move(v, i))
 			tell(v, VU_EVENT_DAMAGE, guest_of(v, i), v->e->items[i].paths[0],
@@ -361,6 +388,16 @@ static void tell_rescued(const struct evicting *v, const char *path)
 {
 	_cleanup_free_ char *text = NULL;
 
+	if (v->damaged) {
+		if (asprintf(
+			    &text,
+			    "the damaged object was replaced by one with the content as it was; the "
+			    "damaged inode is in this file (below %s)",
+			    vu_pool_mount_point(pool_of(v))) < 0)
+			text = NULL;
+		tell(v, VU_EVENT_RECOVER, NULL, path, text);
+		return;
+	}
 	if (!path) {
 		tell(v, VU_EVENT_WARN, NULL, NULL,
 		     "somebody opened this object for writing while a name was added or taken "
@@ -472,15 +509,25 @@ static int open_old(struct evicting *v)
 	_cleanup_fd_ int fd =
 		v->env->watch ? vu_parking_take(v->env->watch->parking, pool_of(v), v->e->ino)
 			      : -ENOENT;
-	bool parked = fd >= 0;
-	int r = parked ? vu_object_of_consume(pool_of(v), &v->e->key, fd, max, &v->old, NULL)
-		       : vu_object_open(pool_of(v), &v->e->key, false, max, &v->old, NULL);
+	bool parked = fd >= 0, leased = false;
+	int r = 1;
 
+	v->damaged = vu_slip_is_damage(pool_of(v), &v->e->key);
+	if (v->damaged && !parked) {
+		r = vu_object_open(pool_of(v), &v->e->key, true, max, &v->old, NULL);
+		leased = !r;
+	}
+	if (r > 0)
+		r = parked ? vu_object_of_consume(pool_of(v), &v->e->key, fd, max, &v->old, NULL)
+			   : vu_object_open(pool_of(v), &v->e->key, false, max, &v->old, NULL);
 	if (r)
 		return r; /* claimed by who breaks links: the next run sees to it */
-	fd = -EBADF;
+	if (parked)
+		fd = -EBADF;
+	/* somebody has it open for writing besides: then that decides */
+	v->damaged = leased;
 	v->old->parked = parked;
-	v->old->lost = true;
+	v->old->lost = !leased;
 	return 0;
 }
 
@@ -500,6 +547,13 @@ int vu_evict_run(const struct vu_breaker_env *env, struct vu_evict *e, struct vu
 	if (!r)
 		r = evict(&v);
 	stats->left += r > 0;
+	/* in quarantine: there is nothing more to be done about it */
+	if (r > 0 && v.damaged && vu_quarantine_has(pool_of(&v), &e->key, e->ino) && v.into) {
+		r = vu_successor_drop_copy(&v.b.moment, pool_of(&v), &e->key, v.into);
+		if (!r)
+			r = vu_slip_forget(pool_of(&v), &e->key);
+		r = r ? r : 1;
+	}
 	struct vu_key key = v.into ? v.into->key : e->key;
 	bool unused = !r && v.into;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The last resort: an object that somebody got open for writing (link/slip.h) is an object no longer.
+ * The last resort: an object that somebody got open for writing (link/slip.h) is an object no longer; nor is one
+ * that is damaged, and of which a verified copy was put aside.
  * Its verified content goes into a new object, the names that guests have of it move there, and the
  * inode is left to the guest that opened it, as its private file. Called by the coordinating thread
  * after linker, breaker and recovery, with the pools opened by VU_POOL_CREATE; the caller finds the
@@ -11,6 +12,9 @@
  * counts for the guest in whose tree it opened the file. Where that is no guest, or more than one, or a
  * guest that has no name of it by now, nobody keeps the inode: all names move, so that no guest sees
  * what another has written, and the inode goes to .vunify/rescued, so that no write is lost.
+ *
+ * Of a damaged one nobody keeps the inode: all names move, under its lease, and it goes to .vunify/rescued. If it has
+ * names that no registered guest has, it stays, in quarantine (link/quarantine.h).
  *
  * Most are evicted before anybody has them open: their lease is kept (link/parking.h). Then the guest that
  * waited for it keeps the inode, and if it was more than one, nobody does and nothing was written.

@@ -7,6 +7,7 @@
  *   .vunify/objects/ab/NAME   objects; NAME as model/key writes it, ab its first two digits
  *   .vunify/stage/N/TMP       names on their way, of worker N
  *   .vunify/journal, journal.N  what worker 0, N is about to do (link/journal.c)
+ *   .vunify/quarantine/       marks of objects that are damaged (link/quarantine.c); made when needed
  *   .vunify/rescued/          what recovery found nowhere else to put; made when needed
  *   .vunify/trees/            guests that are being made or removed (link/trees.c); made when needed
  *   .vunify/slipped/          what is known of objects to be evicted (link/slip.c); made when needed
@@ -44,6 +45,7 @@
 #include "fs/stat.h"
 #include "link/interrupt.h"
 #include "link/probe.h"
+#include "link/quarantine.h"
 
 #define POOL_DIR ".vunify"
 #define SLIPPED "slipped"
@@ -564,6 +566,7 @@ int vu_pool_dissolve(const struct vu_pool *p)
 	unlinkat(p->fd, "claims", 0);
 	unlinkat(p->fd, SLIPPED, AT_REMOVEDIR);
 	unlinkat(p->fd, "trees", AT_REMOVEDIR);
+	vu_quarantine_sweep(p);
 	_cleanup_fd_ int top = openat(p->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (top < 0 || unlinkat(top, POOL_DIR, AT_REMOVEDIR))

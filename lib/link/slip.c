@@ -2,7 +2,8 @@
 /*
  * .vunify/slipped holds for each object, under its name,
  *
- *   NAME        who was seen: lines "holds|waited ROOT-INODE"; 0 is nobody's root
+ *   NAME        who was seen: lines "holds|waited ROOT-INODE"; 0 is nobody's root. Or the line "damaged": nobody
+ *               slipped in, but the object is not what its name says (ops/verify-repair.c)
  *   NAME.copy   its content and metadata, verified: they give the key. Missing when they could not be
  *               had any more. Becomes the new object, by getting a name as such
  *
@@ -41,22 +42,22 @@ static void name_of(const struct vu_key *key, const char *suffix, char *name)
 /* ---- content ---- */
 
 /*
- * A nameless copy of the open file, with the metadata that the object is to have. Returns its fd;
- * -ESTALE when it does not give the key; or a negative errno.
+ * A nameless copy of the open file, with xattrs and inode flags of meta, and the other metadata that the object is to
+ * have. Returns its fd; -ESTALE when it does not give the key; or a negative errno.
  */
-static int verified_copy(int dir, int from, const struct vu_object *o, const char *const *domains,
-			 size_t max_xattr_bytes)
+static int verified_copy(int dir, int from, int meta, const struct vu_object *o,
+			 const char *const *domains, size_t max_xattr_bytes)
 {
 	_cleanup_fd_ int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	struct vu_object as = *o;
 	struct vu_attr attr;
 	struct vu_stat st;
-	int r = fd < 0 ? -errno : vu_stat_fd(from, &st);
+	int r = fd < 0 ? -errno : vu_stat_fd(meta, &st);
 
 	if (!r)
 		r = vu_copy_content(from, fd, o->size, NULL);
 	if (!r)
-		r = vu_copy_metadata(from, &st, fd, max_xattr_bytes);
+		r = vu_copy_metadata(meta, &st, fd, max_xattr_bytes);
 	as.fd = fd;
 	if (!r)
 		r = vu_object_restore(&as, -EBADF, max_xattr_bytes);
@@ -70,9 +71,10 @@ static int copy_of(const struct vu_slip_watch *watch, int dir, const struct vu_o
 		   size_t max_xattr_bytes)
 {
 	const char *const *domains = watch ? watch->domains : NULL;
-	int fd = verified_copy(dir, o->fd, o, domains, max_xattr_bytes);
+	int fd = verified_copy(dir, o->fd, o->fd, o, domains, max_xattr_bytes);
 
-	return fd < 0 && twin >= 0 ? verified_copy(dir, twin, o, domains, max_xattr_bytes) : fd;
+	return fd < 0 && twin >= 0 ? verified_copy(dir, twin, twin, o, domains, max_xattr_bytes)
+				   : fd;
 }
 
 static int secure(const struct vu_slip_watch *watch, int dir, struct vu_object *o, int twin,
@@ -148,6 +150,67 @@ int vu_slip_note(const struct vu_slip_watch *watch, struct vu_object *o, int twi
 	int r = write_note(dir, &o->key, seen, n);
 
 	return r ? r : vu_pool_sync(o->pool);
+}
+
+#define DAMAGED "damaged\n"
+
+/* Killed behind the copy: it stands for a note, and the object is evicted as if somebody had slipped in. */
+static int write_damage(const struct vu_pool *pool, int dir, const struct vu_key *key, int copy)
+{
+	char name[FILE_NAME_MAX];
+
+	name_of(key, SUFFIX, name);
+	int r = vu_link_fd(copy, dir, name);
+
+	if (r)
+		return r;
+	name_of(key, "", name);
+	_cleanup_fd_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		r = -errno;
+	else if (write(fd, DAMAGED, strlen(DAMAGED)) != (ssize_t)strlen(DAMAGED))
+		r = -ENOSPC;
+	if (!r)
+		r = vu_pool_sync(pool);
+	if (r)
+		(void)vu_slip_forget(pool, key);
+	return r;
+}
+
+int vu_slip_note_damage(const struct vu_slip_watch *watch, const struct vu_pool *pool,
+			const struct vu_key *key, const struct vu_slip_source *source,
+			size_t max_xattr_bytes)
+{
+	const struct vu_object as = {
+		.key = *key,
+		.size = source->size,
+		.mtime_ns = source->mtime_ns,
+		.attr = *source->attr,
+	};
+	_cleanup_fd_ int dir = vu_pool_part_open(pool, DIR_NAME, true);
+
+	if (dir < 0)
+		return dir;
+	if (vu_pool_object_slipped(pool, key))
+		return -EEXIST;
+	_cleanup_fd_ int fd = verified_copy(dir, source->content, source->metadata, &as,
+					    watch ? watch->domains : NULL, max_xattr_bytes);
+
+	return fd < 0 ? fd : write_damage(pool, dir, key, fd);
+}
+
+bool vu_slip_is_damage(const struct vu_pool *p, const struct vu_key *key)
+{
+	char name[FILE_NAME_MAX], text[sizeof(DAMAGED)] = "";
+	_cleanup_fd_ int dir = vu_pool_part_open(p, DIR_NAME, false);
+
+	if (dir < 0)
+		return false;
+	name_of(key, "", name);
+	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && !strcmp(text, DAMAGED);
 }
 
 /* ---- reading ---- */

@@ -62,6 +62,27 @@ int vu_slip_note(const struct vu_slip_watch *watch, struct vu_object *o, int twi
 int vu_slip_secure(const struct vu_slip_watch *watch, const struct vu_key *key,
 		   const struct vu_object *from, size_t max_xattr_bytes);
 
+/* Files that have what a damaged object had. */
+struct vu_slip_source {
+	int content;  /* borrowed; open for reading */
+	int metadata; /* the same; xattrs and inode flags are taken from it */
+	uint64_t size;
+	uint64_t mtime_ns;
+	const struct vu_attr *attr; /* full; mode, owner, and what the xattrs are to be */
+};
+
+/*
+ * Notes an object that is damaged, to be evicted like one that somebody got open for writing: puts a verified copy
+ * of source aside, and writes down why. Durable when it returns 0; -ESTALE when that does not give the key, -EEXIST
+ * when the object is noted already, or another negative errno: then nothing is noted.
+ */
+int vu_slip_note_damage(const struct vu_slip_watch *watch, const struct vu_pool *pool,
+			const struct vu_key *key, const struct vu_slip_source *source,
+			size_t max_xattr_bytes);
+
+/* Is the object noted because it is damaged? */
+bool vu_slip_is_damage(const struct vu_pool *p, const struct vu_key *key);
+
 /* Is the content of the object's open file still what its key says? Reads it. 1 or 0. Any thread. */
 bool vu_slip_intact(const struct vu_slip_watch *watch, const struct vu_object *o,
 		    size_t max_xattr_bytes);

@@ -24,6 +24,7 @@
 #include "fs/xattr.h"
 #include "link/moment.h"
 #include "link/pool-listing.h"
+#include "link/quarantine.h"
 #include "ops/recovery.h"
 #include "ops/run.h"
 #include "ops/session.h"
@@ -184,6 +185,8 @@ static int collect_pool(struct gc *c, size_t fs)
 	}
 	vu_moment_env_done(&moment);
 	vu_pool_listing_done(&l);
+	if (!r && !c->o->dry_run)
+		vu_quarantine_sweep(c->session.fs[fs].pool);
 	if (r && r != -ECANCELED)
 		return vu_fail(c->ops, r == -ENOSPC || r == -EDQUOT ? VU_OPS_NO_SPACE : r,
 			       "cannot collect objects on", c->session.fs[fs].mount.point,

@@ -28,6 +28,7 @@
 #include "ops/run.h"
 #include "ops/verify-names.h"
 #include "ops/verify-pool.h"
+#include "ops/verify-repair.h"
 
 struct verify {
 	struct vu_ops *ops;
@@ -38,6 +39,7 @@ struct verify {
 	struct vu_verify_env env;
 	struct vu_tree *recorded;      /* owned; or NULL: there is no catalog */
 	struct vu_checked_pool *pools; /* owned; one for each file system */
+	struct vu_inomap *in_catalog;  /* the same: inode number -> number in recorded */
 	struct vu_verify_names names;
 	struct vu_verify_report *report;
 };
@@ -103,8 +105,6 @@ static int place_set(struct verify *v, size_t fs, uint64_t at)
 
 /* ---- the pools ---- */
 
-VU_DEFINE_CLEANUP_DONE(struct vu_inomap, vu_inomap_done)
-
 static void add_up(struct verify *v, const struct vu_checked_pool *p)
 {
 	v->report->pools++;
@@ -120,20 +120,19 @@ static void add_up(struct verify *v, const struct vu_checked_pool *p)
 
 static int check_pool(struct verify *v, size_t fs)
 {
-	vu_cleanup(vu_inomap_done_p) struct vu_inomap recorded = {0};
 	uint64_t from;
 	int r = place_get(v, fs, &from);
 
 	if (!r && v->recorded && v->session.catalog) {
 		r = vu_catalog_load_objects(v->session.catalog, v->session.fs[fs].mount.fs_id,
-					    (uint16_t)fs, v->recorded, &recorded);
+					    (uint16_t)fs, v->recorded, &v->in_catalog[fs]);
 		if (r)
 			r = vu_session_catalog_lost(&v->session, r);
 	}
 	if (r)
 		return r;
 	v->env.tree = v->session.catalog ? v->recorded : NULL;
-	r = vu_verify_pool(&v->env, fs, &recorded, from, &v->pools[fs]);
+	r = vu_verify_pool(&v->env, fs, &v->in_catalog[fs], from, &v->pools[fs]);
 	add_up(v, &v->pools[fs]);
 	/* a stop is a place to go on from as well */
 	int e = r && r != -ECANCELED ? 0 : place_set(v, fs, v->pools[fs].next);
@@ -259,8 +258,31 @@ static int open_all(struct verify *v)
 		r = vu_eviction_open(&v->eviction, s);
 	if (!r && v->o->repair && !v->o->dry_run)
 		r = vu_recovery_before_run(&v->eviction, false);
+	s->damages = r ? s->damages : 0; /* what recovery has found is looked at, and told, again */
 	v->pools = calloc(s->n_fs + 1, sizeof(*v->pools));
-	return r || v->pools ? r : -ENOMEM;
+	v->in_catalog = calloc(s->n_fs + 1, sizeof(*v->in_catalog));
+	return r || (v->pools && v->in_catalog) ? r : -ENOMEM;
+}
+
+static int repair(struct verify *v)
+{
+	struct vu_repair rep = {
+		.env = &v->env,
+		.eviction = &v->eviction,
+		.names = &v->names,
+		.pools = v->pools,
+		.recorded = v->in_catalog,
+		.from = v->o->from,
+		.dry_run = v->o->dry_run,
+	};
+	int r = vu_verify_repair(&rep);
+
+	v->report->repaired = rep.repaired;
+	v->report->quarantined = rep.quarantined;
+	if (r == -ENOSPC || r == -EDQUOT)
+		return vu_fail(v->ops, VU_OPS_NO_SPACE, "cannot repair", NULL, strerror(-r),
+			       "free some space and run it again: nothing is lost");
+	return r;
 }
 
 static int verify(struct verify *v)
@@ -273,10 +295,17 @@ static int verify(struct verify *v)
 		r = check_names(v);
 	if (r) /* what is in doubt stays so, and is told */
 		vu_verify_names_settle(&v->env, v->pools);
+	if (!r && v->o->repair)
+		r = repair(v);
 	if (!r)
 		vu_verify_names_tell(
 			&v->names, &v->session, v->pools,
-			"this is a name of a damaged object: run `vunify verify --repair`");
+			v->o->repair && !v->o->dry_run
+				? "this is a name of a damaged object: give it a copy of its "
+				  "own by `vunify unmerge`, then put the file back from its "
+				  "package or a backup"
+				: "this is a name of a damaged object: run `vunify verify "
+				  "--repair`");
 	return r;
 }
 
@@ -295,7 +324,10 @@ static void close_all(struct verify *v)
 	vu_verify_names_done(&v->names);
 	for (size_t i = 0; v->pools && i < v->session.n_fs; i++)
 		vu_checked_pool_done(&v->pools[i]);
+	for (size_t i = 0; v->in_catalog && i < v->session.n_fs; i++)
+		vu_inomap_done(&v->in_catalog[i]);
 	free(v->pools);
+	free(v->in_catalog);
 	vu_tree_free(v->recorded);
 	vu_eviction_close(&v->eviction);
 	vu_session_close(&v->session);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/scan-plan.h"
+#include "link/quarantine.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +87,8 @@ static bool has_metadata_of(const struct vu_scan_plan *s, const struct vu_inode 
 			    const struct vu_inode *like)
 {
 	return o->size == like->size && o->attr == like->attr &&
+	       !vu_quarantine_has(s->session->fs[o->fs].pool, vu_tree_key(s->farm->tree, o->key),
+				  o->ino) &&
 	       (!s->session->ops->config->mtime_exact || o->mtime_ns == like->mtime_ns);
 }
 

@@ -24,6 +24,7 @@ enum vu_checked_flag {
 	VU_CHECKED_GONE = 1 << 6,     /* somebody has removed it since */
 	VU_CHECKED_DOUBT = 1 << 7,    /* bad, unless it is of a domain that nobody knows any more */
 	VU_CHECKED_NAMED = 1 << 8,    /* (by ops/verify-names) a registered guest has it */
+	VU_CHECKED_FOUND = 1 << 10,   /* (by ops/verify-repair) a copy was found of what it was */
 	VU_CHECKED_REPAIRED = 1 << 9, /* (by ops/verify-repair) replaced */
 };
 

@@ -3,6 +3,7 @@
 # vunify verify: what is not as it should be is found, told where it is, and not handed on.
 
 load ../lib/farm
+load ../lib/damage
 
 BIG=usr/share/vu/big
 F=usr/share/vu/f7
@@ -10,46 +11,6 @@ NAME=ab00000000000000000000000000000000000000000000000000000000000000-0
 
 unified() {
 	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
-}
-
-# The disk under the file system loses a byte of a file, of which nothing is in memory then.
-damage_disk() {
-	local block
-	[[ -n $FARM_IMG ]] || skip "$FARM_WHY"
-	command -v debugfs >/dev/null || skip "needs debugfs"
-	sync -f "$1"
-	block=$(debugfs -R "bmap <$(stat -c %i "$1")> 0" "$VU_WORK/img" 2>/dev/null)
-	[[ $block =~ ^[1-9][0-9]*$ ]] || die "no block of $1: $block"
-	printf X | dd of="$VU_WORK/img" bs=1 seek=$((block * $(stat -f -c %S "$1"))) conv=notrunc status=none
-	sync "$VU_WORK/img"
-	forget "$1"
-	[[ $(head -c 1 "$1") == X ]] || die "the file is not damaged"
-	forget "$1"
-}
-
-forget() {
-	dd if="$1" iflag=nocache count=0 status=none
-}
-
-# in_spite_of_the_flag FILE COMMAND...: somebody takes it off and puts it on again
-in_spite_of_the_flag() {
-	local f=$1
-	shift
-	chattr -i "$f"
-	"$@" "$f"
-	chattr +i "$f"
-}
-
-# Other bytes, with size and time as they were.
-rewrite() {
-	local when
-	when=$(stat -c %.9Y "$1")
-	printf Y | dd of="$1" conv=notrunc status=none
-	touch -d "@$when" "$1"
-}
-
-object_of() {
-	find "$MNT/.vunify/objects" -inum "$(stat -c %i "$1")"
 }
 
 @test "verify of what is sound reads all objects, changes nothing and ends with 0" {

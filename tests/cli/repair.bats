@@ -1,0 +1,255 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vunify verify --repair: what is damaged is replaced for all guests, or kept from further ones.
+
+load ../lib/farm
+load ../lib/damage
+
+BIG=usr/share/vu/big
+F=usr/share/vu/f7
+
+# g1 and g2 share, g3 has private copies.
+unified() {
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
+	vx 0 scan "$G"/g1 "$G"/g2
+}
+
+as_before() {
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after" "$@"
+}
+
+# The object was replaced for g1 and g2, from a file that OUT names so.
+repaired() {
+	eq "$(sum_of damaged) $(sum_of repaired) $(sum_of quarantined) $(sum_of damages)" "1 1 0 0" \
+		"damaged, repaired, quarantined, damages"
+	has "$OUT" "$1"
+	as_before
+	same "$G/g1/$F" "$G/g2/$F"
+	is_object "$G/g1/$F"
+	vx 0 verify
+	has "$OUT" '1 files in .vunify/rescued'
+	vx 0 recover
+	vx 0 scan
+}
+
+@test "what the disk has damaged is replaced from a private copy of a guest" {
+	vx 0 guests add "$G/g3"
+	unified
+	damage_disk "$G/g1/$F"
+	vx 3 verify --repair --json
+	repaired "with the content of g3:/$F"
+	differ "$G/g1/$F" "$(echo "$MNT"/.vunify/rescued/*)"
+}
+
+@test "without the catalog, too" {
+	unified
+	damage_disk "$G/g1/$F"
+	rm "$CAT"
+	for g in 1 2 3; do
+		vx 0 guests add "$G/g$g"
+	done
+	vx 3 verify --repair --json
+	repaired "with the content of g3:/$F"
+}
+
+@test "a copy with other metadata serves, elsewhere in a guest, too" {
+	unified
+	rm "$G/g3/$F"
+	cp "$G/g1/$F" "$G/g1/usr/own-copy"
+	chmod 0711 "$G/g1/usr/own-copy"
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
+	damage_disk "$G/g1/$F"
+	vx 3 verify --repair --json
+	repaired "with the content of g1:/usr/own-copy"
+}
+
+@test "an object of another time with the same content serves" {
+	for g in g1 g2; do
+		cp "$G/$g/$F" "$G/$g/usr/other-time"
+		touch -d @1555555555 "$G/$g/usr/other-time"
+	done
+	unified
+	damage_disk "$G/g1/$F"
+	vx 3 verify --repair --json
+	repaired "with the content of $(basename "$(object_of "$G/g1/usr/other-time")")"
+}
+
+@test "a file that the admin names serves, and so does a tree as guests have it" {
+	unified
+	cp "$G/g3/$F" "$STATE/backup"
+	mkdir -p "$STATE/tree/usr/share/vu"
+	cp "$G/g3/$BIG" "$STATE/tree/$BIG"
+	damage_disk "$G/g1/$F"
+	vx 3 verify --repair --json --from="$STATE/nothing" --from="$STATE/backup"
+	repaired "with the content of $STATE/backup"
+	damage_disk "$G/g2/$BIG"
+	vx 3 verify --repair --json --from="$STATE/tree"
+	has "$OUT" "with the content of $STATE/tree/$BIG"
+	as_before
+	vx 2 verify --from="$STATE/backup"
+}
+
+@test "a tree that is named leads nowhere else" {
+	unified
+	mkdir -p "$STATE/tree/usr"
+	ln -s "$G/g3/usr/share" "$STATE/tree/usr/share"
+	damage_disk "$G/g1/$F"
+	vx 4 verify --repair --json --from="$STATE/tree"
+	eq "$(sum_of repaired) $(sum_of quarantined)" "0 1" "repaired, quarantined"
+}
+
+@test "metadata that were changed in spite of the flag are put right, with names and xattrs" {
+	unified
+	for how in "chmod 0600" "chown 7:8" "touch -d @1500000000"; do
+		# shellcheck disable=SC2086 # words
+		in_spite_of_the_flag "$G/g1/$F" $how
+		vx 3 verify --repair --json
+		eq "$(sum_of repaired)" 1 "repaired, with $how"
+		as_before "$how"
+		vx 0 scan # the catalog gets to know the new object
+	done
+	in_spite_of_the_flag "$G/g1/usr/share/vu/xattr" chmod 0600
+	in_spite_of_the_flag "$G/g1/usr/share/vu/twin-a" rewrite
+	vx 0 guests add "$G/g3"
+	vx 3 verify --repair --json
+	eq "$(sum_of repaired)" 2 repaired
+	as_before
+	same "$G/g1/usr/share/vu/twin-a" "$G/g1/usr/share/vu/twin-b"
+}
+
+@test "an object that lost its flag, and was written to by a guest, is replaced" {
+	vx 0 guests add "$G/g3"
+	unified
+	chattr -i "$G/g1/$F"
+	printf 'other content\n' >"$G/g1/$F"
+	vx 3 verify --repair --json
+	repaired "with the content of g3:/$F"
+	eq "$(cat "$MNT"/.vunify/rescued/*)" 'other content' "what was written"
+}
+
+@test "an object that cannot be read is replaced" {
+	command -v strace >/dev/null || skip "needs strace"
+	vx 0 guests add "$G/g3"
+	unified
+	local rc=0
+	strace -qq -f -o /dev/null -P "$(object_of "$G/g1/$F")" -e trace=preadv2,pread64,read,copy_file_range \
+		-e inject=preadv2,pread64,read,copy_file_range:error=EIO \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" verify --repair --json >"$STATE/out" 2>"$STATE/err" || rc=$?
+	OUT=$(<"$STATE/out")
+	eq "$rc" 3 "exit code"
+	has "$OUT" 'it cannot be read.*Input/output error'
+	repaired "with the content of g3:/$F"
+}
+
+@test "what cannot be repaired is in quarantine: told with each path, and given to nobody" {
+	unified
+	rm "$G/g3/$F"
+	damage_disk "$G/g1/$F"
+	say_manifest "$G"/g1 "$G"/g2 >"$STATE/damaged"
+	vx 4 verify --repair --json
+	eq "$(sum_of damaged) $(sum_of repaired) $(sum_of quarantined)" "1 0 1" "damaged, repaired, quarantined"
+	eq "$(events damage | grep -F "$F")" "g1	$F"$'\n'"g2	$F" "names told"
+	say_manifest "$G"/g1 "$G"/g2 >"$STATE/now"
+	same_text "$STATE/damaged" "$STATE/now"
+	same "$G/g1/$F" "$G/g2/$F"
+	is_object "$G/g1/$F"
+	# sound copies come to share among themselves
+	for g in g2 g3; do
+		vx 0 unmerge "$G/g2/$F"
+		rm -f "$G/$g/$F"
+		printf 'common file 7\n' >"$G/$g/$F"
+		chmod --reference="$G/g1/$F" "$G/$g/$F"
+		touch -r "$G/g1/$F" "$G/$g/$F"
+	done
+	vx 4 scan "$G"/g1 "$G"/g2 "$G"/g3
+	has "$ERR" 'an object is damaged'
+	same "$G/g2/$F" "$G/g3/$F"
+	differ "$G/g1/$F" "$G/g2/$F"
+	eq "$(cat "$G/g2/$F")" 'common file 7' "what g2 has"
+	# and then there is something to repair it from
+	vx 3 verify --repair --json
+	eq "$(sum_of repaired)" 1 repaired
+	eq "$(cat "$G/g1/$F")" 'common file 7' "what g1 has"
+	vx 0 scan
+	vx 0 verify
+	[[ -z $(ls "$MNT/.vunify/quarantine" 2>/dev/null) ]] || { vx 0 gc && [[ ! -e $MNT/.vunify/quarantine ]]; }
+}
+
+@test "an object in quarantine gets no further names, also if it looks sound" {
+	unified
+	mkdir -m 0700 "$MNT/.vunify/quarantine"
+	ln -s "$(stat -c %i "$G/g1/$F")" "$MNT/.vunify/quarantine/$(basename "$(object_of "$G/g1/$F")")"
+	vx 4 scan "$G"/g1 "$G"/g2 "$G"/g3
+	differ "$G/g1/$F" "$G/g3/$F"
+	same "$G/g1/$BIG" "$G/g3/$BIG"
+	# a mark of another inode means nothing
+	ln -sfn 12345 "$MNT/.vunify/quarantine/$(basename "$(object_of "$G/g1/$F")")"
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	same "$G/g1/$F" "$G/g3/$F"
+}
+
+@test "what is sound again is in quarantine no more" {
+	unified
+	rm "$G/g3/$F"
+	in_spite_of_the_flag "$G/g1/$F" rewrite
+	vx 4 verify --repair
+	chattr -i "$G/g1/$F"
+	when=$(stat -c %.9Y "$G/g1/$F")
+	printf 'common file 7\n' >"$G/g1/$F"
+	touch -d "@$when" "$G/g1/$F"
+	chattr +i "$G/g1/$F"
+	vx 0 verify --repair --json
+	has "$OUT" 'its quarantine is over'
+	eq "$(find "$MNT/.vunify/quarantine" -type l | wc -l)" 0 marks
+}
+
+@test "a copy in a guest of another domain does not serve" {
+	vx 0 guests add --domain=blue "$G/g3"
+	unified
+	damage_disk "$G/g1/$F"
+	vx 4 verify --repair --json
+	eq "$(sum_of repaired) $(sum_of quarantined)" "0 1" "repaired, quarantined"
+}
+
+@test "names that no registered guest has stay at the damaged inode, in quarantine" {
+	vx 0 guests add "$G/g3"
+	unified
+	chattr -i "$G/g1/$F"
+	ln "$G/g1/$F" "$MNT/besides"
+	chattr +i "$G/g1/$F"
+	damage_disk "$G/g1/$F"
+	vx 4 verify --repair --json
+	has "$OUT" 'it has further names'
+	as_before
+	same "$G/g1/$F" "$G/g2/$F"
+	differ "$G/g1/$F" "$MNT/besides"
+	flagged "$MNT/besides" || die "what is left is not immutable"
+	vx 0 recover
+	vx 4 verify
+}
+
+@test "verify --repair -n says what it would do, and does nothing" {
+	vx 0 guests add "$G/g3"
+	unified
+	rm "$G/g3/usr/share/vu/f8"
+	damage_disk "$G/g1/$F"
+	damage_disk "$G/g1/usr/share/vu/f8"
+	find "$MNT" -printf '%p %i %n %m %s %T@ %C@\n' | sort >"$STATE/before"
+	vx 4 verify --repair -n --json
+	eq "$(sum_of damaged) $(sum_of repaired) $(sum_of quarantined)" "2 1 1" "damaged, repaired, quarantined"
+	has "$OUT" "would be replaced by one with the content of g3:/$F"
+	find "$MNT" -printf '%p %i %n %m %s %T@ %C@\n' | sort >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after"
+}
+
+@test "a guest reads on meanwhile, and the damaged inode is its until it closes it" {
+	vx 0 guests add "$G/g3"
+	unified
+	exec 9<"$G/g2/$F"
+	damage_disk "$G/g1/$F"
+	vx 3 verify --repair
+	eq "$(head -c 1 <&9)" X "what was open"
+	exec 9<&-
+	eq "$(cat "$G/g2/$F")" 'common file 7' "what is there now"
+}
