@@ -127,10 +127,20 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 {
 	struct evicting v = {.env = env, .e = e, .stats = stats};
 	struct vu_stat st = {0};
-	int r = is_unharmed(env, e, &st);
+
+	_cleanup_fd_ int copy = vu_slip_copy_open(pool_of(&v), &e->key);
+	int r = vu_slip_is_damage(pool_of(&v), &e->key);
+
+	if (r < 0)
+		return r;
+	v.damaged = r;
+	/* without the copy it was cut short, at its begin or at its end */
+	if (v.damaged && copy == -ENOENT)
+		return vu_slip_forget(pool_of(&v), &e->key);
+	r = is_unharmed(env, e, &st);
 
 	/* what cannot be read is damaged, too */
-	if (r < 0 && r != -ENOENT && !vu_is_want(r) && vu_slip_is_damage(pool_of(&v), &e->key))
+	if (r < 0 && r != -ENOENT && !vu_is_want(r) && v.damaged)
 		r = 0;
 	if (!r) {
 		e->ino = st.version.ino;
@@ -140,8 +150,7 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 		return r;
 	stats->unharmed += r > 0;
 	tell(&v, VU_EVENT_WARN, NULL, NULL,
-	     vu_slip_is_damage(pool_of(&v), &e->key)
-		     ? "this object was to be replaced as damaged, and need not be any more"
+	     v.damaged ? "this object was to be replaced as damaged, and need not be any more"
 	     : r > 0 ? "somebody got this object open for writing while a name was added or taken "
 		       "away; nothing was changed, and it is closed again"
 		     : "somebody got this object open for writing while a name was added or taken "
@@ -341,22 +350,13 @@ static void tell_no_content(const struct evicting *v)
 		     "file back from its package or a backup");
 }
 
-/* What could not be moved stays as it is. */
-static void tell_quarantined(const struct evicting *v)
-{
-	int r = vu_quarantine_add(pool_of(v), &v->e->key, v->e->ino);
-
-	tell(v, VU_EVENT_DAMAGE, NULL, NULL,
-	     r ? "the damaged object could not be replaced everywhere: run `vunify verify --repair` "
-		 "again"
-	       : "the damaged object could not be replaced everywhere: it has further names, which "
-		 "could not be moved or which no registered guest has. No further guest gets it");
-}
-
 static void tell_shared(const struct evicting *v)
 {
 	if (v->damaged) {
-		tell_quarantined(v);
+		tell(v, VU_EVENT_DAMAGE, NULL, NULL,
+		     "the damaged object has names still, in a guest, that could not be moved, or that no "
+		     "registered guest has; the others were moved to a new object. Register the "
+		     "guest and run `vunify recover`");
 		return;
 	}
 	for (size_t i = 0; i < v->e->n_items; i++)
@@ -510,9 +510,12 @@ static int open_old(struct evicting *v)
 		v->env->watch ? vu_parking_take(v->env->watch->parking, pool_of(v), v->e->ino)
 			      : -ENOENT;
 	bool parked = fd >= 0, leased = false;
-	int r = 1;
+	int r = vu_slip_is_damage(pool_of(v), &v->e->key);
 
-	v->damaged = vu_slip_is_damage(pool_of(v), &v->e->key);
+	if (r < 0)
+		return r;
+	v->damaged = r;
+	r = 1;
 	if (v->damaged && !parked) {
 		r = vu_object_open(pool_of(v), &v->e->key, true, max, &v->old, NULL);
 		leased = !r;
@@ -547,13 +550,6 @@ int vu_evict_run(const struct vu_breaker_env *env, struct vu_evict *e, struct vu
 	if (!r)
 		r = evict(&v);
 	stats->left += r > 0;
-	/* in quarantine: there is nothing more to be done about it */
-	if (r > 0 && v.damaged && vu_quarantine_has(pool_of(&v), &e->key, e->ino) && v.into) {
-		r = vu_successor_drop_copy(&v.b.moment, pool_of(&v), &e->key, v.into);
-		if (!r)
-			r = vu_slip_forget(pool_of(&v), &e->key);
-		r = r ? r : 1;
-	}
 	struct vu_key key = v.into ? v.into->key : e->key;
 	bool unused = !r && v.into;
 
@@ -565,6 +561,8 @@ int vu_evict_run(const struct vu_breaker_env *env, struct vu_evict *e, struct vu
 	s = v.b.open ? vu_breaking_settled(&v.b) : 0;
 	if (!r && !s)
 		r = vu_slip_forget(pool_of(&v), &e->key);
+	if (!r && !s)
+		r = vu_quarantine_lift(pool_of(&v), &e->key);
 	vu_breaking_leave(&v.b);
 	vu_moment_env_done(&v.b.moment);
 	return r < 0 ? r : s;

@@ -13,8 +13,7 @@
  * guest that has no name of it by now, nobody keeps the inode: all names move, so that no guest sees
  * what another has written, and the inode goes to .vunify/rescued, so that no write is lost.
  *
- * Of a damaged one nobody keeps the inode: all names move, under its lease, and it goes to .vunify/rescued. If it has
- * names that no registered guest has, it stays, in quarantine (link/quarantine.h).
+ * Of a damaged one nobody keeps the inode: all names move, under its lease, and it goes to .vunify/rescued.
  *
  * Most are evicted before anybody has them open: their lease is kept (link/parking.h). Then the guest that
  * waited for it keeps the inode, and if it was more than one, nobody does and nothing was written.

@@ -58,7 +58,10 @@ int vu_quarantine_lift(const struct vu_pool *p, const struct vu_key *key)
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
 	vu_key_name(key, name);
-	return unlinkat(dir, name, 0) && errno != ENOENT ? -errno : 0;
+	if (unlinkat(dir, name, 0) && errno != ENOENT)
+		return -errno;
+	unlinkat(vu_pool_fd(p), DIR_NAME, AT_REMOVEDIR); /* when it was the last */
+	return 0;
 }
 
 void vu_quarantine_sweep(const struct vu_pool *p)

@@ -17,7 +17,7 @@ int vu_quarantine_add(const struct vu_pool *p, const struct vu_key *key, uint64_
 /* Is it marked? Any thread. */
 bool vu_quarantine_has(const struct vu_pool *p, const struct vu_key *key, uint64_t ino);
 
-/* It is sound again. Returns 0, also where it was not marked; or a negative errno. */
+/* It is sound again, or gone. Returns 0, also where it was not marked; or a negative errno. */
 int vu_quarantine_lift(const struct vu_pool *p, const struct vu_key *key);
 
 /* Drops the marks of objects that are there no more. */

@@ -154,23 +154,23 @@ int vu_slip_note(const struct vu_slip_watch *watch, struct vu_object *o, int twi
 
 #define DAMAGED "damaged\n"
 
-/* Killed behind the copy: it stands for a note, and the object is evicted as if somebody had slipped in. */
+/* The note first, which means nothing without its copy: a copy alone would stand for a slip. */
 static int write_damage(const struct vu_pool *pool, int dir, const struct vu_key *key, int copy)
 {
 	char name[FILE_NAME_MAX];
 
-	name_of(key, SUFFIX, name);
-	int r = vu_link_fd(copy, dir, name);
+	name_of(key, "", name);
+	_cleanup_fd_ int fd =
+		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : 0;
 
 	if (r)
 		return r;
-	name_of(key, "", name);
-	_cleanup_fd_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		r = -errno;
-	else if (write(fd, DAMAGED, strlen(DAMAGED)) != (ssize_t)strlen(DAMAGED))
-		r = -ENOSPC;
+	if (write(fd, DAMAGED, strlen(DAMAGED)) != (ssize_t)strlen(DAMAGED))
+		r = errno == EIO ? -EIO : -ENOSPC;
+	name_of(key, SUFFIX, name);
+	if (!r)
+		r = vu_link_fd(copy, dir, name);
 	if (!r)
 		r = vu_pool_sync(pool);
 	if (r)
@@ -200,17 +200,19 @@ int vu_slip_note_damage(const struct vu_slip_watch *watch, const struct vu_pool 
 	return fd < 0 ? fd : write_damage(pool, dir, key, fd);
 }
 
-bool vu_slip_is_damage(const struct vu_pool *p, const struct vu_key *key)
+int vu_slip_is_damage(const struct vu_pool *p, const struct vu_key *key)
 {
 	char name[FILE_NAME_MAX], text[sizeof(DAMAGED)] = "";
 	_cleanup_fd_ int dir = vu_pool_part_open(p, DIR_NAME, false);
 
 	if (dir < 0)
-		return false;
+		return dir == -ENOENT ? 0 : dir;
 	name_of(key, "", name);
 	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && !strcmp(text, DAMAGED);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return read(fd, text, sizeof(text) - 1) < 0 ? -errno : !strcmp(text, DAMAGED);
 }
 
 /* ---- reading ---- */

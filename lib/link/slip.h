@@ -80,8 +80,11 @@ int vu_slip_note_damage(const struct vu_slip_watch *watch, const struct vu_pool 
 			const struct vu_key *key, const struct vu_slip_source *source,
 			size_t max_xattr_bytes);
 
-/* Is the object noted because it is damaged? */
-bool vu_slip_is_damage(const struct vu_pool *p, const struct vu_key *key);
+/*
+ * Is the object noted because it is damaged? Without a copy (vu_slip_copy_open) that was cut short, and means nothing.
+ * 1, 0, or a negative errno.
+ */
+int vu_slip_is_damage(const struct vu_pool *p, const struct vu_key *key);
 
 /* Is the content of the object's open file still what its key says? Reads it. 1 or 0. Any thread. */
 bool vu_slip_intact(const struct vu_slip_watch *watch, const struct vu_object *o,

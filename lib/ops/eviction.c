@@ -232,8 +232,8 @@ static int find_names(struct rounds *r)
 	struct vu_farm farm = {0};
 	int e = vu_farm_open(&farm, &r->all, 0);
 
-	/* what could be said of their files is none of this business */
-	farm.walk.sink = NULL;
+	/* what else could be said of their files is none of this business */
+	vu_farm_tell_unreadable(&farm);
 	farm.walk.progress = NULL;
 	if (!e)
 		e = vu_farm_walk(&farm);

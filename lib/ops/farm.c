@@ -302,6 +302,24 @@ int vu_farm_load(struct vu_farm *f, unsigned flags)
 	return r;
 }
 
+static void tell_unreadable(void *arg, const struct vu_event *e)
+{
+	const struct vu_farm *f = arg;
+	struct vu_event warning = *e;
+
+	if (e->kind != VU_EVENT_SKIP || e->skip != VU_SKIP_UNREADABLE)
+		return;
+	warning.kind = VU_EVENT_WARN;
+	warning.text = "it cannot be read: names of objects there are not known";
+	vu_emit(&f->session->counting, &warning);
+}
+
+void vu_farm_tell_unreadable(struct vu_farm *f)
+{
+	f->unreadable = (struct vu_sink){.fn = tell_unreadable, .arg = f};
+	f->walk.sink = &f->unreadable;
+}
+
 int vu_farm_walk(struct vu_farm *f)
 {
 	struct vu_walk_stats stats;

@@ -25,6 +25,7 @@ struct vu_farm {
 	uint8_t *shares;  /* owned; for the walk's env */
 	struct vu_walk_guest *walk_guests; /* owned; one for each guest */
 	struct vu_walk_env walk;	   /* for vu_walk_run and vu_walk_verify */
+	struct vu_sink unreadable;	   /* see vu_farm_tell_unreadable */
 };
 
 enum vu_farm_flag {
@@ -43,6 +44,12 @@ int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags);
 
 /* What vu_farm_open does besides the rules, with the same flags. Returns like that. */
 int vu_farm_load(struct vu_farm *f, unsigned flags);
+
+/*
+ * For who looks for names of objects only: of all that the walk would tell, directories and files that cannot be
+ * looked at are told, as warnings. f stays where it is.
+ */
+void vu_farm_tell_unreadable(struct vu_farm *f);
 
 /* Walks. Returns 0, VU_OPS_CANCELLED, or a negative errno. */
 int vu_farm_walk(struct vu_farm *f);

@@ -49,6 +49,7 @@ struct searching {
 	struct metadata damaged, recorded;
 	const struct vu_inode *record; /* of the catalog; or NULL */
 	char *label;		       /* owned; what was found */
+	int err;		       /* of a file that could not be read, or used */
 };
 
 static struct vu_session *session_of(const struct searching *s)
@@ -66,6 +67,15 @@ static const struct vu_pool *pool_of(const struct searching *s)
 static bool is_fatal(int r)
 {
 	return r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -ECANCELED || vu_is_want(r);
+}
+
+/* It is no more than one file, unless it is more. Returns 0 or r. */
+static int one_failed(struct searching *s, int r)
+{
+	if (is_fatal(r))
+		return r;
+	s->err = r;
+	return 0;
 }
 
 /* The content with these metadata: is it what the object was? Then it is noted. 1, 0 or fatal. */
@@ -87,7 +97,7 @@ static int try_metadata(struct searching *s, int fd, uint64_t size, const struct
 					.attr = &m->attr,
 				},
 				VU_XATTR_ANY);
-	return !r || r == -EEXIST ? 1 : is_fatal(r) ? r : 0;
+	return !r || r == -EEXIST ? 1 : one_failed(s, r);
 }
 
 static int try_open(struct searching *s, int fd)
@@ -103,9 +113,11 @@ static int try_open(struct searching *s, int fd)
 	own.attr = vu_stat_attr(&st);
 	r = vu_xattr_complete(fd, s->w->hash, VU_XATTR_ANY, &own.attr);
 	own.known = !r;
+	if (r < 0)
+		s->err = r;
 	r = vu_identify_content(s->w, fd, st.version.size, &content);
 	if (r)
-		return is_fatal(r) ? r : 0;
+		return one_failed(s, r);
 	recorded.fd = fd;
 	r = try_metadata(s, fd, st.version.size, &content, &own);
 	if (!r)
@@ -124,7 +136,7 @@ static int try_pinned(struct searching *s, int pin_consume, const char *guest, c
 	if (st.version.ino == s->o->ino && st.version.dev == vu_pool_dev(pool_of(s)))
 		return 0;
 	_cleanup_fd_ int fd = vu_reopen(pin, O_RDONLY | O_NOATIME);
-	int r = fd < 0 ? (vu_is_want(fd) ? fd : 0) : try_open(s, fd);
+	int r = fd < 0 ? one_failed(s, fd) : try_open(s, fd);
 
 	if (r > 0 && asprintf(&s->label, "%s%s%s", guest, *guest ? ":/" : "", path) < 0)
 		return (s->label = NULL, -ENOMEM);
@@ -359,7 +371,7 @@ static void find_names(struct searching *s)
 }
 
 int vu_repair_source_find(struct vu_repair *r, struct vu_identifier *w, size_t pool,
-			  struct vu_checked *o, char **ret_label)
+			  struct vu_checked *o, char **ret_label, int *ret_err)
 {
 	struct searching s = {.r = r, .o = o, .pool = pool, .w = w, .fd = -EBADF};
 
@@ -373,5 +385,6 @@ int vu_repair_source_find(struct vu_repair *r, struct vu_identifier *w, size_t p
 	if (e > 0)
 		*ret_label = vu_take_ptr(s.label);
 	free(s.label);
+	*ret_err = s.err;
 	return e;
 }

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "guest/mapped.h"
+#include "link/quarantine.h"
 #include "match/choose.h"
 #include "ops/sound.h"
 #include "scan/group.h"

@@ -10,11 +10,13 @@
 #include "ops/verify-names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "db/catalog-tree.h"
+#include "fs/beneath.h"
 #include "fs/stat.h"
 
 #define TOLD_MAX 16 /* names of one object in one guest that are told one by one */
@@ -180,12 +182,13 @@ static int open_guests(struct finding *f)
 	int r = vu_session_open_beside(&n->all, f->s);
 
 	f->s->counting.fn = sink;
+	n->all.counting = f->s->counting;
 	if (!r)
 		r = vu_farm_open(&n->farm, &n->all, 0);
 	if (r)
 		return r;
-	/* what a scan would say of their files is none of this business */
-	n->farm.walk.sink = NULL;
+	/* what else a scan would say of their files is none of this business */
+	vu_farm_tell_unreadable(&n->farm);
 	f->pool_of = calloc(n->all.n_fs + 1, sizeof(*f->pool_of));
 	f->found = calloc(n->all.guests.n + 1, sizeof(*f->found));
 	if (!f->pool_of || !f->found)
@@ -239,6 +242,20 @@ static bool is_same(const struct vu_bad_name *a, const struct vu_bad_name *b)
 	return a->pool == b->pool && a->object == b->object && a->guest == b->guest;
 }
 
+/* A repair that was not done in all guests has moved a part of the names. */
+static bool is_still(const struct vu_verify_names *n, const struct vu_bad_name *b,
+		     const struct vu_checked *o)
+{
+	struct vu_stat st;
+
+	if (!(o->flags & VU_CHECKED_FOUND))
+		return true;
+	_cleanup_fd_ int fd =
+		vu_beneath_open(n->all.root_fds[b->guest], b->path, O_PATH | O_NOFOLLOW);
+
+	return fd < 0 || vu_stat_fd(fd, &st) || st.version.ino == o->ino;
+}
+
 void vu_verify_names_tell(const struct vu_verify_names *n, const struct vu_session *s,
 			  const struct vu_checked_pool *pools, const char *todo)
 {
@@ -251,7 +268,8 @@ void vu_verify_names_tell(const struct vu_verify_names *n, const struct vu_sessi
 		bool more = i + 1 < n->n_bad && is_same(b, b + 1);
 
 		told = i && is_same(b - 1, b) ? told + 1 : 0;
-		if (!is_wrong(o) || o->flags & VU_CHECKED_REPAIRED || told > TOLD_MAX)
+		if (!is_wrong(o) || o->flags & VU_CHECKED_REPAIRED || told > TOLD_MAX ||
+		    !is_still(n, b, o))
 			continue;
 		vu_key_name(&o->key, name);
 		vu_emit(&s->counting,

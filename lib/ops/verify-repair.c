@@ -38,18 +38,8 @@ static int tell_found(const struct vu_repair *r, const struct vu_checked *o, con
 	return 0;
 }
 
-static int seek(struct vu_repair *r, struct vu_identifier *w, size_t pool, struct vu_checked *o)
-{
-	_cleanup_free_ char *label = NULL;
-	int e = vu_repair_source_find(r, w, pool, o, &label);
-
-	if (e <= 0)
-		return e;
-	o->flags |= VU_CHECKED_FOUND;
-	return tell_found(r, o, label);
-}
-
-static int quarantine(struct vu_repair *r, size_t pool, const struct vu_checked *o)
+/* err: what stood in the way of a copy, or 0. */
+static int quarantine(struct vu_repair *r, size_t pool, const struct vu_checked *o, int err)
 {
 	const struct vu_pool *p = r->env->session->fs[pool].pool;
 	_cleanup_fd_ int fd = r->dry_run ? -EBADF : vu_pool_object_open(p, &o->key);
@@ -61,12 +51,25 @@ static int quarantine(struct vu_repair *r, size_t pool, const struct vu_checked 
 	if (e)
 		return e;
 	r->quarantined++;
-	tell(r, VU_EVENT_DAMAGE, o, 0,
+	tell(r, VU_EVENT_DAMAGE, o, err,
 	     r->dry_run
 		     ? "no copy is to be found of what the object was: it would be put in quarantine"
 		     : "no copy is to be found of what the object was: it is in quarantine, and no "
 		       "further guest gets it");
 	return 0;
+}
+
+static int seek(struct vu_repair *r, struct vu_identifier *w, size_t pool, struct vu_checked *o)
+{
+	_cleanup_free_ char *label = NULL;
+	int err = 0, e = vu_repair_source_find(r, w, pool, o, &label, &err);
+
+	if (!e)
+		return quarantine(r, pool, o, err);
+	if (e < 0)
+		return e;
+	o->flags |= VU_CHECKED_FOUND;
+	return tell_found(r, o, label);
 }
 
 /* ---- all of them ---- */
@@ -108,12 +111,6 @@ static int look_back(struct vu_repair *r, size_t pool, struct vu_checked *o, voi
 	return 0;
 }
 
-static int quarantine_one(struct vu_repair *r, size_t pool, struct vu_checked *o, void *arg)
-{
-	(void)arg;
-	return quarantine(r, pool, o);
-}
-
 /* One that is sound is in quarantine no more. */
 static int lift_one(struct vu_repair *r, size_t pool, struct vu_checked *o, void *arg)
 {
@@ -149,9 +146,6 @@ int vu_verify_repair(struct vu_repair *r)
 	e = e ? e : v;
 	if (!e)
 		e = each(r, VU_CHECKED_BAD | VU_CHECKED_FOUND, 0, look_back, NULL);
-	if (!e)
-		e = each(r, VU_CHECKED_BAD, VU_CHECKED_ODD | VU_CHECKED_FOUND, quarantine_one,
-			 NULL);
 	if (!e)
 		e = each(r, VU_CHECKED_READ, VU_CHECKED_BAD, lift_one, NULL);
 	return e;

@@ -134,6 +134,16 @@ unified() {
 	has "$ERR" 'K/N'
 }
 
+@test "an object whose metadata are not as recorded is read whatever part is asked for" {
+	local k
+	unified
+	in_spite_of_the_flag "$G/g1/$F" chmod 0600
+	for k in 1 2 3; do
+		vx 4 verify --json --subset=$k/3
+		eq "$(sum_of damaged)" 1 "damaged, subset $k"
+	done
+}
+
 # Each read of an object takes 10 ms.
 slowly() {
 	local rc=0

@@ -26,6 +26,13 @@ enum catalog {
 	CATALOG_SAVED
 };
 
+/* What somebody else does to the pool before the command. */
+enum prepare {
+	PREPARE_NOTHING,
+	PREPARE_ORPHAN, /* an object that no guest has */
+	PREPARE_DAMAGE, /* an object has another mode than it should */
+};
+
 struct cut {
 	const char *command; /* NULL: none */
 	struct point at;
@@ -39,6 +46,7 @@ struct scenario {
 	const char *finish;  /* then leads to the state `to` */
 	enum state from, to;
 	enum catalog catalog;
+	enum prepare prepare;
 	bool guests; /* it is about the catalog's guests; else about files */
 	struct cut cuts[MAX_CUTS];
 };

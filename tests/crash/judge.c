@@ -79,10 +79,17 @@ static bool tells(const char *text, struct call c, int err)
 	return false;
 }
 
-/* What failed is told, unless nothing came of it. */
-static void check_said(struct room *r, const struct job *j, const struct inject *run, bool reached)
+bool judge_fine(const struct scenario *s, int status)
 {
-	int code = WEXITSTATUS(run->status);
+	return !status ||
+	       (s->prepare == PREPARE_DAMAGE && WIFEXITED(status) && WEXITSTATUS(status) == 3);
+}
+
+/* What failed is told, unless nothing came of it. */
+static void check_said(struct room *r, const struct job *j, const struct scenario *s,
+		       const struct inject *run, bool reached)
+{
+	int code = judge_fine(s, run->status) ? 0 : WEXITSTATUS(run->status);
 	const char *why = strerror(j->err);
 
 	if (!WIFEXITED(run->status)) {
@@ -150,6 +157,8 @@ void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
 
 	if (run->hung)
 		room_wrong(r, "it hung");
+	if (sc->prepare == PREPARE_DAMAGE)
+		room_forget_rescued(r);
 	snapshot_take(r, &s);
 	ended = ended_itself(p, j, run->status);
 	told = strstr(run->out, "could not be put back") != NULL;
@@ -165,7 +174,7 @@ void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
 	room_wall(r, &s, j->mode == INJECT_KILL_ALL || p->errors);
 	now = room_catalog(r);
 	if (p->errors)
-		check_said(r, j, run, sc->cuts[0].command || reached(p, j, r, &s));
+		check_said(r, j, sc, run, sc->cuts[0].command || reached(p, j, r, &s));
 	else if (run->hit && !run->status && !reached(p, j, r, &s) && !sc->cuts[0].command)
 		/* a helper of it may be killed without harm */
 		room_wrong(r, "it was killed, but ended with exit status 0");
@@ -182,7 +191,10 @@ void judge_ended(const struct cases *p, struct room *r, const struct job *j,
 	struct snapshot s;
 	char *structure, *now;
 
-	if (run->status)
+	if (p->scenarios[j->scenario].prepare == PREPARE_DAMAGE)
+		room_forget_rescued(r);
+	r->damaged = false;
+	if (!judge_fine(&p->scenarios[j->scenario], run->status))
 		room_wrong(r, "the run behind it: status %#x: %s", run->status, run->err_text);
 	snapshot_take(r, &s);
 	room_kept(r, &s, r->blind ? 0 : ROOM_LINKS);

@@ -5,6 +5,9 @@
 #include "cases.h"
 #include "room.h"
 
+/* Is it how the command ends undisturbed? Of a repair that is a warning. */
+bool judge_fine(const struct scenario *s, int status);
+
 /* before: the catalog's guests before it. */
 void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
 		     const struct inject *run, const char *before);

@@ -29,6 +29,7 @@ struct room {
 	char mnt[256];	      /* the file system; mnt/g1 .. g3 are the guests */
 	char state[256];      /* for the catalog, the configuration, the lock; not on it */
 	struct snapshot want; /* the guests as they were made */
+	bool damaged;	      /* an object of g1 may have the mode that room_damage has given it */
 	bool blind;	      /* a run could not read a directory: hard links may have come apart */
 	char *wrong;	      /* what does not hold; NULL: nothing */
 	size_t wrong_len;
@@ -42,6 +43,15 @@ void room_make(struct room *r, const char *dir);
 void room_begin(struct room *r);
 char *room_end(struct room *r);
 __attribute__((format(printf, 2, 3))) void room_wrong(struct room *r, const char *format, ...);
+
+/* An object in the pool that no guest has. */
+void room_orphan(struct room *r);
+
+/* Takes the flag off an object that g1 and g2 have, gives it another mode, and puts the flag on again. */
+void room_damage(struct room *r);
+
+/* Removes what is in the pool's rescued/. */
+void room_forget_rescued(struct room *r);
 
 /* The times of directories as they are now are those to be kept: an earlier run may have lost them. */
 void room_keep_dir_times(struct room *r);
