@@ -20,7 +20,8 @@ setup_file() {
 	export DRIVER=$VU_DIR/every-call
 	cd "$BATS_TEST_DIRNAME" || return
 	"${CC:-cc}" -std=gnu17 -O1 -Wall -Wextra -D_GNU_SOURCE -o "$DRIVER" \
-		every-call.c tour.c judge.c cases.c inject.c errnos.c room.c -lseccomp -lsqlite3
+		every-call.c tour.c judge.c cases.c inject.c errnos.c room.c room-catalog.c \
+		-lseccomp -lsqlite3
 }
 
 teardown() {
