@@ -99,7 +99,7 @@ uint64_t vu_frost_left_ns(const struct vu_frost *f)
 		return AGAIN_NS;
 	if (state != VU_FROZEN)
 		return UINT64_MAX;
-	end = atomic_load(&f->since_ns) + LIMIT_NS;
+	end = atomic_load(&f->since_ns) + atomic_load(&f->limit_ns);
 	now = now_ns();
 	return now < end ? end - now : 0;
 }
@@ -306,12 +306,15 @@ static void look_if_due(struct vu_freezer *f)
 
 /*
  * As long as guests are frozen, nobody else goes first: on a busy host a thread may otherwise wait for a
- * processor longer than they may be frozen. Where that is not allowed, the guardian sees to the limit.
+ * processor longer than they may be frozen. Where that is not allowed, the guardian sees to the limit. Who holds
+ * them for longer would keep others from the processor for as long.
  */
-static void hurry(bool on)
+static void hurry(const struct vu_freezer *f, bool on)
 {
 	struct sched_param p = {.sched_priority = on ? 1 : 0};
 
+	if (f->watch->hold_ns)
+		return;
 	/* 0 is the calling thread */
 	(void)sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &p);
 }
@@ -364,9 +367,10 @@ static bool freeze_all(struct vu_freezer *f)
 		if (f->groups[i].freeze >= 0 &&
 		    (pread(f->groups[i].freeze, &is, 1, 0) != 1 ? errno != ENODEV : is != '0'))
 			return false;
-	hurry(true);
+	hurry(f, true);
 	f->since_ns = now_ns();
 	atomic_store(&f->frost->n, (unsigned)f->n);
+	atomic_store(&f->frost->limit_ns, f->watch->hold_ns ? f->watch->hold_ns : LIMIT_NS);
 	atomic_store(&f->frost->since_ns, f->since_ns);
 	atomic_store(&f->frost->lifted_ns, 0);
 	atomic_store(&f->frost->state, VU_FROZEN);
@@ -384,7 +388,7 @@ static bool freeze_all(struct vu_freezer *f)
 	f->holds = done = done && atomic_load(&f->frost->state) == VU_FROZEN;
 	if (!done) {
 		thaw(f);
-		hurry(false);
+		hurry(f, false);
 	}
 	return done;
 }
@@ -429,7 +433,7 @@ int vu_freezer_enter(struct vu_freezer *f)
 	}
 	f->inside += !r;
 	if (!r && f->holds)
-		hurry(true);
+		hurry(f, true);
 	pthread_mutex_unlock(&f->lock);
 	return r;
 }
@@ -448,7 +452,7 @@ void vu_freezer_leave(struct vu_freezer *f)
 	}
 	pthread_mutex_unlock(&f->lock);
 	if (hurried)
-		hurry(false);
+		hurry(f, false);
 }
 
 bool vu_freezer_holds(const struct vu_freezer *f)

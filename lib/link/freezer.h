@@ -3,7 +3,7 @@
  * The freezer: stops guests for the time of some moments, so that nobody can be inside of a system call
  * while an object is without its flag. Knows cgroups as open directories only; whose they are, and that
  * nobody else is in them, is for who gives them (lib/guest/freezable). Owns the rule that nobody is
- * frozen for more than 50 ms at a time, and then runs for as long as he was frozen. The lease protocol
+ * frozen for more than 50 ms at a time (but see hold_ns), and then runs for as long as he was frozen. The lease protocol
  * (link/moment.h) goes on underneath: where somebody cannot be frozen, it is what there is.
  */
 #pragma once
@@ -22,6 +22,7 @@
 struct vu_frost {
 	_Atomic int state; /* of enum vu_frost_state */
 	_Atomic uint64_t since_ns;
+	_Atomic uint64_t limit_ns;  /* from then on */
 	_Atomic uint64_t lifted_ns; /* when it lasted too long and was lifted; 0: it was not */
 	_Atomic unsigned n;
 	int wake;   /* eventfd by which the guardian hears of it; -EBADF: there is none */
@@ -46,6 +47,11 @@ struct vu_freezer_watch {
 	int (*look)(void *arg, int *dirs, size_t cap);
 	void *arg;
 	bool must; /* without freezing no moment begins (moment = freeze) */
+	/*
+	 * Not for moments, but to look at guests while they stand still: they may be frozen for so long then; 0 is the
+	 * usual. To be set before the first enter.
+	 */
+	uint64_t hold_ns;
 };
 
 struct vu_freezer_stats {
