@@ -103,6 +103,7 @@ extern const struct vu_cmd vu_cmd_history;
 extern const struct vu_cmd vu_cmd_mem;
 extern const struct vu_cmd vu_cmd_owners;
 extern const struct vu_cmd vu_cmd_propagate;
+extern const struct vu_cmd vu_cmd_pages;
 extern const struct vu_cmd vu_cmd_recover;
 extern const struct vu_cmd vu_cmd_remerge;
 extern const struct vu_cmd vu_cmd_remove;

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading a process waits for its mmap lock, and for a page that went away between two calls, which is then fetched
+ * from whoever serves it: a FUSE server, a handler of userfaultfd(2). A hostile guest keeps such a read waiting for as
+ * long as it likes, and some of these waits end for no signal. So a child takes the census, with threads; one that
+ * makes no step is given up, another takes its place, and the child is left behind when it has said its sum.
+ *
+ * What both know is in shared memory: the sum, then the counts and shares of the owners, then those of the programs.
+ */
+#include "mem/census.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/stop.h"
+#include "base/want.h"
+
+#define POLL_MS 50
+#define REAP_MS 200
+
+/* The result, on its way. */
+struct shared {
+	struct vu_tally_sum sum; /* without its arrays */
+	_Atomic uint64_t beats;
+	_Atomic uint64_t processes;
+	unsigned n_stuck;
+	pid_t stuck;
+};
+
+static struct vu_census_counts *counts_of(struct shared *s)
+{
+	return (struct vu_census_counts *)(s + 1);
+}
+
+static struct vu_tally_share *owners_of(struct shared *s, size_t n_owners)
+{
+	return (struct vu_tally_share *)(counts_of(s) + n_owners);
+}
+
+static struct vu_tally_share *programs_of(struct shared *s, size_t n_owners)
+{
+	return owners_of(s, n_owners) + n_owners;
+}
+
+uint64_t vu_census_started(pid_t pid)
+{
+	char path[32], text[1024], *p;
+	int field = 2;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	/* its name stands in parentheses, and may have some itself */
+	for (p = strrchr(text, ')'); p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p, NULL, 10) : 0;
+}
+
+/* ---- the child ---- */
+
+struct child {
+	const struct vu_census_options *o;
+	struct shared *shared;
+	struct vu_frame_set seen;
+	struct vu_tally *tally;
+	_Atomic size_t next; /* subject */
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	int r; /* the first failure of a thread */
+};
+
+struct worker {
+	struct child *c;
+	_Atomic uint64_t beat;
+	_Atomic size_t at;     /* subject */
+	_Atomic bool given_up; /* another one has taken its place */
+	bool ended;
+	uint64_t last_beat; /* as the one that watches has seen it, */
+	int64_t last_ms;    /* and when it changed */
+};
+
+static int look_at(struct worker *w, struct vu_census_reader *rd, size_t i)
+{
+	const struct vu_census_subject *s = &w->c->o->subject[i];
+	struct vu_census_counts n = {0}, *to = counts_of(w->c->shared) + s->owner;
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)s->pid);
+	_cleanup_fd_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || vu_census_started(s->pid) != s->started)
+		return 0;
+	r = vu_census_process(rd, fd, s->owner, s->program, &n);
+	if (r && !vu_is_want(r)) {
+		n.denied++;
+		r = 0;
+	}
+	pthread_mutex_lock(&w->c->lock);
+	if (!atomic_load(&w->given_up)) {
+		to->processes += n.processes;
+		to->denied += n.denied;
+		to->merged_maps += n.merged_maps;
+		to->huge += n.huge;
+		to->hugetlb += n.hugetlb;
+		to->swapped += n.swapped;
+		to->moved += n.moved;
+		to->unread += n.unread;
+	}
+	pthread_mutex_unlock(&w->c->lock);
+	atomic_fetch_add(&w->c->shared->processes, 1);
+	return r;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct child *c = w->c;
+	struct vu_census_reader rd = {.seen = &c->seen, .tally = c->tally, .beat = &w->beat};
+	int r = vu_census_reader_init(&rd);
+
+	while (!r && !atomic_load(&w->given_up)) {
+		size_t i = atomic_fetch_add(&c->next, 1);
+
+		atomic_store(&w->at, i);
+		if (i >= c->o->n)
+			break;
+		r = look_at(w, &rd, i);
+	}
+	vu_census_reader_done(&rd);
+	pthread_mutex_lock(&c->lock);
+	if (r && !c->r && !atomic_load(&w->given_up))
+		c->r = r == VU_FRAMES_HIDDEN ? VU_CENSUS_HIDDEN : r;
+	w->ended = true;
+	pthread_cond_signal(&c->ended);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static int start_worker(struct child *c, struct worker *w)
+{
+	pthread_t thread;
+
+	*w = (struct worker){.c = c, .last_ms = vu_clock_ms()};
+	int r = pthread_create(&thread, NULL, work, w);
+
+	if (!r)
+		pthread_detach(thread);
+	return -r;
+}
+
+/* Has it made no step for too long? c->lock is held. */
+static bool is_stuck(struct worker *w, int64_t now)
+{
+	uint64_t beat = atomic_load(&w->beat) + atomic_load(&w->at);
+
+	if (beat != w->last_beat) {
+		w->last_beat = beat;
+		w->last_ms = now;
+	}
+	return now - w->last_ms > VU_CENSUS_STUCK_MS;
+}
+
+/* Another thread goes on in its place. */
+static int give_up(struct child *c, struct worker *w, struct worker *next)
+{
+	struct shared *s = c->shared;
+	size_t i = atomic_load(&w->at);
+
+	atomic_store(&w->given_up, true);
+	if (!s->n_stuck++ && i < c->o->n)
+		s->stuck = c->o->subject[i].pid;
+	return s->n_stuck > VU_CENSUS_STUCK_MAX ? -ETIMEDOUT : start_worker(c, next);
+}
+
+/* Until all are done that were not given up. c->lock is held. */
+static int watch(struct child *c, struct worker *w, size_t n)
+{
+	int r = 0;
+	bool busy = true;
+
+	while (!r && busy) {
+		struct timespec until;
+		uint64_t beats = 0;
+		size_t have = n;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += POLL_MS * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		busy = false;
+		for (size_t i = 0; !r && i < have; i++) {
+			beats += atomic_load(&w[i].beat);
+			if (w[i].ended || atomic_load(&w[i].given_up))
+				continue;
+			busy = true;
+			if (is_stuck(&w[i], vu_clock_ms()))
+				r = give_up(c, &w[i], &w[n++]);
+		}
+		atomic_store(&c->shared->beats, beats);
+		if (!r && busy)
+			pthread_cond_timedwait(&c->ended, &c->lock, &until);
+	}
+	return r ? r : c->r;
+}
+
+static int run_workers(struct child *c)
+{
+	unsigned jobs = VU_MAX(c->o->jobs, 1u);
+	struct worker *w = calloc(jobs + VU_CENSUS_STUCK_MAX + 1, sizeof(*w));
+	unsigned n = 0;
+	int r = w ? 0 : -ENOMEM;
+
+	pthread_mutex_lock(&c->lock);
+	for (; !r && n < jobs; n++)
+		r = start_worker(c, &w[n]);
+	if (r == -EAGAIN && n > 1) { /* fewer have to do */
+		n--;
+		r = 0;
+	}
+	if (!r)
+		r = watch(c, w, n);
+	pthread_mutex_unlock(&c->lock);
+	/* w stays: who was given up has it still */
+	return r;
+}
+
+static void publish(const struct child *c, struct vu_tally_sum *sum)
+{
+	const struct vu_census_options *o = c->o;
+
+	memcpy(owners_of(c->shared, o->n_owners), sum->owner, o->n_owners * sizeof(*sum->owner));
+	memcpy(programs_of(c->shared, o->n_owners), sum->program,
+	       o->n_programs * sizeof(*sum->program));
+	c->shared->sum = *sum;
+	c->shared->sum.owner = c->shared->sum.program = NULL;
+}
+
+static int take(struct child *c)
+{
+	const struct vu_census_options *o = c->o;
+	struct vu_tally_sum sum;
+	int r = vu_frame_set_init(&c->seen);
+
+	if (!r)
+		r = vu_tally_new(o->max_bytes, o->n_owners, o->n_programs, &c->tally);
+	if (!r)
+		r = run_workers(c);
+	if (r)
+		return r;
+	vu_tally_end(c->tally, &o->rules, &sum);
+	publish(c, &sum);
+	return 0;
+}
+
+/* Ends without giving anything back: a thread that was given up may use it still. */
+static void child(const struct vu_census_options *o, struct shared *shared, int out, pid_t parent)
+{
+	struct child *c = calloc(1, sizeof(*c));
+	int r = c ? 0 : -ENOMEM;
+
+	signal(SIGINT, SIG_IGN); /* the parent sees to it */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	if (!r && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
+		r = -ESRCH;
+	if (!r) {
+		c->o = o;
+		c->shared = shared;
+		pthread_mutex_init(&c->lock, NULL);
+		pthread_cond_init(&c->ended, NULL);
+		r = take(c);
+	}
+	(void)!write(out, &r, sizeof(r));
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+static void show(const struct vu_census_options *o, const struct shared *s)
+{
+	if (!o->progress)
+		return;
+	atomic_store(&o->progress->files, atomic_load(&s->processes));
+}
+
+/* What the child says in the end. */
+static int wait_for(const struct vu_census_options *o, const struct shared *s, int in)
+{
+	struct pollfd p = {.fd = in, .events = POLLIN};
+	int r;
+
+	while (!vu_stop_requested()) {
+		show(o, s);
+		if (poll(&p, 1, POLL_MS) <= 0)
+			continue;
+		return read(in, &r, sizeof(r)) == sizeof(r) ? r : -EIO;
+	}
+	return -ECANCELED;
+}
+
+/* Not for long: a thread of its may be in a wait that ends for no signal. */
+static void end_child(pid_t pid)
+{
+	int64_t until = vu_clock_ms() + REAP_MS;
+
+	kill(pid, SIGKILL);
+	while (!waitpid(pid, NULL, WNOHANG) && vu_clock_ms() < until)
+		poll(NULL, 0, 1);
+}
+
+static int copy_out(const struct vu_census_options *o, struct shared *s, struct vu_census *ret)
+{
+	struct vu_census c = {.sum = s->sum, .n_stuck = s->n_stuck, .stuck = s->stuck};
+
+	c.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	c.owner = calloc(o->n_owners + 1, sizeof(*c.owner));
+	c.sum.owner = calloc(o->n_owners + 1, sizeof(*c.sum.owner));
+	c.sum.program = calloc(o->n_programs + 1, sizeof(*c.sum.program));
+	if (!c.owner || !c.sum.owner || !c.sum.program) {
+		vu_census_done(&c);
+		return -ENOMEM;
+	}
+	memcpy(c.owner, counts_of(s), o->n_owners * sizeof(*c.owner));
+	memcpy(c.sum.owner, owners_of(s, o->n_owners), o->n_owners * sizeof(*c.sum.owner));
+	memcpy(c.sum.program, programs_of(s, o->n_owners), o->n_programs * sizeof(*c.sum.program));
+	for (size_t i = 0; i < o->n_owners; i++) {
+		c.total.processes += c.owner[i].processes;
+		c.total.denied += c.owner[i].denied;
+		c.total.merged_maps += c.owner[i].merged_maps;
+		c.total.huge += c.owner[i].huge;
+		c.total.hugetlb += c.owner[i].hugetlb;
+		c.total.swapped += c.owner[i].swapped;
+		c.total.moved += c.owner[i].moved;
+		c.total.unread += c.owner[i].unread;
+	}
+	*ret = c;
+	return 0;
+}
+
+static int take_in_child(const struct vu_census_options *o, struct shared *s)
+{
+	pid_t pid, self = getpid();
+	int fds[2], r;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	_cleanup_fd_ int in = fds[0], out = fds[1];
+
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		child(o, s, out, self);
+	close(vu_take_fd(out));
+	r = wait_for(o, s, in);
+	end_child(pid);
+	return r;
+}
+
+int vu_census_take(const struct vu_census_options *o, struct vu_census *ret)
+{
+	size_t bytes =
+		sizeof(struct shared) +
+		o->n_owners * (sizeof(struct vu_census_counts) + sizeof(struct vu_tally_share)) +
+		o->n_programs * sizeof(struct vu_tally_share);
+	struct shared *s =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (s == MAP_FAILED)
+		return -ENOMEM;
+	if (o->progress)
+		vu_progress_begin(o->progress, VU_PHASE_READ, o->n, 0);
+	r = take_in_child(o, s);
+	if (!r)
+		r = copy_out(o, s, ret);
+	munmap(s, bytes);
+	return r;
+}
+
+void vu_census_done(struct vu_census *c)
+{
+	vu_tally_sum_done(&c->sum);
+	free(c->owner);
+	*c = (struct vu_census){0};
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The use-case behind `vunify pages`: how many pages are the same, in the anonymous memory of guests or of
+ * processes, or in files of pages; and what merging them would free. Looks, changes nothing; with freeze it keeps
+ * the guests from running meanwhile.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/context.h"
+
+/* Guests are frozen for no longer: then the guardian thaws them, and the census goes on without. */
+#define VU_PAGES_FREEZE_SECONDS 30
+
+enum vu_pages_of {
+	VU_PAGES_GUESTS,
+	VU_PAGES_PROCESSES,
+	VU_PAGES_FILES,
+};
+
+struct vu_pages_options {
+	char *const *
+		operands; /* borrowed; guests' names or roots, or files and devices; none: all guests */
+	size_t n;
+	const char *const *pids; /* borrowed; numbers of processes; then there are no operands */
+	size_t n_pids;
+	bool freeze;
+	uint64_t max_memory; /* bytes; 0: the usual */
+};
+
+/* Of a guest, a process, a file, a program, or of all. In pages. */
+struct vu_pages_row {
+	char *name; /* owned; NULL for the total. A guest chose it */
+	char *path; /* owned; of a guest or file; or NULL */
+	uint64_t processes;
+	uint64_t pages;	      /* that were looked at, each frame once */
+	uint64_t zero;	      /* of these, full of zeros */
+	uint64_t identical;   /* of these, there is another page with the same content */
+	uint64_t freed;	      /* its fair part of what merging would free */
+	uint64_t inside;      /* to be freed by merging inside of it alone (not of programs) */
+	uint64_t merged_maps; /* pages of processes that KSM has merged, at a place with others */
+	uint64_t huge;	      /* frames of transparent huge pages, which merging would split */
+	uint64_t hugetlb;     /* frames of hugetlbfs: not looked at */
+	uint64_t swapped;     /* swapped out: not looked at */
+	uint64_t moved;	      /* went away while they were read: not looked at */
+	uint64_t unread;      /* could not be read */
+	uint64_t denied;      /* processes that could not be looked at */
+	uint64_t holes;	      /* of a file: nothing is there, and nothing to be freed */
+};
+
+struct vu_pages_report {
+	enum vu_pages_of of;
+	uint64_t page_bytes;
+	struct vu_pages_row *row; /* owned; guests, processes or files */
+	size_t n;
+	struct vu_pages_row *program; /* owned; those with most to be freed first */
+	size_t n_programs;
+	struct vu_pages_row total;
+	uint64_t freed_zero; /* of total.freed, pages of zeros */
+	uint64_t merged;     /* places of KSM: so many frames hold total.merged_maps pages */
+	unsigned level;	     /* of 1 << level contents one was looked at; 0: all were */
+	unsigned n_stuck;    /* processes left out, because they kept the census waiting; */
+	int stuck;	     /* the first of them */
+	bool frozen;	     /* all guests stood still from begin to end */
+	bool thawed;	     /* they did not, for it lasted too long */
+	double seconds;
+};
+
+/* Returns 0, an enum vu_ops_e or a negative errno, with the problem filled. ret is to be given to vu_pages_done. */
+int vu_ops_pages(struct vu_ops *ops, const struct vu_pages_options *o, struct vu_pages_report *ret);
+
+void vu_pages_done(struct vu_pages_report *r);
