@@ -236,3 +236,83 @@ sys.stdin.readline()'
 	vx 0 pages --json --pid "$BG_PID"
 	jq -e '.programs[0].name | startswith("\u001b[1m")' <<<"$OUT" >/dev/null
 }
+
+# ---- freezing ----
+
+# frozen_guest: one process in the first guest, in a cgroup $CG of its own
+frozen_guest() {
+	local top
+	for top in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+		[[ $(stat -f -c %T "$top" 2>/dev/null) == cgroup2fs ]] && CG=$top/vunify-pages-$$-$BATS_TEST_NUMBER
+	done
+	mkdir "${CG:?no cgroup v2}" 2>/dev/null || skip "no cgroup v2 in which cgroups can be made"
+	process 1 "$G/g1"
+	tell 1 fill 10 10 2000 1
+	echo "${PID[1]}" >"$CG/cgroup.procs"
+}
+
+teardown() {
+	let_go
+	if [[ -n ${CG:-} && -d $CG ]]; then
+		echo 0 >"$CG/cgroup.freeze"
+		kill -KILL "${PID[1]}" 2>/dev/null || :
+		wait_until rmdir "$CG" 2>/dev/null
+	fi
+	farm_down
+}
+
+is_frozen() {
+	[[ $(<"$CG/cgroup.freeze") == 1 ]]
+}
+
+runs() {
+	! is_frozen
+}
+
+@test "--freeze: the guest stands still meanwhile, and goes on afterwards" {
+	frozen_guest
+	vx 0 pages --freeze --json "$G/g1"
+	jq -e '.frozen and .total.pages > 2000 and .total.moved == 0' <<<"$OUT" >/dev/null || die "$OUT"
+	runs || die "it is frozen still"
+	tell 1 change
+	hold pipe2 1 pages --freeze "$G/g1"
+	is_frozen || die "it was not frozen"
+	go_on || die "exit code $?"
+	runs || die "it is frozen still"
+	tell 1 change
+}
+
+@test "--freeze: killed in the middle, the guest goes on" {
+	frozen_guest
+	hold pipe2 1 pages --freeze "$G/g1"
+	is_frozen || die "it was not frozen"
+	kill -KILL "$HELD" # the worker
+	wait_until runs || die "it is frozen still"
+	let_go
+	hold pipe2 1 pages --freeze "$G/g1"
+	is_frozen || die "it was not frozen"
+	kill -KILL "$(parent_of "$HELD")" "$HELD" # and the guardian
+	wait_until runs || die "it is frozen still"
+	tell 1 change
+}
+
+@test "--freeze: all of it killed, the next one lets the guest go on" {
+	frozen_guest
+	hold pipe2 1 pages --freeze "$G/g1"
+	front=$(parent_of "$(parent_of "$HELD")")
+	kill -STOP "$front" "$(parent_of "$HELD")"
+	kill -KILL "$front" "$(parent_of "$HELD")" "$HELD"
+	let_go
+	is_frozen || die "it was not frozen"
+	vx 3 recover "$G/g1"
+	has "$ERR" 'they run again'
+	runs || die "it is frozen still"
+	tell 1 change
+}
+
+@test "--freeze: a guest without a cgroup of its own is refused, and what to do is said" {
+	process 1 "$G/g1"
+	vx 12 pages --freeze "$G/g1"
+	has "$ERR" 'leave --freeze out'
+	vx 2 pages --freeze --pid "${PID[1]}"
+}
