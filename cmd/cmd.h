@@ -37,6 +37,7 @@ enum vu_cmd_flag {
 	VU_CMD_JSON = 1 << 4,	       /* has --json */
 	VU_CMD_TABLE = 1 << 5,	       /* has --columns and --no-legend */
 	VU_CMD_GUARDED = 1 << 6,       /* changes guests: has a guardian, but for a dry run */
+	VU_CMD_DASHES = 1 << 7,	       /* "--" divides its operands, and has to be there */
 };
 
 /* Options of every command. */
@@ -71,6 +72,7 @@ struct vu_ctx {
 	void *shared;	 /* of vu_cmd.share */
 	char **operands; /* n_operands of argv, and NULL */
 	size_t n_operands;
+	size_t n_before; /* of these, before "--" (VU_CMD_DASHES) */
 };
 
 struct vu_cmd {
@@ -100,6 +102,7 @@ extern const struct vu_cmd vu_cmd_doctor;
 extern const struct vu_cmd vu_cmd_gc;
 extern const struct vu_cmd vu_cmd_guests;
 extern const struct vu_cmd vu_cmd_history;
+extern const struct vu_cmd vu_cmd_ksm;
 extern const struct vu_cmd vu_cmd_mem;
 extern const struct vu_cmd vu_cmd_owners;
 extern const struct vu_cmd vu_cmd_propagate;

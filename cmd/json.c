@@ -72,6 +72,11 @@ void vu_json_count(struct vu_json *j, const char *key, uint64_t u)
 	set(j, key, json_integer((json_int_t)u));
 }
 
+void vu_json_signed(struct vu_json *j, const char *key, int64_t i)
+{
+	set(j, key, json_integer(i));
+}
+
 void vu_json_seconds(struct vu_json *j, const char *key, double d)
 {
 	set(j, key, json_real(d));

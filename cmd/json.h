@@ -20,6 +20,7 @@ struct vu_json *vu_json_free(struct vu_json *j);
 void vu_json_text(struct vu_json *j, const char *key, const char *s); /* NULL: null */
 void vu_json_name(struct vu_json *j, const char *key, const char *s); /* NULL: null */
 void vu_json_count(struct vu_json *j, const char *key, uint64_t u);
+void vu_json_signed(struct vu_json *j, const char *key, int64_t i);
 void vu_json_seconds(struct vu_json *j, const char *key, double d);
 void vu_json_bool(struct vu_json *j, const char *key, bool b);
 void vu_json_array(struct vu_json *j, const char *key); /* an empty array */

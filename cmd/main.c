@@ -18,29 +18,12 @@
 #include "ops/rules.h"
 
 static const struct vu_cmd *const cmds[] = {
-	&vu_cmd_scan,
-	&vu_cmd_remerge,
-	&vu_cmd_unmerge,
-	&vu_cmd_recover,
-	&vu_cmd_propagate,
-	&vu_cmd_template,
-	&vu_cmd_guests,
-	&vu_cmd_clone,
-	&vu_cmd_remove,
-	&vu_cmd_run,
-	&vu_cmd_cowd,
-	&vu_cmd_status,
-	&vu_cmd_df,
-	&vu_cmd_why,
-	&vu_cmd_diff,
-	&vu_cmd_owners,
-	&vu_cmd_history,
-	&vu_cmd_mem,
-	&vu_cmd_pages,
-	&vu_cmd_verify,
-	&vu_cmd_gc,
-	&vu_cmd_doctor,
-	NULL,
+	&vu_cmd_scan,	   &vu_cmd_remerge,  &vu_cmd_unmerge, &vu_cmd_recover,
+	&vu_cmd_propagate, &vu_cmd_template, &vu_cmd_guests,  &vu_cmd_clone,
+	&vu_cmd_remove,	   &vu_cmd_run,	     &vu_cmd_cowd,    &vu_cmd_status,
+	&vu_cmd_df,	   &vu_cmd_why,	     &vu_cmd_diff,    &vu_cmd_owners,
+	&vu_cmd_history,   &vu_cmd_mem,	     &vu_cmd_pages,   &vu_cmd_ksm,
+	&vu_cmd_verify,	   &vu_cmd_gc,	     &vu_cmd_doctor,  NULL,
 };
 
 static const struct vu_opt globals[] = {
@@ -168,7 +151,8 @@ static int check_operands(struct vu_ctx *ctx)
 	struct vu_opt_error e = {0};
 	const struct vu_cmd *c = ctx->cmd;
 
-	if (ctx->n_operands >= c->min_operands && ctx->n_operands <= c->max_operands)
+	if (ctx->n_operands >= c->min_operands && ctx->n_operands <= c->max_operands &&
+	    (!(c->flags & VU_CMD_DASHES) || ctx->n_before < ctx->n_operands))
 		return 0;
 	if (asprintf(&e.what, "%s operands",
 		     ctx->n_operands > c->max_operands ? "too many" : "too few") < 0)
@@ -324,6 +308,31 @@ static int run_guarded(struct vu_ctx *ctx, const struct vu_cmd *c, void *options
 	return c->run(ctx, options);
 }
 
+/*
+ * Parses the options of a command and moves its operands to the front of argv. Where "--" divides these, what is behind
+ * it is left as it is.
+ */
+static int parse(struct vu_ctx *ctx, const struct vu_cmd *c, char **argv,
+		 const struct vu_opt_set *sets, size_t n_sets, struct vu_opt_error *e)
+{
+	size_t at = 0, n = 0;
+	int r;
+
+	while (argv[at] && (!(c->flags & VU_CMD_DASHES) || strcmp(argv[at], "--") != 0))
+		at++;
+	char **behind = argv[at] ? argv + at + 1 : argv + at;
+
+	argv[at] = NULL;
+	r = vu_options_parse(argv, false, sets, n_sets, &n, e);
+	ctx->operands = argv;
+	ctx->n_before = n;
+	while (*behind)
+		argv[n++] = *behind++;
+	argv[n] = NULL;
+	ctx->n_operands = n;
+	return r;
+}
+
 static int run_cmd(struct vu_ctx *ctx, char **argv)
 {
 	const struct vu_cmd *c = ctx->cmd->subs ? ctx->cmd->subs[0] : ctx->cmd;
@@ -338,8 +347,7 @@ static int run_cmd(struct vu_ctx *ctx, char **argv)
 
 	if (!options)
 		return vu_message_result(ctx, -ENOMEM, "cannot start");
-	r = vu_options_parse(argv, false, sets, VU_ARRAY_SIZE(sets), &ctx->n_operands, &e);
-	ctx->operands = argv;
+	r = parse(ctx, c, argv, sets, VU_ARRAY_SIZE(sets), &e);
 	if (r) {
 		r = usage(ctx, &e);
 	} else if (ctx->globals.help) {

@@ -16,7 +16,7 @@ _vunify_words() {
 # Names of guests, for the commands that take them.
 _vunify_guests() {
 	case $1 in
-	scan | remerge | status | df | doctor | run | unmerge | recover | diff | remove | clone | propagate | gc | verify | pages | 'guests set' | 'guests remove' | 'template add' | 'template remove')
+	scan | remerge | status | df | doctor | run | unmerge | recover | diff | remove | clone | propagate | gc | verify | pages | 'guests set' | 'guests remove' | 'template add' | 'template remove' | 'ksm '*)
 		"${COMP_WORDS[0]}" guests --columns=guest --no-legend 2>/dev/null
 		;;
 	esac
@@ -55,7 +55,7 @@ _vunify() {
 		*)
 			if [[ -z $cmd ]]; then
 				cmd=${COMP_WORDS[i]}
-			elif [[ $cmd == guests || $cmd == cowd || $cmd == template ]]; then
+			elif [[ $cmd == guests |  | $cmd == cowd |  | $cmd == template ]]; then | $cmd == ksm ]]; then)
 				cmd="$cmd ${COMP_WORDS[i]}"
 			fi
 			;;
@@ -71,7 +71,7 @@ _vunify() {
 			return
 		fi
 	fi
-	if [[ -z $cmd || $cmd == guests || $cmd == cowd || $cmd == template || $cur == -* ]]; then
+	if [[ -z $cmd |  | $cmd == guests |  | $cmd == cowd |  | $cmd == template |  | $cur == -* ]]; then | $cmd == ksm)
 		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_words "$cmd")" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_guests "$cmd")" -- "$cur")

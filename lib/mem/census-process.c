@@ -77,8 +77,11 @@ static int take(struct looking *l, uint64_t entry, uint64_t flags)
 {
 	if (vu_frame_is_swapped(entry))
 		l->counts->swapped++;
-	if (!may_be(entry) || !vu_frame_has(flags, VU_FRAME_ANON) ||
-	    vu_frame_has(flags, VU_FRAME_ZERO))
+	if (!may_be(entry))
+		return 0;
+	if (vu_frame_has(flags, VU_FRAME_ZERO))
+		l->counts->zero_maps++;
+	if (!vu_frame_has(flags, VU_FRAME_ANON) || vu_frame_has(flags, VU_FRAME_ZERO))
 		return 0;
 	l->counts->merged_maps += vu_frame_has(flags, VU_FRAME_KSM);
 	int r = vu_frame_set_add(l->rd->seen, vu_frame_number(entry));
@@ -89,8 +92,10 @@ static int take(struct looking *l, uint64_t entry, uint64_t flags)
 		l->counts->hugetlb++;
 		return 0;
 	}
+	l->counts->merged += vu_frame_has(flags, VU_FRAME_KSM);
 	l->counts->huge += vu_frame_has(flags, VU_FRAME_THP);
-	return 1;
+	l->counts->frames += l->rd->frames_only;
+	return !l->rd->frames_only;
 }
 
 /* Tallies the n pages in buf, which were those of entry when that was read. */

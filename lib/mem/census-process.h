@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mem/frame-set.h"
@@ -22,11 +23,14 @@ struct vu_census_counts {
 	uint64_t processes;
 	uint64_t denied;      /* processes that could not be looked at */
 	uint64_t merged_maps; /* pages of processes that are at a place of KSM */
-	uint64_t huge;	      /* frames in transparent huge pages; these are in the tally too */
-	uint64_t hugetlb;     /* frames of hugetlbfs: nothing can be merged there */
-	uint64_t swapped;     /* swapped out: not looked at */
-	uint64_t moved;	      /* frames that went away while they were read: not looked at */
-	uint64_t unread;      /* frames that could not be read */
+	uint64_t merged;      /* these places */
+	uint64_t zero_maps; /* pages of processes that are the kernel's page of zeros: no frames */
+	uint64_t frames;    /* frames that were only counted (frames_only) */
+	uint64_t huge;	    /* frames in transparent huge pages; these are in the tally too */
+	uint64_t hugetlb;   /* frames of hugetlbfs: nothing can be merged there */
+	uint64_t swapped;   /* swapped out: not looked at */
+	uint64_t moved;	    /* frames that went away while they were read: not looked at */
+	uint64_t unread;    /* frames that could not be read */
 };
 
 /* Of one thread; zeroed at first, then its borrowed parts set. */
@@ -34,6 +38,7 @@ struct vu_census_reader {
 	struct vu_frame_set *seen; /* borrowed; of all readers together */
 	struct vu_tally *tally;	   /* borrowed; the same */
 	_Atomic uint64_t *beat;	   /* borrowed; grows with each step of the work */
+	bool frames_only;	   /* no content is read, and nothing gets into the tally */
 	struct vu_frames frames;
 	char *buf; /* owned */
 };

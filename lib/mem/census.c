@@ -74,6 +74,21 @@ uint64_t vu_census_started(pid_t pid)
 	return p ? strtoull(p, NULL, 10) : 0;
 }
 
+static void add_counts(struct vu_census_counts *to, const struct vu_census_counts *n)
+{
+	to->processes += n->processes;
+	to->denied += n->denied;
+	to->merged_maps += n->merged_maps;
+	to->merged += n->merged;
+	to->zero_maps += n->zero_maps;
+	to->frames += n->frames;
+	to->huge += n->huge;
+	to->hugetlb += n->hugetlb;
+	to->swapped += n->swapped;
+	to->moved += n->moved;
+	to->unread += n->unread;
+}
+
 /* ---- the child ---- */
 
 struct child {
@@ -115,16 +130,8 @@ static int look_at(struct worker *w, struct vu_census_reader *rd, size_t i)
 		r = 0;
 	}
 	pthread_mutex_lock(&w->c->lock);
-	if (!atomic_load(&w->given_up)) {
-		to->processes += n.processes;
-		to->denied += n.denied;
-		to->merged_maps += n.merged_maps;
-		to->huge += n.huge;
-		to->hugetlb += n.hugetlb;
-		to->swapped += n.swapped;
-		to->moved += n.moved;
-		to->unread += n.unread;
-	}
+	if (!atomic_load(&w->given_up))
+		add_counts(to, &n);
 	pthread_mutex_unlock(&w->c->lock);
 	atomic_fetch_add(&w->c->shared->processes, 1);
 	return r;
@@ -134,7 +141,12 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct child *c = w->c;
-	struct vu_census_reader rd = {.seen = &c->seen, .tally = c->tally, .beat = &w->beat};
+	struct vu_census_reader rd = {
+		.seen = &c->seen,
+		.tally = c->tally,
+		.beat = &w->beat,
+		.frames_only = c->o->frames_only,
+	};
 	int r = vu_census_reader_init(&rd);
 
 	while (!r && !atomic_load(&w->given_up)) {
@@ -342,16 +354,8 @@ static int copy_out(const struct vu_census_options *o, struct shared *s, struct 
 	memcpy(c.owner, counts_of(s), o->n_owners * sizeof(*c.owner));
 	memcpy(c.sum.owner, owners_of(s, o->n_owners), o->n_owners * sizeof(*c.sum.owner));
 	memcpy(c.sum.program, programs_of(s, o->n_owners), o->n_programs * sizeof(*c.sum.program));
-	for (size_t i = 0; i < o->n_owners; i++) {
-		c.total.processes += c.owner[i].processes;
-		c.total.denied += c.owner[i].denied;
-		c.total.merged_maps += c.owner[i].merged_maps;
-		c.total.huge += c.owner[i].huge;
-		c.total.hugetlb += c.owner[i].hugetlb;
-		c.total.swapped += c.owner[i].swapped;
-		c.total.moved += c.owner[i].moved;
-		c.total.unread += c.owner[i].unread;
-	}
+	for (size_t i = 0; i < o->n_owners; i++)
+		add_counts(&c.total, &c.owner[i]);
 	*ret = c;
 	return 0;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,6 +33,7 @@ struct vu_census_options {
 	size_t n_owners;
 	size_t n_programs;
 	unsigned jobs;	    /* threads */
+	bool frames_only;   /* nothing is read: the sum is empty, and only the counts are there */
 	uint64_t max_bytes; /* of memory, for pages */
 	struct vu_tally_rules rules;
 	struct vu_progress *progress; /* borrowed; or NULL; files are processes */

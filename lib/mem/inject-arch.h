@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What mem/inject.c has to know of a processor: where the number, the arguments and the result of a call are among
+ * What mem/inject-call.c has to know of a processor: where the number, the arguments and the result of a call are among
  * the registers that ptrace(2) shows, and what the instruction looks like that makes a call.
  */
 #pragma once

@@ -199,6 +199,25 @@ static void failures(void **state)
 	end_subjects(v, 2);
 }
 
+static void frames_only(void **state)
+{
+	struct vu_census_subject v[2];
+	struct vu_census_options o = options_of(v, 2);
+	struct vu_census c;
+
+	(void)state;
+	if (hidden())
+		skip();
+	make_subjects(v, 2);
+	o.frames_only = true;
+	assert_int_equal(vu_census_take(&o, &c), 0);
+	assert_int_equal(c.sum.pages, 0);
+	assert_true(c.owner[0].frames >= 2 * PAGES && c.owner[1].frames >= 2 * PAGES);
+	assert_int_equal(c.total.frames, c.owner[0].frames + c.owner[1].frames);
+	vu_census_done(&c);
+	end_subjects(v, 2);
+}
+
 static void of_nobody(void **state)
 {
 	struct vu_census_options o = {.jobs = 4};
@@ -254,8 +273,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts),	   cmocka_unit_test(one_is_stuck),
 		cmocka_unit_test(gone_or_another), cmocka_unit_test(failures),
-		cmocka_unit_test(of_nobody),	   cmocka_unit_test(ksm_stat),
-		cmocka_unit_test(stopped),
+		cmocka_unit_test(of_nobody),	   cmocka_unit_test(frames_only),
+		cmocka_unit_test(ksm_stat),	   cmocka_unit_test(stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

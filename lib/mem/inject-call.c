@@ -9,8 +9,8 @@
  *     pending stays so. SIGSTOP comes all the same: it is kept back, and sent again in the end.
  *  3. Registers for the call, at an instruction that makes one (the vDSO has it); PTRACE_SYSCALL twice. No single
  *     step: that would end with SIGTRAP, for which the kernel resets a handler where it is blocked or ignored.
- *  4. PTRACE_INTERRUPT once more, so that it stops in get_signal() again: registers put back at the end of a call
- *     would not be looked at for what is to be made anew.
+ *  4. PTRACE_INTERRUPT once more, so that it stops in get_signal() again: registers put back at the end of a call are
+ *     looked at for what is to be made anew only because detaching wakes it like a signal, which nobody promises.
  *  5. Registers and mask as they were, PTRACE_DETACH.
  *
  * epoll_wait(2) and some others return -EINTR when they are interrupted by whatever it is (signal(7)). Nobody has sent
@@ -19,7 +19,7 @@
  * A thread in a restartable sequence (rseq(2)) starts it anew, as it does whenever it was not on a processor: the
  * kernel forgets the sequence when the thread goes on elsewhere, so that has to be done here.
  */
-#include "mem/inject.h"
+#include "mem/inject-call.h"
 
 #include <dirent.h>
 #include <elf.h>

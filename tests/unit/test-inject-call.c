@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "mem/inject.h"
+#include "mem/inject-call.h"
 
 /* What a process and the test know together. */
 static struct shared {
