@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -199,10 +200,10 @@ static long request(int what, pid_t tid, uintptr_t addr, const void *data)
 	return syscall(SYS_ptrace, what, tid, addr, data);
 }
 
-/* Until it stops. Returns 0 with its status, or a code. */
+/* Until it stops, but for ms at most (0: for as long as it takes). Returns 0 with its status, or a code. */
 static int wait_stop(const struct target *t, int ms, int *ret_status)
 {
-	int64_t until = vu_clock_ms() + ms;
+	int64_t until = ms ? vu_clock_ms() + ms : INT64_MAX;
 
 	for (unsigned n = 0;; n++) {
 		pid_t p = waitpid(t->tid, ret_status, __WALL | WNOHANG);
@@ -247,15 +248,19 @@ static int seize(struct target *t)
 	return r;
 }
 
-/* Lets it run to the next stop that is wanted: of a call (SIGTRAP | 0x80), or by the interruption. */
-static int run_to(struct target *t, int how, bool event, int ms)
+/*
+ * Lets it run to the next stop that is wanted: of a call (SIGTRAP | 0x80), or by the interruption. It has registers that
+ * are not its own: so it is not left before, however long that takes (on a busy machine; or it is frozen just now, and
+ * goes on when it is thawed).
+ */
+static int run_to(struct target *t, int how, bool event)
 {
 	int status = 0, r;
 
 	do {
 		if (request(how, t->tid, 0, NULL))
 			return VU_INJECT_GONE;
-		r = wait_stop(t, ms, &status);
+		r = wait_stop(t, 0, &status);
 		if (r)
 			return r;
 		if (!is_event(status) && WSTOPSIG(status) == SIGSTOP)
@@ -372,9 +377,9 @@ static int make_call(struct target *t, int option, unsigned long arg2, long *ret
 		return VU_INJECT_GONE;
 	r = set_regs(t, &regs);
 	if (!r)
-		r = run_to(t, PTRACE_SYSCALL, false, STOP_MS);
+		r = run_to(t, PTRACE_SYSCALL, false);
 	if (!r)
-		r = run_to(t, PTRACE_SYSCALL, false, CALL_MS);
+		r = run_to(t, PTRACE_SYSCALL, false);
 	if (!r)
 		r = get_regs(t, &regs);
 	if (!r)
@@ -382,7 +387,7 @@ static int make_call(struct target *t, int option, unsigned long arg2, long *ret
 	if (!r && request(PTRACE_INTERRUPT, t->tid, 0, NULL))
 		r = VU_INJECT_GONE;
 	if (!r)
-		r = run_to(t, PTRACE_CONT, true, STOP_MS);
+		r = run_to(t, PTRACE_CONT, true);
 	return r;
 }
 
@@ -410,63 +415,81 @@ static int inject(struct target *t, int option, unsigned long arg2, long *ret)
 	return r ? r : e;
 }
 
-static void child(pid_t pid, unsigned flags, int option, unsigned long arg2, int out)
+static void child(pid_t pid, unsigned flags, int option, unsigned long arg2, int parent)
 {
 	struct target t = {.pid = pid, .flags = flags, .task = -EBADF, .mem = -EBADF};
 	struct answer a = {0};
 	sigset_t all;
+	char go;
 
 	/* of its own session, with no signals: who ends the caller does not end this at the wrong instant */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
 	a.code = find(&t);
-	(void)!write(out, &a, sizeof(a));
-	if (!a.code) {
+	if (write(parent, &a, sizeof(a)) == sizeof(a) && !a.code && read(parent, &go, 1) == 1) {
 		a.code = inject(&t, option, arg2, &a.ret);
-		(void)!write(out, &a, sizeof(a));
+		(void)!write(parent, &a, sizeof(a));
 	}
 	_exit(0);
 }
 
-static int hear(int in, int ms, struct answer *ret)
+static int hear(int from, int ms, struct answer *ret)
 {
-	struct pollfd p = {.fd = in, .events = POLLIN};
+	struct pollfd p = {.fd = from, .events = POLLIN};
 	int n;
 
 	do
 		n = poll(&p, 1, ms);
 	while (n < 0 && errno == EINTR);
-	return n == 1 && read(in, ret, sizeof(*ret)) == sizeof(*ret) ? 0 : VU_INJECT_BUSY;
+	return n == 1 && read(from, ret, sizeof(*ret)) == sizeof(*ret) ? 0 : VU_INJECT_BUSY;
+}
+
+static void reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* The child searches first, and does nothing to the process before it is told to: until then it may be killed. */
+static int talk(pid_t helper, int to, long *ret)
+{
+	struct answer a = {0};
+	int r = hear(to, FIND_MS, &a);
+
+	if (r || a.code || send(to, "", 1, MSG_NOSIGNAL) != 1) {
+		kill(helper, SIGKILL);
+		reap(helper);
+		return r ? r : a.code ? a.code : VU_INJECT_BUSY;
+	}
+	r = hear(to, CALL_MS, &a);
+	if (r) /* it has the process still, and ends when that goes on: it is left behind */
+		return r;
+	reap(helper);
+	if (!a.code)
+		*ret = a.ret;
+	return a.code;
 }
 
 int vu_inject_prctl(pid_t pid, unsigned flags, int option, unsigned long arg2, long *ret)
 {
-	struct answer a = {0};
-	int fds[2], r;
+	int fds[2];
 
 	if (pid == getpid() || pid == getppid())
 		return VU_INJECT_SELF;
-	if (pipe2(fds, O_CLOEXEC))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return -errno;
-	_cleanup_fd_ int in = fds[0], out = fds[1];
+	_cleanup_fd_ int to = fds[0], childs = fds[1];
 	pid_t helper = fork();
 
 	if (helper < 0)
 		return -errno;
-	if (!helper)
-		child(pid, flags, option, arg2, out);
-	close(vu_take_fd(out));
-	r = hear(in, FIND_MS, &a);
-	if (!r && !a.code)
-		r = hear(in, CALL_MS + 4 * STOP_MS, &a);
-	if (r)
-		kill(helper, SIGKILL);
-	while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (!r && !a.code)
-		*ret = a.ret;
-	return r ? r : a.code;
+	if (!helper) {
+		close(to); /* so that the end of the caller is seen */
+		child(pid, flags, option, arg2, childs);
+	}
+	close(vu_take_fd(childs));
+	return talk(helper, to, ret);
 }
 
 #else

@@ -367,7 +367,7 @@ static void one_that_is_being_stopped(void **state)
 			kill(pid, SIGCONT);
 			usleep(500);
 		}
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 50 || (n <= 5 && i < 20000); i++) {
 		int r = vu_inject_prctl(pid, 0, PR_GET_THP_DISABLE, 0, &ret);
 
 		assert_true(!r || r == VU_INJECT_STOPPED);
