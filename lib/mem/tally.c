@@ -425,10 +425,12 @@ void vu_tally_end(struct vu_tally *t, const struct vu_tally_rules *rules, struct
 		.zero = t->zero,
 		.merged = t->merged,
 		.level = t->level,
-		.owner = vu_take_ptr(t->owner),
-		.program = vu_take_ptr(t->program),
+		.owner = t->owner,
+		.program = t->program,
 	};
 	const struct adding a = {rules, &s};
+
+	t->owner = t->program = NULL; /* they are the caller's now */
 
 	add_zero(t, &a);
 	for (size_t b = 0; b < BUCKETS; b++) {

@@ -252,10 +252,13 @@ C
 	tell 1 fork
 	count_pages
 	before=$N predicted=$(total freed)
-	echo 1 >$KSM/run
-	scan
-	echo 0 >$KSM/run # nothing moves any more
-	count_pages
+	for _ in {1..10}; do # what was looked at in vain is left out of some scans (smart_scan)
+		echo 1 >$KSM/run
+		scan
+		echo 0 >$KSM/run # nothing moves any more
+		count_pages
+		(($(total freed) * 100 > predicted * 2)) || break
+	done
 	after=$N
 	echo "# proof: pages freed by KSM, in frames (predicted $predicted) | $((before - after)) | 0" >&3
 	((predicted > 7000 && (before - after) * 100 > predicted * 98 && (before - after) * 100 < predicted * 102)) ||

@@ -31,14 +31,14 @@ remember() {
 	done
 }
 
-# The frames of what the process filled last, asked without vunify.
+# frames_of ADDRESS PID...: of 1,200 pages, asked without vunify.
 frames_of() {
-	tell 1 where
-	python3 - "$1" "${SAID% done}" <<'PY'
+	python3 - "$@" <<'PY'
 import sys
-with open(f"/proc/{sys.argv[1]}/pagemap", "rb") as f:
-    f.seek(int(sys.argv[2], 16) // 4096 * 8)
-    print(f.read(1200 * 8).hex())
+for pid in sys.argv[2:]:
+    with open(f"/proc/{pid}/pagemap", "rb") as f:
+        f.seek(int(sys.argv[1], 16) // 4096 * 8)
+        print(f.read(1200 * 8).hex())
 PY
 }
 
@@ -133,15 +133,18 @@ PY
 	process 1 "$G/g1"
 	tell 1 fill 100 100 1000 1
 	tell 1 fork
-	frames=$(frames_of "${PID[1]}")
-	[[ -n $frames ]] || die "no frames are shown"
+	tell 1 where
+	both=("${SAID% done}" "${PID[1]}" "$(pgrep -P "${PID[1]}")")
+	frames=$(frames_of "${both[@]}")
+	eq "$(sort -u <<<"$frames" | wc -l)" 1 "frames that are not the same in both"
+	((${#frames} > 30000)) || die "no frames are shown"
 	count "$G/g1"
 	remember
 	for _ in 1 2 3; do
 		count "$G/g1"
 		eq "$(grown pages)" 0 "pages more"
 	done
-	eq "$(frames_of "${PID[1]}")" "$frames" frames
+	eq "$(frames_of "${both[@]}")" "$frames" frames
 }
 
 @test "with less memory than it takes it samples, says so, and is near" {
