@@ -55,7 +55,7 @@ _vunify() {
 		*)
 			if [[ -z $cmd ]]; then
 				cmd=${COMP_WORDS[i]}
-			elif [[ $cmd == guests |  | $cmd == cowd |  | $cmd == template ]]; then | $cmd == ksm ]]; then)
+			elif [[ $cmd == guests || $cmd == cowd || $cmd == template || $cmd == ksm ]]; then
 				cmd="$cmd ${COMP_WORDS[i]}"
 			fi
 			;;

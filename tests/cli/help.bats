@@ -53,7 +53,7 @@ page() {
 			shown=$(printf '%s\n' "$man" | grep -oE '^(\*-.\*, )?\*--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)
 		else
 			known=$(printf '%s\n' "$data" | awk -F'\t' '$1 == "command" { print $2 }' | sort)
-			shown=$(printf '%s\n' "$man" | sed -n 's/^## vunify \([a-z]*\( \(list\|add\|remove\|set\|run\|profile\|serve\|status\|attach\|detach\)\)\{0,1\}\).*/\1/p' | sort)
+			shown=$(printf '%s\n' "$man" | sed -n 's/^## vunify \([a-z]*\( \(list\|add\|remove\|set\|run\|profile\|serve\|answer\|status\|attach\|detach\)\)\{0,1\}\).*/\1/p' | sort)
 		fi
 		[[ -n $known && $shown == "$known" ]]
 	done
