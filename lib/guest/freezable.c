@@ -13,17 +13,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-
-/* Where cgroup2 is mounted: alone, or beside cgroup v1. */
-static const char *const tops[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+#include "guest/cgroup.h"
 
 struct member {
 	size_t root;
@@ -42,30 +38,10 @@ struct looking {
 
 /* ---- members ---- */
 
-/* "/a/b" of "0::/a/b"; "/" where it cannot be told; NULL if it has ended. The caller owns it. */
-static char *cgroup_of(int task_fd)
-{
-	_cleanup_fd_ int fd = openat(task_fd, "cgroup", O_RDONLY | O_CLOEXEC);
-	_cleanup_fclose_ FILE *f = fd < 0 ? NULL : fdopen(fd, "re");
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
-	char *path = NULL;
-
-	if (!f)
-		return errno == ENOENT || errno == ESRCH ? NULL : strdup("/");
-	fd = -EBADF;
-	while (!path && getline(&line, &size, f) > 0) {
-		line[strcspn(line, "\n")] = 0;
-		if (!strncmp(line, "0::/", 4))
-			path = strdup(line + 3);
-	}
-	return path || ferror(f) ? path : strdup("/");
-}
-
 static int add_member(void *arg, size_t root, pid_t pid, int task_fd)
 {
 	struct looking *l = arg;
-	char *path = cgroup_of(task_fd);
+	char *path = vu_cgroup_path(task_fd, "");
 
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? 2 * l->cap : 64;
@@ -110,19 +86,6 @@ static bool belongs(const struct looking *l, pid_t pid, size_t root)
 }
 
 /* ---- cgroups ---- */
-
-void vu_freezable_common(char *a, const char *b)
-{
-	size_t i = 0, end = 0;
-
-	for (; a[i] && a[i] == b[i]; i++)
-		if (a[i] == '/')
-			end = i;
-	/* one is the other, or stands right above it */
-	if ((!a[i] && (!b[i] || b[i] == '/')) || (!b[i] && a[i] == '/'))
-		end = i;
-	a[end ? end : 1] = 0;
-}
 
 static int open_cgroup(const struct looking *l, const char *path)
 {
@@ -273,7 +236,7 @@ static int add_guest(struct looking *l, size_t root)
 		if (!m->path)
 			continue;
 		if (common)
-			vu_freezable_common(common, m->path);
+			vu_cgroup_common(common, m->path);
 		else if (!(common = strdup(m->path)))
 			return -ENOMEM;
 	}
@@ -285,19 +248,6 @@ static int add_guest(struct looking *l, size_t root)
 	return dir < 0 ? add_each(l, root) : add_highest(l, common, root, dir);
 }
 
-static int open_top(void)
-{
-	for (size_t i = 0; i < VU_ARRAY_SIZE(tops); i++) {
-		int fd = open(tops[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		struct statfs s;
-
-		if (fd >= 0 && !fstatfs(fd, &s) && s.f_type == CGROUP2_SUPER_MAGIC)
-			return fd;
-		vu_close_p(&fd);
-	}
-	return -ENOENT;
-}
-
 int vu_freezable_look(const struct vu_procs_root *roots, size_t n, struct vu_freezable *ret)
 {
 	struct looking l = {.roots = roots, .n_roots = n, .top = -EBADF, .ret = ret};
@@ -307,7 +257,7 @@ int vu_freezable_look(const struct vu_procs_root *roots, size_t n, struct vu_fre
 
 	if (!r && l.n) {
 		qsort(l.v, l.n, sizeof(*l.v), by_pid);
-		l.top = open_top();
+		l.top = vu_cgroup_open_top();
 		if (l.top < 0)
 			cannot(&l, &l.v[0], "there is no cgroup v2");
 	}

@@ -28,6 +28,3 @@ struct vu_freezable {
  */
 int vu_freezable_look(const struct vu_procs_root *roots, size_t n, struct vu_freezable *ret);
 void vu_freezable_done(struct vu_freezable *f);
-
-/* The longest path above (or at) both, of paths as /proc/PID/cgroup has them: written over a. */
-void vu_freezable_common(char *a, const char *b);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "guest/cgroup.h"
 #include "guest/freezable.h"
 #include "link/freezer.h"
 #include "scratch.h"
@@ -181,7 +182,7 @@ static void test_common(void **state)
 		char a[32];
 
 		snprintf(a, sizeof(a), "%s", cases[i][0]);
-		vu_freezable_common(a, cases[i][1]);
+		vu_cgroup_common(a, cases[i][1]);
 		assert_string_equal(a, cases[i][2]);
 	}
 }
