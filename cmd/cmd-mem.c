@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <errno.h>
-#include <inttypes.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
-#include "cmd/escape.h"
-#include "cmd/json.h"
+#include "cmd/mem-prove.h"
 #include "cmd/message.h"
-#include "mem/samepage.h"
+#include "cmd/report.h"
+#include "ops/ops-mem.h"
 
 struct options {
 	bool prove;
@@ -23,100 +20,138 @@ static const struct vu_opt opts[] = {
 	{0},
 };
 
-static int print_json(const struct vu_ctx *ctx, const struct vu_samepage *s, bool same)
+static const struct vu_column columns[] = {
+	{"GUEST", "guest", VU_COLUMN_NAME, false},
+	{"PROCS", "processes", VU_COLUMN_COUNT, false},
+	{"FILE-OWN", "file_own_bytes", VU_COLUMN_SIZE, false},
+	{"FILE-SHARED", "file_shared_bytes", VU_COLUMN_SIZE, false},
+	{"FILE-FAIR", "file_fair_bytes", VU_COLUMN_SIZE, false},
+	{"CHARGED", "charged_bytes", VU_COLUMN_SIZE, false},
+	{"ANON", "anon_bytes", VU_COLUMN_SIZE, false},
+	{"SWAPPED", "swapped_bytes", VU_COLUMN_SIZE, false},
+	{"CHARGED-FILE", "charged_file_bytes", VU_COLUMN_SIZE, true},
+	{"CHARGED-MAPPED", "charged_mapped_bytes", VU_COLUMN_SIZE, true},
+	{"ANON-FAIR", "anon_fair_bytes", VU_COLUMN_SIZE, true},
+	{"RSS", "rss_bytes", VU_COLUMN_SIZE, true},
+	{"PATH", "path", VU_COLUMN_NAME, true},
+	{0},
+};
+
+static void row(struct vu_printer *p, const struct vu_mem_guest *g, uint64_t page)
 {
-	struct vu_json *j = vu_json_new();
-	int r;
+	const struct vu_pages_guest *m = &g->pages;
+	bool no = !g->known, free_of_charge = !g->charge.known;
+	const struct vu_cell cells[] = {
+		{.s = g->name},
+		{.u = m->processes},
+		{.u = m->file_own * page, .none = no},
+		{.u = m->file_shared * page, .none = no},
+		{.u = (uint64_t)(m->file_fair * (double)page + 0.5), .none = no},
+		{.u = g->charge.all, .none = free_of_charge},
+		{.u = m->anon * page, .none = no},
+		{.u = m->swapped * page, .none = no},
+		{.u = g->charge.file, .none = free_of_charge},
+		{.u = g->charge.mapped, .none = free_of_charge},
+		{.u = (uint64_t)(m->anon_fair * (double)page + 0.5), .none = no},
+		{.u = m->mapped * page, .none = no},
+		{.s = g->path},
+	};
 
-	vu_json_count(j, "schema", VU_SCHEMA);
-	vu_json_bool(j, "same", same);
-	vu_json_count(j, "pages_compared", s->pages_compared);
-	vu_json_count(j, "pages_equal", s->pages_equal);
-	vu_json_count(j, "page_bytes", s->page_bytes);
-	for (size_t i = 0; i < s->n; i++) {
-		struct vu_json *f = vu_json_new();
-
-		vu_json_name(f, "path", ctx->operands[i]);
-		vu_json_count(f, "pages", s->file[i].pages);
-		vu_json_count(f, "resident", s->file[i].resident);
-		vu_json_append(j, "files", f);
-	}
-	r = vu_json_print(j, stdout);
-	vu_json_free(j);
-	return r;
+	vu_printer_row(p, cells);
 }
 
-static int print_text(const struct vu_ctx *ctx, const struct vu_samepage *s, bool same)
+/* What is in physical pages: no sum of what stands above. */
+static void total(struct vu_printer *p, const struct vu_mem *m)
 {
-	char size[VU_SIZE_TEXT];
+	uint64_t processes = 0, swapped = 0, rss = 0, charged = 0, file = 0, mapped = 0;
+	bool charges = true, no = m->hidden || m->n_unknown;
 
-	if (!s->pages_compared)
-		puts("not proven: no page is in memory in all the files");
-	else
-		printf("%s: %" PRIu64 " of %" PRIu64
-		       " pages compared are one physical page in all %zu files (%s)\n",
-		       same ? "shared" : "not shared", s->pages_equal, s->pages_compared, s->n,
-		       vu_size_text(s->pages_equal * s->page_bytes, size));
-	for (size_t i = 0; ctx->globals.verbose && i < s->n; i++) {
-		_cleanup_free_ char *path = vu_escape(ctx->operands[i], vu_escape_locale_utf8());
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct vu_mem_guest *g = &m->guests[i];
 
-		printf("  %s: %" PRIu64 " of %" PRIu64 " pages in memory\n", path ? path : "?",
-		       s->file[i].resident, s->file[i].pages);
+		processes += g->pages.processes;
+		swapped += g->pages.swapped;
+		rss += g->pages.mapped;
+		charged += g->charge.all;
+		file += g->charge.file;
+		mapped += g->charge.mapped;
+		charges = charges && (g->charge.known || !g->pages.processes);
 	}
-	return 0;
+	const struct vu_cell cells[] = {
+		{.s = "physical"},
+		{.u = processes},
+		{.u = (m->total.file - m->total.file_shared) * m->page_bytes, .none = no},
+		{.u = m->total.file_shared * m->page_bytes, .none = no},
+		{.u = m->total.file * m->page_bytes, .none = no},
+		{.u = charged, .none = !charges},
+		{.u = m->total.anon * m->page_bytes, .none = no},
+		{.u = swapped * m->page_bytes, .none = no},
+		{.u = file, .none = !charges},
+		{.u = mapped, .none = !charges},
+		{.u = m->total.anon * m->page_bytes, .none = no},
+		{.u = rss * m->page_bytes, .none = no},
+		{.none = true},
+	};
+
+	vu_printer_total(p, cells);
 }
 
-/* Which file it was, and why. */
-static int bad_file(struct vu_ctx *ctx, const struct vu_samepage *s)
+static int print(struct vu_ctx *ctx, const struct vu_mem *m, struct vu_printer *p)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->file[i].err)
-			vu_message(ctx, "cannot look at the pages", ctx->operands[i],
-				   s->file[i].err == -EINVAL ? "not a regular file"
-							     : strerror(-s->file[i].err),
-				   NULL);
-	return VU_EXIT_FAILED;
+	for (size_t i = 0; i < m->n_guests; i++)
+		row(p, &m->guests[i], m->page_bytes);
+	total(p, m);
+	int e = vu_report_print_consume(ctx, p);
+
+	if (m->hidden)
+		vu_mem_say_hidden(ctx, "physical memory is unknown");
+	for (size_t i = 0; !m->hidden && i < m->n_guests; i++)
+		if (!m->guests[i].known)
+			vu_message(
+				ctx, "warning", m->guests[i].name,
+				"a process of it holds its memory map locked: what the guest has is unknown",
+				NULL);
+	if (m->total.truncated)
+		vu_message(ctx, "warning", NULL,
+			   "guests share pages in too many different ways: shares are not exact",
+			   NULL);
+	return !e && (m->n_unknown || m->total.truncated) ? VU_EXIT_WARNED : e;
+}
+
+static int run_guests(struct vu_ctx *ctx)
+{
+	struct vu_mem m = {0};
+	struct vu_printer *p = NULL;
+	int e = vu_report_printer(ctx, "guests", columns, &p);
+
+	if (e)
+		return e;
+	int r = vu_ops_mem(&ctx->ops, ctx->operands, ctx->n_operands, &m);
+
+	if (!r) {
+		e = print(ctx, &m, p);
+	} else {
+		vu_printer_free(p);
+		e = vu_message_result(ctx, r, "cannot look at the memory");
+	}
+	vu_mem_done(&m);
+	return e;
 }
 
 static int run(struct vu_ctx *ctx, void *options)
 {
 	const struct options *o = options;
-	struct vu_samepage s = {0};
-	bool same;
-	int r;
 
-	if (!o->prove) {
-		vu_message(ctx, "mem", NULL, "nothing to do",
-			   "say 'vunify mem --prove PATH PATH...'");
-		return VU_EXIT_USAGE;
-	}
-	r = vu_samepage_prove(ctx->operands, ctx->n_operands, &s);
-	if (r == VU_SAMEPAGE_HIDDEN) {
-		vu_message(ctx, "cannot compare physical pages", "/proc/self/pagemap",
-			   "the kernel hides page frame numbers", "run with CAP_SYS_ADMIN");
-		return VU_EXIT_FAILED;
-	}
-	if (r < 0)
-		return vu_message_result(ctx, r, "cannot compare physical pages");
-	same = s.pages_compared && s.pages_equal == s.pages_compared;
-	if (r == VU_SAMEPAGE_FILE)
-		r = bad_file(ctx, &s);
-	else if (ctx->globals.json ? print_json(ctx, &s, same) : print_text(ctx, &s, same))
-		r = vu_message_result(ctx, -EIO, "cannot print the result");
-	else
-		r = same ? VU_EXIT_DONE : VU_EXIT_FAILED;
-	vu_samepage_done(&s);
-	return r;
+	return o->prove ? vu_mem_prove_run(ctx) : run_guests(ctx);
 }
 
 const struct vu_cmd vu_cmd_mem = {
 	.name = "mem",
-	.summary = "Prove that files are the same physical pages in memory",
-	.synopsis = "--prove PATH PATH...",
+	.summary = "Show which memory guests have and share, down to the physical page",
+	.synopsis = "[GUEST...] | --prove PATH PATH...",
 	.opts = opts,
-	.flags = VU_CMD_ROOT | VU_CMD_JSON,
+	.flags = VU_CMD_ROOT | VU_CMD_JSON | VU_CMD_TABLE,
 	.options_size = sizeof(struct options),
-	.min_operands = 2,
 	.max_operands = SIZE_MAX,
 	.run = run,
 };

@@ -1,10 +1,15 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vunify mem --prove: physical pages.
+# vunify mem: physical pages, of guests and (--prove) of files.
 
 load ../lib/farm
 
 BIG=usr/share/vu/big
+
+teardown() {
+	farm_down
+	[[ -z ${GROUP:-} ]] || wait_until rmdir "$GROUP" 2>/dev/null
+}
 
 pages_shown() {
 	python3 - <<'PY'
@@ -56,7 +61,159 @@ need_pages() {
 	has "$(<"$STATE/err")" 'not a regular file'
 }
 
-@test "one path only, or no --prove: exit 2" {
+@test "one path only, or columns of it: exit 2" {
 	vx 2 mem --prove "$G/g1/$BIG"
-	vx 2 mem "$G/g1/$BIG" "$G/g2/$BIG"
+	vx 2 mem --prove --columns guest "$G/g1/$BIG" "$G/g2/$BIG"
+}
+
+# reader GUEST [MORE]: a process of it that has BIG mapped and in memory, and does what MORE says besides
+reader() {
+	background python3 -c '
+import ctypes, mmap, os, signal, sys
+def fork():
+    parent = os.getpid()
+    if os.fork():
+        return
+    ctypes.CDLL(None).prctl(1, 9)
+    if os.getppid() == parent:
+        signal.pause()
+    os._exit(0)
+os.chroot(sys.argv[1])
+os.chdir("/")
+m = mmap.mmap(os.open(sys.argv[2], os.O_RDONLY), 0, prot=mmap.PROT_READ)
+sum(m[::4096])
+exec(sys.argv[3])
+print("ready", flush=True)
+sys.stdin.readline()' "$1" "/$BIG" "${2:-}"
+}
+
+# of GUEST FIELD: of the last mem --json in $OUT
+of() {
+	jq --arg g "$1" '.guests[] | select(.guest == $g) | .'"$2" <<<"$OUT"
+}
+
+@test "processes are found by their root directory" {
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	reader "$G/g1"
+	reader "$G/g1"
+	reader "$G/g3"
+	vx 0 mem --json
+	eq "$(of g1 processes) $(of g2 processes) $(of g3 processes)" "2 0 1" processes
+	eq "$(jq .total.processes <<<"$OUT")" 3 total
+	eq "$(of g2 file_own_bytes)" 0 "pages of a guest without processes"
+}
+
+@test "what was the own memory of two guests is shared once it is unified" {
+	need_pages
+	local size own
+	size=$(stat -c %s "$G/g1/$BIG")
+	reader "$G/g1"
+	reader "$G/g2"
+	vx 0 mem --json "$G"/g1 "$G"/g2
+	own=$(of g1 file_own_bytes)
+	((own >= size)) || die "own: $own of $size"
+	end_processes
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	reader "$G/g1"
+	reader "$G/g2"
+	vx 0 mem --json
+	# what else it has is not the same each time: pages of its program
+	((own - $(of g1 file_own_bytes) > size / 2)) || die "own: $own, now $OUT"
+	# one of the two is asked for: it shares with the other all the same
+	vx 0 mem --json g1
+	((own - $(of g1 file_own_bytes) > size / 2)) || die "own: $own, now $OUT"
+	eq "$(of g2 processes)" "" "a guest that was not asked for"
+}
+
+@test "fair shares add up to the physical pages, however often they are mapped" {
+	need_pages
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	reader "$G/g1"
+	reader "$G/g1"
+	reader "$G/g2"
+	reader "$G/g3"
+	vx 0 mem --json
+	jq -e '([.guests[].file_fair_bytes] | add) as $sum | .total.file_fair_bytes as $all
+		| $all > 0 and $sum - $all < 10 and $all - $sum < 10' <<<"$OUT" >/dev/null || die "$OUT"
+	jq -e '([.guests[].anon_fair_bytes] | add) as $sum | .total.anon_bytes as $all
+		| $all > 0 and $sum - $all < 10 and $all - $sum < 10' <<<"$OUT" >/dev/null || die "$OUT"
+	jq -e '.total.rss_bytes > .total.file_fair_bytes + .total.anon_bytes' <<<"$OUT" >/dev/null
+}
+
+@test "anonymous memory that processes share since a fork is one; a terabyte of nothing is none" {
+	need_pages
+	reader "$G/g1" '
+b = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE)
+for i in range(0, 32 << 20, 4096): b[i] = 1
+void = mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | 0x4000) # MAP_NORESERVE
+fork()'
+	vx 0 mem --json "$G/g1"
+	eq "$(of g1 processes)" 2 processes
+	(($(of g1 anon_bytes) > 32 << 20 && $(of g1 anon_bytes) < 60 << 20)) || die "$OUT"
+}
+
+@test "processes that come and go meanwhile are no error" {
+	background bash -c 'echo ready; while :; do chroot "$1" /bin/true; done' _ "$G/g1"
+	for _ in {1..20}; do
+		vx 0 mem --json "$G/g1" "$G/g2"
+	done
+}
+
+@test "without the right to see frames it says so, and what it knows" {
+	reader "$G/g1"
+	# shellcheck disable=SC2016 # expanded there
+	printf '#!/bin/sh\nexec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "%s" "$@"\n' \
+		"$VUNIFY" >"$STATE/without"
+	chmod +x "$STATE/without"
+	VUNIFY=$STATE/without vx 3 mem --json "$G/g1"
+	has "$ERR" 'hides page frame numbers'
+	eq "$(of g1 processes)" 1 processes
+	eq "$(of g1 file_own_bytes)" null "what is not known"
+}
+
+# memory_cgroup: makes one that has the memory, in GROUP, or skips
+memory_cgroup() {
+	local top
+	for top in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+		[[ -f $top/memory.usage_in_bytes || -f $top/cgroup.controllers ]] || continue
+		GROUP=$(mktemp -d "$top/vu-mem.XXXXXXXX") || continue
+		[[ -f $GROUP/memory.stat ]] && return
+		rmdir "$GROUP"
+	done
+	GROUP=''
+	skip "no cgroup counts memory here"
+}
+
+@test "what its cgroup is charged; unknown where others are in it" {
+	memory_cgroup
+	reader "$G/g1" 'fork()'
+	for pid in $BG_PID $(pgrep -P "$BG_PID"); do
+		echo "$pid" >"$GROUP/cgroup.procs"
+	done
+	vx 0 mem --json "$G/g1" "$G/g2"
+	[[ $(of g1 charged_bytes) =~ ^[0-9]+$ ]] || die "$OUT"
+	eq "$(of g2 charged_bytes)" null "of a guest without processes"
+	reader "$G/g2"
+	echo "$BG_PID" >"$GROUP/cgroup.procs"
+	vx 0 mem --json "$G/g1" "$G/g2"
+	eq "$(of g1 charged_bytes) $(of g2 charged_bytes)" "null null" "of a cgroup of both"
+}
+
+@test "a guest named <script> with a newline is shown escaped" {
+	local evil=$G/$'<script>\nx'
+	mv "$G/g1" "$G/"$'<script>\n
+x'
+	reader "$G/"$'<script>\n
+x'
+	vx 0 mem "$G/"$'<script>\n
+x'
+	has "$OUT" '^<script>.*\\nx +1 '
+	eq "$(wc -l <<<"$OUT")" 3 lines
+}
+
+@test "nothing is registered, or no such guest" {
+	vx 10 mem
+	vx 0 scan "$G"/g1 "$G"/g2
+	vx 1 mem nobody
+	has "$ERR" 'nobody'
 }
