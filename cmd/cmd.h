@@ -112,6 +112,7 @@ extern const struct vu_cmd vu_cmd_remerge;
 extern const struct vu_cmd vu_cmd_remove;
 extern const struct vu_cmd vu_cmd_run;
 extern const struct vu_cmd vu_cmd_scan;
+extern const struct vu_cmd vu_cmd_stale;
 extern const struct vu_cmd vu_cmd_status;
 extern const struct vu_cmd vu_cmd_template;
 extern const struct vu_cmd vu_cmd_unmerge;

@@ -28,3 +28,10 @@ ssize_t vu_quiet_read(struct vu_quiet_reader *q, void *buf, size_t len, uint64_t
 
 /* Drops what this reading brought in, where the kernel did not. */
 void vu_quiet_end(struct vu_quiet_reader *q);
+
+/*
+ * How many pages of the file are in the page cache, without bringing any there: by cachestat(2) (Linux 6.5), else by
+ * mincore(2), which costs twice as much. fd: open for reading; its owner or root, or the kernel lies. by_mincore: do
+ * not ask cachestat, which says 0 on an overlay. Returns 0 or a negative errno.
+ */
+int vu_pagecache_resident(int fd, uint64_t size, bool by_mincore, uint64_t *ret_pages);

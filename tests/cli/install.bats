@@ -25,6 +25,12 @@ install_it() {
 	eq "$(cat "$DESTDIR/etc/vunify/vunify.conf")" '# mine' "the configuration"
 }
 
+@test "the snippet for needrestart is installed, and is perl" {
+	command -v perl >/dev/null || skip "needs perl"
+	install_it
+	perl -ce "our %nrconf; $(<"$DESTDIR/etc/needrestart/conf.d/vunify.conf")"
+}
+
 @test "the units are right: systemd-analyze finds nothing, and they start the program that is installed" {
 	command -v systemd-analyze >/dev/null || skip "needs systemd"
 	install_it
