@@ -221,6 +221,8 @@ int vu_content_open(struct vu_content_reader *c, uint32_t inode, struct vu_conte
 	r = examine(c, n, fd, &st);
 	if (r)
 		return r;
+	if (c->env->on_open)
+		c->env->on_open(c->env->on_open_arg, inode, fd);
 	*ret = (struct vu_content_file){.inode = inode, .version = st.version};
 	vu_quiet_begin(&ret->quiet, fd, n->size, !c->no_dontcache[n->fs]);
 	ret->fd = vu_take_fd(fd);

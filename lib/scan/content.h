@@ -22,6 +22,9 @@ struct vu_content_env {
 	 * objects are not read. */
 	int (*open_object)(void *arg, uint32_t inode);
 	void *open_object_arg;
+	/* Is told of each file that is about to be read; fd: borrowed. Any thread. NULL: nobody asks. */
+	void (*on_open)(void *arg, uint32_t inode, int fd);
+	void *on_open_arg;
 };
 
 struct vu_content_stats {
