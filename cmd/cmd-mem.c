@@ -4,16 +4,21 @@
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
+#include "cmd/mem-estimate.h"
 #include "cmd/mem-prove.h"
 #include "cmd/message.h"
 #include "cmd/report.h"
 #include "ops/ops-mem.h"
 
 struct options {
+	bool estimate;
 	bool prove;
 };
 
 static const struct vu_opt opts[] = {
+	{"estimate", 0, VU_OPT_FLAG, NULL, NULL,
+	 "what unifying these roots would free, before anything is changed",
+	 offsetof(struct options, estimate)},
 	{"prove", 0, VU_OPT_FLAG, NULL, NULL,
 	 "compare the physical pages of the files; exit 0 if all are the same, else 1",
 	 offsetof(struct options, prove)},
@@ -142,13 +147,20 @@ static int run(struct vu_ctx *ctx, void *options)
 {
 	const struct options *o = options;
 
-	return o->prove ? vu_mem_prove_run(ctx) : run_guests(ctx);
+	if (o->estimate && (o->prove || ctx->globals.columns)) {
+		vu_message(ctx, "mem", NULL, "--estimate has tables of its own",
+			   "leave --prove and --columns away");
+		return VU_EXIT_USAGE;
+	}
+	return o->estimate ? vu_mem_estimate_run(ctx)
+	       : o->prove  ? vu_mem_prove_run(ctx)
+			   : run_guests(ctx);
 }
 
 const struct vu_cmd vu_cmd_mem = {
 	.name = "mem",
 	.summary = "Show which memory guests have and share, down to the physical page",
-	.synopsis = "[GUEST...] | --prove PATH PATH...",
+	.synopsis = "[GUEST...] | --estimate [ROOT...] | --prove PATH PATH...",
 	.opts = opts,
 	.flags = VU_CMD_ROOT | VU_CMD_JSON | VU_CMD_TABLE,
 	.options_size = sizeof(struct options),

@@ -224,6 +224,10 @@ static int scan_json(const struct vu_ctx *ctx, const struct vu_scan_report *r, b
 	vu_json_count(j, "read_bytes", r->read_bytes);
 	vu_json_count(j, "hashed_bytes", r->hashed_bytes);
 	vu_json_bool(j, "disk_only", r->disk_only);
+	if (ctx->dry_run && !r->disk_only) {
+		vu_json_count(j, "memory_freed_now_bytes", r->memory.total.now);
+		vu_json_count(j, "memory_freed_bytes", r->memory.total.all);
+	}
 	vu_json_count(j, "objects_evicted", r->objects_evicted);
 	vu_report_frozen(j, &r->frozen);
 	vu_json_count(j, "warnings", r->warnings);
@@ -377,12 +381,16 @@ static int report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r, bool 
 	if (ctx->globals.quiet)
 		return 0;
 	/* What differs between a run and -n stands in the first line only: the rest can be compared. */
-	printf("%" PRIu64 " %s %s %s, %s %s saved%s (read %s in %.1f s)\n", r->names_unified,
+	printf("%" PRIu64 " %s %s %s, %s %s saved%s", r->names_unified,
 	       r->names_unified == 1 ? "file" : "files", would,
 	       r->disk_only ? "given shared extents" : "unified",
 	       vu_size_text(r->saved_bytes, saved), ctx->dry_run ? "would be" : "was",
-	       r->disk_only ? " on the disk only, not in memory" : "",
-	       vu_size_text(r->read_bytes, read), r->seconds);
+	       r->disk_only ? " on the disk only, not in memory" : "");
+	if (ctx->dry_run && !r->disk_only)
+		printf(", of the memory %s at once and %s in the end",
+		       vu_size_text(r->memory.total.now, saved),
+		       vu_size_text(r->memory.total.all, read));
+	printf(" (read %s in %.1f s)\n", vu_size_text(r->read_bytes, read), r->seconds);
 	if (remerge)
 		came_apart(ctx, &r->total);
 	evicted(r->objects_evicted);

@@ -22,6 +22,7 @@
 #define SETS_MAX (1 << 18)
 #define SLOTS (2 * SETS_MAX)
 #define BLOCK 512 /* frames whose flags are read at once */
+#define GAP 8	  /* frames that are read for nothing rather than by a call of their own */
 #define RECENT 1024
 #define FILE_ROOT 1
 #define ANON_ROOT 2
@@ -245,10 +246,10 @@ int vu_pages_add(struct vu_pages *p, size_t guest, int task_fd)
 
 /* ---- sums ---- */
 
-static int count_block(struct vu_pages *p, size_t block, struct vu_pages_total *t)
+/* Counts n frames from first on, of which those without a set have no flags that matter. */
+static int count_frames_of(struct vu_pages *p, uint64_t first, size_t n, struct vu_pages_total *t)
 {
-	uint64_t first = (uint64_t)block * BLOCK, flags[BLOCK];
-	size_t n = (size_t)VU_MIN(p->n_frames - first, BLOCK);
+	uint64_t flags[BLOCK];
 	long got = vu_frames_flags(&p->frames, first, flags, n);
 
 	for (long i = 0; i < got; i++) {
@@ -263,6 +264,27 @@ static int count_block(struct vu_pages *p, size_t block, struct vu_pages_total *
 			p->counted->set[set].frames++;
 	}
 	return got < 0 ? (int)got : 0;
+}
+
+static int count_block(struct vu_pages *p, size_t block, struct vu_pages_total *t)
+{
+	uint64_t first = (uint64_t)block * BLOCK, end = VU_MIN(first + BLOCK, p->n_frames);
+	int r = 0;
+
+	for (uint64_t i = first; !r && i < end;) {
+		uint64_t last = i;
+
+		if (!p->of_frame[i]) {
+			i++;
+			continue;
+		}
+		/* a call costs as much as some ten frames */
+		for (uint64_t k = i; k < end && k - last <= GAP; k++)
+			last = p->of_frame[k] ? k : last;
+		r = count_frames_of(p, i, (size_t)(last + 1 - i), t);
+		i = last + 1;
+	}
+	return r;
 }
 
 static uint32_t root_of(const struct counted *c, uint32_t set)

@@ -271,6 +271,8 @@ static int decide(struct scan *s, bool full)
 		s->roles = vu_scan_roles(s->farm.tree, &s->planner.plan);
 		r = s->roles ? 0 : -ENOMEM;
 	}
+	if (!r && s->planner.estimates)
+		r = vu_estimate_sum(&s->planner.estimate, &s->planner.plan);
 	if (!r && s->o->dry_run) {
 		vu_scan_tell_plan(s->ops, s->farm.tree, &s->session.guests, &s->planner.plan);
 		vu_scan_tell_skips(s->ops, s->farm.tree, &s->session.guests);
@@ -408,6 +410,7 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
 	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
+	vu_estimate_take(&s->planner.estimate, &rep->memory);
 	if (s->idle)
 		vu_scan_count_idle(s->idle, rep);
 	else
@@ -473,7 +476,10 @@ int vu_ops_scan(struct vu_ops *ops, const struct vu_scan_options *o,
 	struct scan s = {
 		.ops = ops,
 		.o = o,
-		.planner = {.session = &s.session, .farm = &s.farm},
+		/* where extents are shared, no memory is */
+		.planner = {.session = &s.session,
+			    .farm = &s.farm,
+			    .estimates = o->dry_run && ops->config->mode == VU_MODE_LINK},
 	};
 	struct vu_scan_report rep = {0};
 	int r = prepare(&s);

@@ -13,6 +13,7 @@
 #include "link/freezer.h"
 #include "model/skip.h"
 #include "ops/context.h"
+#include "ops/estimate.h"
 
 struct vu_scan_options {
 	char **roots;	   /* borrowed; paths of roots, or names of registered guests */
@@ -56,12 +57,14 @@ struct vu_scan_report {
 	struct vu_scan_guest *guests; /* owned */
 	size_t n_guests;
 	struct vu_scan_guest total;
-	uint64_t read_bytes;	  /* read from guests */
-	uint64_t hashed_bytes;	  /* of these, hashed; the others were compared */
-	uint64_t objects_new;	  /* objects made (or that would be made) */
-	uint64_t names_unified;	  /* names that became names of objects in this run */
-	uint64_t saved_bytes;	  /* disk freed by this run */
-	bool disk_only;		  /* mode = reflink: extents are shared, pages in memory are not */
+	uint64_t read_bytes;	/* read from guests */
+	uint64_t hashed_bytes;	/* of these, hashed; the others were compared */
+	uint64_t objects_new;	/* objects made (or that would be made) */
+	uint64_t names_unified; /* names that became names of objects in this run */
+	uint64_t saved_bytes;	/* disk freed by this run */
+	bool disk_only;		/* mode = reflink: extents are shared, pages in memory are not */
+	struct vu_estimate_report
+		memory;		  /* with dry_run, unless disk_only: what would be freed of it */
 	uint64_t objects_evicted; /* objects replaced because somebody got them open for writing */
 	struct vu_freezer_stats frozen;
 	uint64_t warnings; /* VU_EVENT_WARN sent */

@@ -110,6 +110,7 @@ void vu_scan_report_done(struct vu_scan_report *r)
 		free(r->guests[i].path);
 	}
 	free(r->guests);
+	vu_estimate_report_done(&r->memory);
 	*r = (struct vu_scan_report){0};
 }
 

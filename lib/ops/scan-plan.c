@@ -37,6 +37,8 @@ int vu_scan_read_content(struct vu_scan_plan *s)
 	};
 	int r = vu_farm_know_objects(s->farm);
 
+	if (!r && s->estimates)
+		r = vu_estimate_begin(&s->estimate, s->session, s->farm, &env);
 	/* files that differ in nothing but their mtime are read too: to be told as such */
 	if (!r)
 		r = vu_group_run(&s->farm->walk, s->farm->tree, false, &groups);
@@ -176,6 +178,7 @@ void vu_scan_plan_forget(struct vu_scan_plan *s)
 void vu_scan_plan_done(struct vu_scan_plan *s)
 {
 	vu_scan_plan_forget(s);
+	vu_estimate_done(&s->estimate);
 	for (size_t i = 0; s->mapped && i < s->session->n_fs; i++)
 		vu_inomap_done(&s->mapped[i].count);
 	for (size_t i = 0; s->asked && i < s->session->n_fs; i++)

@@ -12,6 +12,7 @@
 #include "base/inomap.h"
 #include "guest/mapped.h"
 #include "model/plan.h"
+#include "ops/estimate.h"
 #include "ops/farm.h"
 #include "ops/owners.h"
 #include "ops/session.h"
@@ -21,6 +22,8 @@ struct vu_scan_plan {
 	struct vu_session *session; /* borrowed */
 	struct vu_farm *farm;	    /* borrowed */
 	struct vu_plan plan;
+	bool estimates; /* how much memory the plan would free: the estimate is begun before files are read */
+	struct vu_estimate estimate;
 	struct vu_content_stats content;
 	struct vu_owners owners;
 	struct vu_hash *hash;	  /* for objects; NULL until it is needed */

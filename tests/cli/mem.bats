@@ -217,3 +217,91 @@ x'
 	vx 1 mem nobody
 	has "$ERR" 'nobody'
 }
+
+# ---- --estimate ----
+
+# copies NAME GUEST...: the same large file in these guests, on the disk only
+copies() {
+	local name=$1 first=$2 g
+	shift
+	[[ -f $G/g$first/$name ]] || head -c 2000000 /dev/urandom >"$G/g$first/$name"
+	for g in "$@"; do
+		[[ $g == "$first" ]] || cp -a "$G/g$first/$name" "$G/g$g/$name"
+	done
+	sync -f "$MNT"
+	for g in "$@"; do
+		dd if="$G/g$g/$name" iflag=nocache count=0 status=none
+	done
+}
+
+# pages_of FILE: what of it is in memory, in bytes
+resident() {
+	"$VU_TOP/tests/lib/resident" "$@"
+}
+
+@test "--estimate: what nobody uses is freed at once, the rest when its users start anew" {
+	copies usr/lib/blob 1 2 3
+	for g in 1 2 3; do
+		cat "$G/g$g/usr/lib/blob" >/dev/null
+	done
+	background python3 -c '
+import mmap, os, sys
+m = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, prot=mmap.PROT_READ)
+print("ready", flush=True)
+sys.stdin.readline()' "$G/g3/usr/lib/blob"
+	local one=$(((2000000 + 4095) / 4096 * 4096))
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2 "$G"/g3
+	jq -e --argjson n "$one" '.groups[0] | .path == "usr/lib/blob" and .copies == 3 and
+		.resident_bytes == 3 * $n and .freed_bytes == 2 * $n' <<<"$OUT" >/dev/null || die "$OUT"
+	# the first one is kept, as no process of a guest has any mapped; the third is held by one of the host
+	eq "$(jq '.groups[0].freed_now_bytes' <<<"$OUT")" "$one" "freed at once"
+	eq "$(jq '[.guests[] | .freed_bytes] | add' <<<"$OUT")" "$(jq .total.freed_bytes <<<"$OUT")" "sum of the guests"
+	has "$(vu mem --estimate "$G"/g1 "$G"/g2 "$G"/g3)" '^usr/lib/blob +3 '
+}
+
+@test "--estimate: what is open counts as used, and a copy that is not in memory frees nothing" {
+	copies usr/lib/blob 1 2
+	cat "$G/g2/usr/lib/blob" >/dev/null
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	jq -e '.groups | map(select(.path == "usr/lib/blob")) | length == 0' <<<"$OUT" >/dev/null || die "$OUT"
+	cat "$G/g1/usr/lib/blob" >/dev/null
+	exec 8<"$G/g2/usr/lib/blob"
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	exec 8<&-
+	jq -e '.groups[] | select(.path == "usr/lib/blob") | .freed_now_bytes == 0 and .freed_bytes > 1990000' \
+		<<<"$OUT" >/dev/null || die "$OUT"
+}
+
+@test "--estimate brings nothing into memory, changes no guest, and says the same again" {
+	copies usr/lib/blob 1 2 3
+	umount "$MNT"
+	mount -o loop "$VU_WORK/img" "$MNT"
+	cat "$G"/g1/usr/lib/blob "$G"/g2/usr/lib/blob >/dev/null
+	say_manifest "$G"/* >"$STATE/before"
+	local was now
+	was=$(resident "$G")
+	vx 0 mem --estimate --json "$G"/*
+	now=$(resident "$G")
+	# what the programs that ask have read of it themselves
+	((now - was < 200000)) || die "$was bytes in memory, then $now"
+	first=$OUT
+	vx 0 mem --estimate --json
+	eq "$(jq -c .total.freed_bytes <<<"$OUT")" "$(jq -c .total.freed_bytes <<<"$first")" "the second time"
+	say_manifest "$G"/* >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after" "guests"
+	vx 2 mem --estimate --prove "$G"/*
+}
+
+@test "scan -n says the totals of the estimate; with reflinks there is none" {
+	copies usr/lib/blob 1 2
+	cat "$G"/g1/usr/lib/blob "$G"/g2/usr/lib/blob >/dev/null
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	all=$(jq .total.freed_bytes <<<"$OUT")
+	vx 0 scan -n --json "$G"/g1 "$G"/g2
+	eq "$(sum_of memory_freed_bytes)" "$all" "freed in the end"
+	has "$(vu scan -n "$G"/g1 "$G"/g2)" 'of the memory .* at once and .* in the end'
+	vx 0 scan --json "$G"/g1 "$G"/g2
+	eq "$(sum_of memory_freed_bytes)" null "of a run that is done"
+	vx 0 scan -n --json
+	eq "$(sum_of memory_freed_bytes)" 0 "when all is unified"
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How much memory a plan would free: the page cache of the copies that would go. A part of a dry run; what is resident
+ * is asked of each file before it is read, and brings nothing there. Changes nothing. Notes come from any thread,
+ * the rest is for the coordinating one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/plan.h"
+#include "model/tree.h"
+#include "ops/farm.h"
+#include "ops/session.h"
+#include "scan/content.h"
+
+#define VU_ESTIMATE_GROUPS 10 /* the largest, that are told one by one */
+
+/* In bytes of the page cache. */
+struct vu_estimate_sum {
+	uint64_t resident; /* of files that would be unified */
+	uint64_t now;	   /* freed at once: of copies that nobody has mapped or open */
+	uint64_t all;	   /* freed once all who use one of the copies have started anew */
+};
+
+struct vu_estimate_group {
+	char *guest; /* owned; that has one of the copies */
+	char *path;  /* owned; there */
+	uint32_t copies;
+	struct vu_estimate_sum sum;
+};
+
+struct vu_estimate_report {
+	struct vu_estimate_sum total;
+	struct vu_estimate_sum *guests; /* owned; one for each of the session: its copies */
+	struct vu_estimate_group group[VU_ESTIMATE_GROUPS]; /* those that free most first */
+	size_t n_groups;
+	uint64_t unknown; /* files of which it could not be told what is resident */
+};
+
+struct vu_estimate {
+	struct vu_session *session; /* borrowed */
+	struct vu_tree *tree;	    /* borrowed */
+	uint32_t *pages;	    /* owned; by inode: resident pages + 1; 0: not asked yet */
+	uint32_t n;		    /* of them */
+	unsigned jobs;
+	struct vu_estimate_report report; /* owned */
+};
+
+/*
+ * For the inodes that the farm's tree has now; env is told to note each file before it is read, with e, which is borrowed
+ * by it. Returns 0 or -ENOMEM; _done in any case, also of a zeroed one.
+ */
+int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, const struct vu_farm *f,
+		      struct vu_content_env *env);
+void vu_estimate_done(struct vu_estimate *e);
+
+/*
+ * Reports what the plan frees; asks besides what was not noted, and who uses what (which makes a child). Returns 0 or as
+ * vu_ops functions.
+ */
+int vu_estimate_sum(struct vu_estimate *e, const struct vu_plan *plan);
+
+/* Hands the report over, which is zeroed if there is none. */
+void vu_estimate_take(struct vu_estimate *e, struct vu_estimate_report *ret);
+void vu_estimate_report_done(struct vu_estimate_report *r);
