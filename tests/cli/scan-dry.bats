@@ -7,7 +7,7 @@ load ../lib/farm
 BIG=usr/share/vu/big
 
 summary() {
-	jq -S 'select(.type == "summary") | del(.dry_run, .seconds)' <<<"$OUT"
+	jq -S 'select(.type == "summary") | del(.dry_run, .seconds, .memory_freed_now_bytes, .memory_freed_bytes)' <<<"$OUT"
 }
 
 list() {
