@@ -162,8 +162,12 @@ static int print_list(struct vu_ctx *ctx, const struct vu_stale *s)
 /* What could not be told. */
 static int warn(struct vu_ctx *ctx, const struct vu_stale *s)
 {
-	bool any = s->truncated;
+	bool any = s->truncated || s->hidden;
 
+	if (s->hidden)
+		vu_message(ctx, "warning", "/proc/PID/map_files",
+			   "the kernel does not show what is mapped: replaced files are unknown",
+			   "run with CAP_SYS_ADMIN");
 	if (s->truncated)
 		vu_message(ctx, "warning", NULL,
 			   "a guest holds more than is looked at: the list is not complete", NULL);

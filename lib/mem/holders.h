@@ -67,6 +67,7 @@ struct vu_holders {
 	size_t now;		   /* the guest at hand */
 	uint32_t n_inodes, n_services, n_holdings;
 	bool truncated; /* there was no room for some */
+	bool hidden;	/* the kernel did not show what is mapped */
 	struct vu_holders_inode inode[VU_HOLDERS_INODES];
 	struct vu_holders_service service[VU_HOLDERS_SERVICES];
 	struct vu_holders_holding holding[VU_HOLDERS_HOLDINGS];

@@ -18,7 +18,7 @@
 #include "mem/maps.h"
 
 #define SLOTS (2 * VU_INUSE_MAX)
-#define MAPS_MAX (UINT64_C(64) << 20)
+#define MAPS_MAX (UINT64_C(512) << 20)
 
 struct slot {
 	uint64_t dev;

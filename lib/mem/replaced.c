@@ -57,6 +57,8 @@ static int on_map(void *arg, const struct vu_map *m)
 	_cleanup_fd_ int fd = openat(l->task_fd, path, O_PATH | O_CLOEXEC);
 	struct vu_replaced r = {.fd = fd, .path = m->path};
 
+	if (fd < 0 && errno == EPERM)
+		return VU_REPLACED_HIDDEN;
 	if (fd < 0)
 		return vu_is_want(-errno) ? -errno : 0;
 	if (vu_stat_fd(fd, &r.st) || !is_of(l, &r.st))

@@ -23,10 +23,15 @@ struct vu_replaced {
 	const char *path; /* as the kernel names it to us, see vu_map.path; borrowed */
 };
 
+enum vu_replaced_e {
+	/* the kernel does not let us see what is mapped: CAP_SYS_ADMIN (or CAP_CHECKPOINT_RESTORE) is missing */
+	VU_REPLACED_HIDDEN = 1,
+};
+
 /*
  * Calls fn for each such file that the process has mapped (task_fd: of a thread of it), once for mappings that
- * follow each other. max_bytes: of maps. Ends when fn returns non-zero, which is returned; else 0, also when the
- * process has ended or cannot be looked at, or -ENOMEM, -EMFILE, -ENFILE.
+ * follow each other. max_bytes: of maps. Ends when fn returns a negative errno, which is returned; else 0, also when the
+ * process has ended or cannot be looked at; VU_REPLACED_HIDDEN; or -ENOMEM, -EMFILE, -ENFILE.
  */
 int vu_replaced_each(int task_fd, const struct vu_replaced_fs *fs, size_t n_fs, uint64_t max_bytes,
 		     int (*fn)(void *arg, const struct vu_replaced *r), void *arg);

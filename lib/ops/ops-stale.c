@@ -22,7 +22,9 @@
 #include "ops/stale-judge.h"
 
 #define IDLE_MAX_MS 2000
-#define MAPS_MAX (UINT64_C(64) << 20) /* bytes of one process' maps */
+#define MAPS_MAX                                                                                   \
+	(UINT64_C(512)                                                                             \
+	 << 20) /* bytes of one process' maps: 65,530 of the longest paths have half of it */
 #define INIT_SCOPE "/init.scope"
 
 VU_DEFINE_CLEANUP_DONE(struct vu_guest_roots, vu_guest_roots_done)
@@ -111,7 +113,11 @@ static int on_process(void *arg, size_t root, pid_t pid, int task_fd)
 	l->task_fd = task_fd;
 	l->service = NULL;
 	note_init(l);
-	return vu_replaced_each(task_fd, l->fs, l->session->n_fs, MAPS_MAX, on_replaced, l);
+	int r = vu_replaced_each(task_fd, l->fs, l->session->n_fs, MAPS_MAX, on_replaced, l);
+
+	if (r == VU_REPLACED_HIDDEN)
+		l->h->hidden = true;
+	return r == VU_REPLACED_HIDDEN ? 0 : r;
 }
 
 static int look_at_all(void *arg)
@@ -342,6 +348,7 @@ static int make_report(const struct looking *l, struct vu_stale *ret)
 	drop_empty(ret);
 	qsort(ret->services, ret->n_services, sizeof(*ret->services), by_gain);
 	ret->truncated = l->h->truncated;
+	ret->hidden = l->h->hidden;
 	for (size_t i = 0; i < l->session->guests.n; i++)
 		ret->unknown[i] = l->roots->unread[i];
 	return 0;

@@ -44,6 +44,7 @@ struct vu_stale {
 	size_t n_services;
 	struct vu_stale_file *files; /* owned */
 	size_t n_files;
+	bool hidden; /* the kernel did not show us what is mapped: nothing is known */
 	struct vu_stale_count kind[VU_HOLDERS_KINDS]; /* each inode once */
 	uint64_t held_bytes;			      /* the same */
 	bool truncated;				      /* a guest has more than is looked at */

@@ -177,3 +177,15 @@ sys.stdin.readline()' "$G/g1" "/$BIG"
 	VX_SECONDS=30 vx 0 stale --json "$G/g1"
 	eq "$(of g1 removed)" 1 "removed"
 }
+
+@test "without the right to see what is mapped it says so" {
+	reader "$G/g1" "/$BIG" --
+	rm "$G/g1/$BIG"
+	# shellcheck disable=SC2016 # expanded there
+	printf '#!/bin/sh\nexec setpriv --bounding-set=-sys_admin,-checkpoint_restore --inh-caps=-sys_admin,-checkpoint_restore "%s" "$@"\n' \
+		"$VUNIFY" >"$STATE/without"
+	chmod +x "$STATE/without"
+	VUNIFY=$STATE/without vx 3 stale --json "$G/g1"
+	has "$ERR" 'does not show what is mapped'
+	eq "$(jq -c .services <<<"$OUT")" "[]" services
+}
