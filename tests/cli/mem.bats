@@ -171,6 +171,19 @@ fork()'
 	eq "$(of g1 file_own_bytes)" null "what is not known"
 }
 
+@test "a guest whose process cannot be read in time is unknown, the others are not" {
+	need_pages
+	command -v strace >/dev/null || skip "needs strace"
+	reader "$G/g1"
+	# looking for what is in a large mapping of its takes for ever: as if it had its memory map locked
+	printf '#!/bin/sh\nexec strace -f -qq -o /dev/null -e trace=ioctl -e inject=ioctl:delay_enter=3000000:when=1 "%s" "$@"\n' \
+		"$VUNIFY" >"$STATE/slow"
+	chmod +x "$STATE/slow"
+	VUNIFY=$STATE/slow vx 3 mem --json "$G/g1" "$G/g2"
+	has "$ERR" 'g1.*holds its memory map locked'
+	eq "$(of g1 processes) $(of g1 file_own_bytes) $(of g2 file_own_bytes)" "1 null 0" "what is known"
+}
+
 # memory_cgroup: makes one that has the memory, in GROUP, or skips
 memory_cgroup() {
 	local top
