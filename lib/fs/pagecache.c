@@ -39,7 +39,7 @@ static int cached(int fd, uint64_t size, uint64_t *ret_pages)
 /* Without cachestat the file counts as warm: dropping pages that others use would be worse. */
 static bool is_cold(int fd, uint64_t size)
 {
-	uint64_t pages;
+	uint64_t pages = 0;
 
 	return !cached(fd, size, &pages) && !pages;
 }

@@ -186,9 +186,11 @@ static uint64_t field(const char *text, const char *name)
 {
 	size_t n = strlen(name);
 
-	for (const char *p = text; p && *p; p = strchr(p, '\n'), p += p != NULL)
+	for (const char *p = text; p; p = strchr(p, '\n')) {
+		p += *p == '\n';
 		if (!strncmp(p, name, n) && p[n] == ' ')
 			return strtoull(p + n, NULL, 10);
+	}
 	return 0;
 }
 

@@ -14,9 +14,9 @@
 #include "model/digest.h"
 
 #define VU_HOLDERS_GUESTS 65536 /* more cannot be told apart */
-#define VU_HOLDERS_INODES 65536
-#define VU_HOLDERS_SERVICES 16384
-#define VU_HOLDERS_HOLDINGS 262144
+#define VU_HOLDERS_INODES ((size_t)65536)
+#define VU_HOLDERS_SERVICES ((size_t)16384)
+#define VU_HOLDERS_HOLDINGS ((size_t)262144)
 #define VU_HOLDERS_PART 4 /* a guest may have a fourth of each */
 #define VU_HOLDERS_PATH_MAX 512
 #define VU_HOLDERS_NAME_MAX 256

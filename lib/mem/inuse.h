@@ -13,7 +13,7 @@
 
 #include "mem/replaced.h"
 
-#define VU_INUSE_MAX (1 << 20) /* files */
+#define VU_INUSE_MAX ((size_t)1 << 20) /* files */
 
 struct vu_inuse;
 

@@ -20,7 +20,7 @@
 #include "base/watched.h"
 
 #define SETS_MAX (1 << 18)
-#define SLOTS (2 * SETS_MAX)
+#define SLOTS ((size_t)2 * SETS_MAX)
 #define BLOCK 512 /* frames whose flags are read at once */
 #define GAP 8	  /* frames that are read for nothing rather than by a call of their own */
 #define RECENT 1024

@@ -323,7 +323,8 @@ static void name_it(struct vu_holders_inode *i, char *path_consume)
 /* Has the guest a name of an object with this key? */
 static bool find_object(const struct finding *f, struct vu_holders_inode *i, int with_mtime)
 {
-	const struct keyed *k = bsearch(&i->key[with_mtime], f->objects, f->n, sizeof(*k), by_hash);
+	const struct keyed *k =
+		f->n ? bsearch(&i->key[with_mtime], f->objects, f->n, sizeof(*k), by_hash) : NULL;
 	uint32_t name;
 
 	while (k && k > f->objects && !by_hash(k - 1, &i->key[with_mtime]))

@@ -258,7 +258,7 @@ static void test_holders(void **state)
 static void test_holders_bounded(void **state)
 {
 	struct vu_holders *h = vu_holders_new();
-	uint32_t part = VU_HOLDERS_INODES / VU_HOLDERS_PART;
+	uint32_t part = (uint32_t)VU_HOLDERS_INODES / VU_HOLDERS_PART;
 	char name[32];
 	bool is_new;
 
@@ -272,7 +272,7 @@ static void test_holders_bounded(void **state)
 	assert_non_null(vu_holders_inode(h, 1, 8, part, &is_new));
 	assert_false(is_new);
 	assert_non_null(vu_holders_inode(h, 2, 8, 1, &is_new));
-	part = VU_HOLDERS_SERVICES / VU_HOLDERS_PART;
+	part = (uint32_t)VU_HOLDERS_SERVICES / VU_HOLDERS_PART;
 	for (uint32_t i = 0; i < part + 1; i++) {
 		snprintf(name, sizeof(name), "%u", i);
 		assert_true(!vu_holders_service(h, 1, name) == (i == part));
