@@ -209,7 +209,7 @@ static int read_text(int dir, const char *name, char *buf, size_t size)
 static bool add_charge(const struct charging *c, const char *path, struct vu_charge *ret)
 {
 	_cleanup_fd_ int dir = openat(c->top, path + 1, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char now[64], stat[16384];
+	char now[64] = "", stat[16384] = "";
 
 	if (dir < 0 ||
 	    read_text(dir, c->v1 ? "memory.usage_in_bytes" : "memory.current", now, sizeof(now)) ||

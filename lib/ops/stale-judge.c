@@ -103,7 +103,10 @@ static void unescape(char *s)
 	while (*s) {
 		bool newline = !strncmp(s, "\\012", 4);
 
-		*to++ = newline ? '\n' : *s;
+		*to = *s;
+		if (newline)
+			*to = '\n';
+		to++;
 		s += newline ? 4 : 1;
 	}
 	*to = 0;

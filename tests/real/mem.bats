@@ -61,6 +61,7 @@ teardown_file() {
 
 # The tests are processes of their own: what was started is handed on by a file.
 start() {
+	sync -f "$MNT"
 	umount "$MNT"
 	mount -o loop "$MEM_IMG" "$MNT"
 	# somebody else may have the mount in a namespace of his own: then nothing became cold by that
@@ -207,6 +208,8 @@ of_guest() {
 other_fs() {
 	[[ ${VU_NIGHTLY:-} == 1 ]] || skip "only in the nightly form"
 	local was after
+	# of a test that has failed
+	stop
 	vu_fs_need "$1" 3500
 	MEM_IMG=$VU_IMG MNT=$VU_MNT G=$VU_MNT/guests
 	guests_of_services "$G"
