@@ -175,7 +175,7 @@ seen() {
 	find "$G" "$MNT/.vunify" -printf '%p %i %n %C@\n' | sort >"$STATE/b"
 	same_text "$STATE/a" "$STATE/b"
 	numbers='[.[] | select(.type == "summary")] | last |
-		del(.dry_run, .seconds, .frozen, .frozen_ms_max)'
+		del(.dry_run, .seconds, .frozen, .frozen_ms_max, .memory_freed_now_bytes, .memory_freed_bytes)'
 	dry=$(jq -sS "$numbers" <<<"$OUT") list=$(events unify; events broken; events skip)
 	vx 0 remerge --json
 	eq "$(jq -sS "$numbers" <<<"$OUT")" "$dry" numbers

@@ -91,6 +91,7 @@ services_stop() {
 	for pid in ${SERVICES_PIDS:-}; do
 		SERVICES_ALL+=" $(ps -o pid= -s "$pid" | tr '\n' ' ')"
 	done
+	[[ -z $SERVICES_GROUP ]] || SERVICES_ALL+=" $(cat "$SERVICES_GROUP"/*/cgroup.procs 2>/dev/null | tr '\n' ' ')"
 	# shellcheck disable=SC2086 # words
 	[[ -z ${SERVICES_ALL// /} ]] || kill -KILL $SERVICES_ALL 2>/dev/null || :
 	# shellcheck disable=SC2086
