@@ -25,7 +25,7 @@
 #define BUCKET_MIN 256 /* entries that a bucket has room for at least */
 #define HEAVY_MAX 4096 /* contents that are kept whatever their hash is */
 #define HEAVY_PAGES 16 /* that have so many pages at least */
-#define HEAVY_SLOTS (4 * HEAVY_MAX)
+#define HEAVY_SLOTS ((size_t)4 * HEAVY_MAX)
 #define SIZES 33 /* of contents, by the binary logarithm of their pages */
 #define LEVEL_MAX 31
 
