@@ -71,7 +71,7 @@ _vunify() {
 			return
 		fi
 	fi
-	if [[ -z $cmd |  | $cmd == guests |  | $cmd == cowd |  | $cmd == template |  | $cur == -* ]]; then | $cmd == ksm)
+	if [[ -z $cmd || $cmd == guests || $cmd == cowd || $cmd == template || $cmd == ksm || $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_words "$cmd")" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$(_vunify_guests "$cmd")" -- "$cur")
