@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -10,15 +11,43 @@
 #include "base/cleanup.h"
 #include "fs/iattr.h"
 
+/*
+ * What is pinned (O_PATH) answers through /proc only: links, devices and FIFOs, which must not be
+ * opened, have attributes too. The link of /proc leads to the very inode, also where that is a link.
+ */
+#define PIN_PATH_MAX sizeof("/proc/self/fd/-2147483648")
+
+static const char *pin_path(int fd, char *path)
+{
+	snprintf(path, PIN_PATH_MAX, "/proc/self/fd/%d", fd);
+	return path;
+}
+
+static ssize_t list_of(int fd, char *list, size_t size)
+{
+	char path[PIN_PATH_MAX];
+	ssize_t n = flistxattr(fd, list, size);
+
+	return n < 0 && errno == EBADF ? listxattr(pin_path(fd, path), list, size) : n;
+}
+
+static ssize_t value_of(int fd, const char *name, void *value, size_t size)
+{
+	char path[PIN_PATH_MAX];
+	ssize_t n = fgetxattr(fd, name, value, size);
+
+	return n < 0 && errno == EBADF ? getxattr(pin_path(fd, path), name, value, size) : n;
+}
+
 /* The list may grow between the question for its size and the answer: ask until it fits. */
 static int list_names(int fd, size_t max_bytes, char **ret_list, size_t *ret_len)
 {
 	_cleanup_free_ char *list = NULL;
 	char few[256];
-	ssize_t n = flistxattr(fd, few, sizeof(few));
+	ssize_t n = list_of(fd, few, sizeof(few));
 
 	while (n < 0 && errno == ERANGE) {
-		n = flistxattr(fd, NULL, 0);
+		n = list_of(fd, NULL, 0);
 		if (n < 0)
 			break;
 		if ((size_t)n > max_bytes)
@@ -27,7 +56,7 @@ static int list_names(int fd, size_t max_bytes, char **ret_list, size_t *ret_len
 		list = malloc((size_t)n + 1);
 		if (!list)
 			return -ENOMEM;
-		n = flistxattr(fd, list, (size_t)n);
+		n = list_of(fd, list, (size_t)n);
 	}
 	if (n < 0)
 		return errno == EOPNOTSUPP ? (*ret_list = NULL, *ret_len = 0, 0)
@@ -50,7 +79,7 @@ static int get_value(int fd, const char *name, size_t max_bytes, void **ret_valu
 	ssize_t n;
 
 	do {
-		n = fgetxattr(fd, name, NULL, 0);
+		n = value_of(fd, name, NULL, 0);
 		if (n < 0)
 			return -errno;
 		if ((size_t)n > max_bytes)
@@ -59,7 +88,7 @@ static int get_value(int fd, const char *name, size_t max_bytes, void **ret_valu
 		value = malloc((size_t)n + 1);
 		if (!value)
 			return -ENOMEM;
-		n = fgetxattr(fd, name, value, (size_t)n);
+		n = value_of(fd, name, value, (size_t)n);
 	} while (n < 0 && errno == ERANGE);
 	if (n < 0)
 		return -errno;
