@@ -100,6 +100,7 @@ extern const struct vu_cmd vu_cmd_df;
 extern const struct vu_cmd vu_cmd_diff;
 extern const struct vu_cmd vu_cmd_doctor;
 extern const struct vu_cmd vu_cmd_gc;
+extern const struct vu_cmd vu_cmd_export;
 extern const struct vu_cmd vu_cmd_guests;
 extern const struct vu_cmd vu_cmd_history;
 extern const struct vu_cmd vu_cmd_ksm;

@@ -10,6 +10,7 @@
 #include "cmd/json.h"
 #include "model/event.h"
 #include "ops/ops-clone.h"
+#include "ops/ops-export.h"
 #include "ops/ops-recover.h"
 #include "ops/ops-remove.h"
 #include "ops/ops-scan.h"
@@ -36,8 +37,10 @@ int vu_report_exit(uint64_t warnings, uint64_t damages);
 /* What each summary begins with; the caller's. And how often guests were frozen, for how long at most. */
 struct vu_json *vu_report_summary(const struct vu_ctx *ctx);
 void vu_report_frozen(struct vu_json *j, const struct vu_freezer_stats *f);
+/* The beginning of a summary in JSON; or NULL. */
 
 /* The summaries. Return 0 or a negative errno. */
+int vu_report_export(struct vu_ctx *ctx, const struct vu_export_report *r);
 int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_remerge(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r);
