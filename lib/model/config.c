@@ -93,6 +93,8 @@ static const struct key keys[] = {
 	{"limits", "max_cow_bytes", KIND_SIZE, FIELD(max_cow_bytes), 0, INT64_MAX, {0}},
 	{"clone", "truncate", KIND_RESET, FIELD(reset), 0, 0, {0}},
 	{"clone", "remove", KIND_RESET, FIELD(reset), 0, 0, {0}},
+	{"limits", "max_import_bytes", KIND_SIZE, FIELD(max_import_bytes), 1, INT64_MAX, {0}},
+	{"limits", "max_import_ratio", KIND_COUNT, FIELD(max_import_ratio), 1, 1000000, {0}},
 	{"paths", "catalog", KIND_PATH, FIELD(catalog), 0, 0, {0}},
 	{"paths", "lock_dir", KIND_PATH, FIELD(lock_dir), 0, 0, {0}},
 };
@@ -127,6 +129,8 @@ static int begin(struct vu_config *c)
 		.max_files = 10000000,
 		.max_xattr_bytes = 1 << 20,
 		.max_package_db_bytes = 64 << 20,
+		.max_import_bytes = UINT64_C(1) << 40,
+		.max_import_ratio = 250,
 		.catalog = strdup("/var/lib/vunify/catalog.db"),
 		.lock_dir = strdup("/run/vunify"),
 	};

@@ -41,7 +41,9 @@ struct vu_config {
 	uint64_t max_package_db_bytes; /* of one package database file */
 	uint64_t
 		max_cow_breaks; /* that one guest may have a second under copy-on-write; 0: any number */
-	uint64_t max_cow_bytes; /* of the copies of these; the same */
+	uint64_t max_cow_bytes;	   /* of the copies of these; the same */
+	uint64_t max_import_bytes; /* of all files of an archive together */
+	uint64_t max_import_ratio; /* bytes that may come out of one of an archive */
 	/* [clone] */
 	char **reset; /* owned, NULL-terminated: see model/reset.h */
 	/* [paths] */

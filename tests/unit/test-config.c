@@ -140,6 +140,8 @@ static void assert_defaults(const struct vu_config *c)
 	assert_int_equal(c->max_package_db_bytes, 64 << 20);
 	assert_int_equal(c->max_cow_breaks, 0);
 	assert_int_equal(c->max_cow_bytes, 0);
+	assert_true(c->max_import_bytes == UINT64_C(1) << 40);
+	assert_int_equal(c->max_import_ratio, 250);
 	assert_string_equal(c->catalog, "/var/lib/vunify/catalog.db");
 	assert_string_equal(c->lock_dir, "/run/vunify");
 }
@@ -199,6 +201,7 @@ static void every_key_good(void **state)
 		   "trust_domain = staff\ntrust_domain = \"\"\n[scan]\njobs = 3\n[limits]\n"
 		   "max_depth = 5\nmax_files = 6\nmax_xattr_bytes = 7\nmax_package_db_bytes = 8M\n"
 		   "max_cow_breaks = 9\nmax_cow_bytes = 10M\n"
+		   "max_import_bytes = 11K\nmax_import_ratio = 12\n"
 		   "[paths]\n  catalog = /c/d.db\n\tlock_dir = /l\r\n");
 	struct vu_config c = load_good();
 
@@ -216,6 +219,8 @@ static void every_key_good(void **state)
 	assert_int_equal(c.max_package_db_bytes, 8 << 20);
 	assert_int_equal(c.max_cow_breaks, 9);
 	assert_int_equal(c.max_cow_bytes, 10 << 20);
+	assert_int_equal(c.max_import_bytes, 11 << 10);
+	assert_int_equal(c.max_import_ratio, 12);
 	assert_string_equal(c.catalog, "/c/d.db");
 	assert_string_equal(c.lock_dir, "/l");
 	vu_config_done(&c);
@@ -248,6 +253,8 @@ static void every_key_bad(void **state)
 		{"limits", "max_package_db_bytes", "1 M", "K, M, G or T"},
 		{"limits", "max_cow_breaks", "1M", "allowed are digits"},
 		{"limits", "max_cow_bytes", "fast", "allowed are digits"},
+		{"limits", "max_import_bytes", "0", "out of range"},
+		{"limits", "max_import_ratio", "0", "out of range"},
 		{"paths", "catalog", "catalog.db", "absolute"},
 		{"paths", "lock_dir", "", "absolute"},
 		{"paths", "lockdir", "/x", "allowed are catalog, lock_dir"},

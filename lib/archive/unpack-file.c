@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A regular file. A small one is gathered in memory, a larger one in a file without a name; it is hashed as
+ * it comes where the content may be known. If it is, what was gathered goes away, and an empty file stands
+ * in its place.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive/unpack-int.h"
+#include "base/cleanup.h"
+#include "fs/exchange.h"
+
+#define BLOCK ((size_t)4096)
+#define HOLES_MAX                                                                                  \
+	(UINT64_C(1) << 30) /* a file with more in holes is not hashed: scan does not, either */
+
+struct filling {
+	struct vu_unpack *u;
+	struct vu_unpack_file f; /* data or fd is where it is gathered */
+	uint64_t at;		 /* up to here it is hashed */
+	uint64_t holes;
+	bool hashed;
+	int fd; /* owned; of a large one */
+};
+
+static int write_at(int fd, const char *data, size_t len, uint64_t at)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, data, len, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		data += n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static void hash_hole(struct filling *g, uint64_t len)
+{
+	static const char zeros[65536];
+
+	g->holes += len;
+	if (g->holes > HOLES_MAX)
+		g->hashed = false;
+	while (g->hashed && len) {
+		size_t n = (size_t)VU_MIN(len, sizeof(zeros));
+
+		vu_hash_add(g->u->content_hash, zeros, n);
+		len -= n;
+	}
+}
+
+static int take_data(struct filling *g, const struct vu_stream_item *it)
+{
+	if (it->at < g->at || it->at > g->f.size || it->len > g->f.size - it->at)
+		return -EPROTO;
+	hash_hole(g, it->at - g->at);
+	if (g->hashed)
+		vu_hash_add(g->u->content_hash, it->data, it->len);
+	g->at = it->at + it->len;
+	if (g->fd >= 0)
+		return write_at(g->fd, it->data, it->len, it->at);
+	memcpy(g->u->buf + it->at, it->data, it->len);
+	return 0;
+}
+
+/* All data, to the member's end. */
+static int gather(struct filling *g)
+{
+	struct vu_stream_item it;
+	int r;
+
+	while (!(r = vu_unpack_next(g->u, &it)) && it.kind == VU_STREAM_DATA) {
+		r = take_data(g, &it);
+		if (r)
+			return r;
+	}
+	if (r || it.kind != VU_STREAM_END)
+		return r ? r : -EPROTO;
+	hash_hole(g, g->f.size - g->at);
+	if (g->fd >= 0 && ftruncate(g->fd, (off_t)g->f.size))
+		return -errno;
+	return g->hashed ? vu_hash_end(g->u->content_hash, g->f.digest.b) : 0;
+}
+
+static int begin(struct filling *g)
+{
+	struct vu_unpack *u = g->u;
+
+	if (g->f.size > VU_UNPACK_BUF) {
+		g->fd = openat(u->env->root, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+		if (g->fd < 0)
+			return -errno;
+		g->f.fd = g->fd;
+	} else {
+		/* what no data come for is zeros */
+		memset(u->buf, 0, (size_t)g->f.size);
+		g->f.data = u->buf;
+	}
+	if (g->hashed)
+		vu_hash_begin(u->content_hash);
+	return 0;
+}
+
+/* ---- placing it ---- */
+
+static int note(struct vu_unpack *u, uint64_t ino, uint32_t token)
+{
+	int r = u->env->placed ? u->env->placed(u->env->arg, ino, token) : 0;
+
+	return r ? r : vu_unpack_touch(u, ino);
+}
+
+static int place_empty(struct filling *g, const char *base, uint32_t token)
+{
+	struct vu_unpack *u = g->u;
+	struct vu_stat st;
+	int r = 0;
+
+	if (mknodat(u->parent, base, S_IFREG | 0600, 0)) {
+		r = errno == EEXIST ? vu_unpack_clear(u, base) : -errno;
+		if (!r && mknodat(u->parent, base, S_IFREG | 0600, 0))
+			r = -errno;
+	}
+	if (!r)
+		r = vu_stat_at(u->parent, base, &st);
+	if (r)
+		return r;
+	u->stats.known++;
+	u->stats.known_bytes += g->f.size;
+	return note(u, st.version.ino, token);
+}
+
+static bool is_zero(const char *p, size_t n)
+{
+	return !*p && !memcmp(p, p + 1, n - 1);
+}
+
+/* Where the archive had holes, blocks of zeros are holes again. */
+static int write_small(const struct filling *g, int fd)
+{
+	const char *data = g->f.data;
+	size_t size = (size_t)g->f.size;
+	int r = 0;
+
+	if (!g->holes)
+		return write_at(fd, data, size, 0);
+	for (size_t at = 0; !r && at < size; at += BLOCK) {
+		size_t n = VU_MIN(BLOCK, size - at);
+
+		if (!is_zero(data + at, n))
+			r = write_at(fd, data + at, n, at);
+	}
+	return r ? r : ftruncate(fd, (off_t)size) ? -errno : 0;
+}
+
+static int create(struct vu_unpack *u, const char *base)
+{
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(u->parent, base, flags, 0600);
+
+	if (fd >= 0 || errno != EEXIST)
+		return fd < 0 ? -errno : fd;
+	int r = vu_unpack_clear(u, base);
+
+	if (r)
+		return r;
+	fd = openat(u->parent, base, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static int give_name(struct vu_unpack *u, int fd, const char *base)
+{
+	int r = vu_link_fd(fd, u->parent, base);
+
+	if (r != -EEXIST)
+		return r;
+	r = vu_unpack_clear(u, base);
+	return r ? r : vu_link_fd(fd, u->parent, base);
+}
+
+static int place_whole(struct filling *g, const struct vu_member *m, const char *base)
+{
+	struct vu_unpack *u = g->u;
+	struct timespec mtime = vu_unpack_mtime(m);
+	_cleanup_fd_ int made = g->fd < 0 ? create(u, base) : -EBADF;
+	int fd = g->fd < 0 ? made : g->fd;
+	struct vu_stat st;
+	int r = fd < 0 ? fd : g->fd < 0 ? write_small(g, fd) : 0;
+
+	if (!r)
+		r = vu_unpack_metadata(u, fd, g->f.attr.mode, m->uid, m->gid, &mtime);
+	if (!r && g->fd >= 0)
+		r = give_name(u, fd, base);
+	if (!r)
+		r = vu_stat_fd(fd, &st);
+	if (r)
+		return r;
+	u->stats.files++;
+	u->stats.bytes += g->f.size;
+	return note(u, st.version.ino, VU_UNPACK_NONE);
+}
+
+static uint64_t mtime_ns(const struct vu_member *m)
+{
+	/* as fs/stat.c does; what lies beyond is equal to nothing */
+	if (m->mtime_sec < -INT64_C(2147483648) || m->mtime_sec > INT64_C(16299260424))
+		return VU_TIME_BEYOND;
+	return (uint64_t)m->mtime_sec * UINT64_C(1000000000) + m->mtime_nsec;
+}
+
+/* The member is the stream's, and gone with the first item behind it. */
+static int regular(struct filling *g, const struct vu_member *m, const char *base)
+{
+	struct vu_unpack *u = g->u;
+	uint32_t token = VU_UNPACK_NONE;
+	int r = begin(g);
+
+	if (!r)
+		r = gather(g);
+	if (r)
+		return r;
+	int known = g->hashed ? u->env->known(u->env->arg, &g->f, &token) : 0;
+
+	if (known < 0)
+		return known;
+	return known ? place_empty(g, base, token) : place_whole(g, m, base);
+}
+
+int vu_unpack_regular(struct vu_unpack *u, const struct vu_member *m, const struct vu_attr *attr,
+		      const char *base)
+{
+	struct vu_member own = *m; /* its texts are not looked at any more */
+	struct filling g = {
+		.u = u,
+		.f = {.path = u->path,
+		      .size = m->size,
+		      .mtime_ns = mtime_ns(m),
+		      .attr = *attr,
+		      .fd = -EBADF},
+		.fd = -EBADF,
+	};
+
+	if (m->size > u->env->max_bytes - VU_MIN(u->bytes, u->env->max_bytes))
+		return vu_unpack_refuse(u, "all files together are above max_import_bytes");
+	if (m->size > INT64_MAX / 2)
+		return vu_unpack_refuse(u, "no file can be that large");
+	u->bytes += m->size;
+	g.hashed = u->env->wants && u->env->wants(u->env->arg, &g.f);
+	int r = regular(&g, &own, base);
+
+	vu_close_p(&g.fd);
+	return r;
+}

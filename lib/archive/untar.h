@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading a tar archive: hostile bytes come in by one descriptor, its members go out by another
+ * (archive/stream.h). The only place where libarchive reads; it runs in a process of its own that can do
+ * nothing but read the one and write the other (archive/reader.h). Decides nothing about names and kinds
+ * of members: that is for who makes files of them. Filters are gzip, bzip2, xz and zstd, at most one; the
+ * format is tar.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct vu_untar_limits {
+	size_t max_xattr_bytes; /* of one member */
+	uint64_t
+		max_ratio; /* bytes that may come out for one that goes in, once VU_UNTAR_FREE did */
+};
+
+#define VU_UNTAR_FREE (UINT64_C(64) << 20)
+
+/*
+ * Opens what it needs later (tables of character sets), which cannot be opened in confinement. Sets the
+ * locale of the process.
+ */
+void vu_untar_prepare(void);
+
+/* Reads to the end. Returns 0, also when the archive is bad, which is the last item then; or the negative
+ * errno of writing, or -ENOMEM. */
+int vu_untar_run(int in, int out, const struct vu_untar_limits *limits);
