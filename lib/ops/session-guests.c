@@ -74,7 +74,7 @@ static int open_root(const char *path, struct vu_stat *ret_st, char **ret_path)
 	return vu_take_fd(fd);
 }
 
-static int find_fs(struct vu_session *s, int root_fd, uint8_t *ret_fs)
+int vu_session_find_fs(struct vu_session *s, int root_fd, uint8_t *ret_fs)
 {
 	struct vu_mount m = {0};
 	int r = vu_mount_of(root_fd, &m);
@@ -146,7 +146,7 @@ static int add_open(struct vu_session *s, struct vu_guest *g, int fd_consume)
 	int r = check_nested(s, &s->guests, g->path);
 
 	if (!r)
-		r = find_fs(s, fd, &fs);
+		r = vu_session_find_fs(s, fd, &fs);
 	size_t n = s->guests.n;
 
 	if (!r && n >= UINT16_MAX - 1)

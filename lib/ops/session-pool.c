@@ -24,10 +24,12 @@ static const char *reflink_hint(const struct vu_session_fs *fs)
 						: "unify guests on ext4, XFS or btrfs";
 }
 
+/* root_fd: of a guest; -EBADF: there is none, and the mount point says where. */
 static int open_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd, unsigned flags)
 {
 	_cleanup_free_ char *why = NULL;
-	int r = vu_pool_open(root_fd, flags, &fs->pool, &why);
+	int r = root_fd < 0 ? vu_pool_open_path(fs->mount.point, flags, &fs->pool, &why)
+			    : vu_pool_open(root_fd, flags, &fs->pool, &why);
 
 	switch (r) {
 	case 0:
@@ -133,6 +135,27 @@ static int make_pool(struct vu_session *s, struct vu_session_fs *fs, int root_fd
 		return r;
 	vu_problem_done(s->ops->problem);
 	return 0;
+}
+
+int vu_session_make_pool(struct vu_session *s, int dir, uint8_t *ret_fs)
+{
+	uint8_t i = 0;
+	int r = vu_session_find_fs(s, dir, &i);
+	struct vu_session_fs *fs = r ? NULL : &s->fs[i];
+
+	if (r)
+		return r;
+	if (fs->mount.read_only)
+		return refuse_fs(s, fs, "it is mounted read-only", "remount it read-write");
+	if (!vu_mount_can_link(&fs->mount))
+		return refuse_fs(s, fs,
+				 "it cannot hold what unifying needs: immutable files, leases and "
+				 "hard links between guests",
+				 "keep the guests on ext4, XFS or btrfs");
+	r = open_pool(s, fs, -EBADF, VU_POOL_CREATE);
+	fs->locked = !r;
+	*ret_fs = i;
+	return r;
 }
 
 int vu_session_share_pools(struct vu_session *s)

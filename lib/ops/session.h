@@ -105,6 +105,16 @@ int vu_session_open_pools(struct vu_session *s, bool make);
 int vu_session_find_pools(struct vu_session *s);
 
 /*
+ * Opens the pool, making it where there is none, of the file system that the open directory dir is on, which
+ * may be the mount's top; for what is to be a guest there. *ret_fs: its index in fs. Refuses file systems that
+ * can have none. Returns like vu_session_open.
+ */
+int vu_session_make_pool(struct vu_session *s, int dir, uint8_t *ret_fs);
+
+/* The index in fs of the file system of an open directory, which is added. Returns 0 or a negative errno. */
+int vu_session_find_fs(struct vu_session *s, int dir, uint8_t *ret_fs);
+
+/*
  * Opens a session beside another one, which outlives it: all guests that `of` has or the catalog knows
  * (roots that are gone are told and left out), with the pools of `of` and its sink, no lock and no
  * catalog. For what must find names in guests that are no part of the run. Returns like
