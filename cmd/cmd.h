@@ -104,6 +104,7 @@ extern const struct vu_cmd vu_cmd_export;
 extern const struct vu_cmd vu_cmd_guests;
 extern const struct vu_cmd vu_cmd_history;
 extern const struct vu_cmd vu_cmd_ksm;
+extern const struct vu_cmd vu_cmd_import;
 extern const struct vu_cmd vu_cmd_mem;
 extern const struct vu_cmd vu_cmd_owners;
 extern const struct vu_cmd vu_cmd_propagate;

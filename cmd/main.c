@@ -18,19 +18,15 @@
 #include "ops/rules.h"
 
 static const struct vu_cmd *const cmds[] = {
-	&vu_cmd_scan,	   &vu_cmd_remerge,
-	&vu_cmd_unmerge,   &vu_cmd_recover,
-	&vu_cmd_propagate, &vu_cmd_template,
-	&vu_cmd_guests,	   &vu_cmd_clone,
-	&vu_cmd_remove,	   &vu_cmd_export,
-	&vu_cmd_run,	   &vu_cmd_cowd,
-	&vu_cmd_status,	   &vu_cmd_df,
-	&vu_cmd_why,	   &vu_cmd_diff,
-	&vu_cmd_owners,	   &vu_cmd_history,
-	&vu_cmd_mem,	   &vu_cmd_stale,
-	&vu_cmd_pages,	   &vu_cmd_ksm,
-	&vu_cmd_verify,	   &vu_cmd_gc,
-	&vu_cmd_doctor,	   NULL,
+	&vu_cmd_scan,	 &vu_cmd_remerge,   &vu_cmd_unmerge,
+	&vu_cmd_recover, &vu_cmd_propagate, &vu_cmd_template,
+	&vu_cmd_guests,	 &vu_cmd_clone,	    &vu_cmd_remove,
+	&vu_cmd_export,	 &vu_cmd_import,    &vu_cmd_run,
+	&vu_cmd_cowd,	 &vu_cmd_status,    &vu_cmd_df,
+	&vu_cmd_why,	 &vu_cmd_diff,	    &vu_cmd_owners,
+	&vu_cmd_history, &vu_cmd_mem,	    &vu_cmd_stale,
+	&vu_cmd_pages,	 &vu_cmd_ksm,	    &vu_cmd_verify,
+	&vu_cmd_gc,	 &vu_cmd_doctor,    NULL,
 };
 
 static const struct vu_opt globals[] = {

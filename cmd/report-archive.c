@@ -35,3 +35,54 @@ int vu_report_export(struct vu_ctx *ctx, const struct vu_export_report *r)
 	       vu_size_text(r->written, written), r->seconds, r->sockets);
 	return 0;
 }
+
+static void import_json(struct vu_json *j, const struct vu_import_report *r)
+{
+	const struct vu_unpack_stats *u = &r->unpacked;
+
+	if (r->guest)
+		vu_json_name(j, "guest", r->guest);
+	if (r->path)
+		vu_json_name(j, "path", r->path);
+	vu_json_count(j, "layers", r->layers);
+	vu_json_count(j, "members", u->members);
+	vu_json_count(j, "dirs", u->dirs);
+	vu_json_count(j, "files_written", u->files + r->copied);
+	vu_json_count(j, "bytes_written", u->bytes);
+	vu_json_count(j, "names_unified", r->names);
+	vu_json_count(j, "saved_bytes", r->linked_bytes);
+	vu_json_count(j, "links", u->links);
+	vu_json_count(j, "others", u->others);
+	vu_json_count(j, "whiteouts", u->whiteouts);
+	vu_json_count(j, "xattrs_left_out", u->xattrs_left_out);
+	vu_json_count(j, "warnings", r->warnings);
+	vu_json_count(j, "damages", r->damages);
+	vu_json_seconds(j, "seconds", r->seconds);
+}
+
+int vu_report_import(struct vu_ctx *ctx, const struct vu_import_report *r)
+{
+	const struct vu_unpack_stats *u = &r->unpacked;
+	const char *dry = ctx->dry_run ? "would be " : "";
+	char linked[VU_SIZE_TEXT], bytes[VU_SIZE_TEXT];
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
+
+		import_json(j, r);
+		return vu_json_print(j, stdout);
+	}
+	if (ctx->globals.quiet)
+		return 0;
+	printf("%" PRIu64 " names (%s) %slinked to what the pool has, %" PRIu64
+	       " files (%s) %swritten, %" PRIu64 " directories and %" PRIu64 " others, in %.1f s\n",
+	       r->names, vu_size_text(r->linked_bytes, linked), dry, u->files + r->copied,
+	       vu_size_text(u->bytes, bytes), dry, u->dirs, u->links + u->others, r->seconds);
+	if (r->guest) {
+		_cleanup_free_ char *name = vu_escape(r->guest, vu_escape_locale_utf8());
+		_cleanup_free_ char *path = vu_escape(r->path, vu_escape_locale_utf8());
+
+		printf("guest %s: %s\n", name ? name : "?", path ? path : "?");
+	}
+	return 0;
+}

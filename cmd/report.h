@@ -11,6 +11,7 @@
 #include "model/event.h"
 #include "ops/ops-clone.h"
 #include "ops/ops-export.h"
+#include "ops/ops-import.h"
 #include "ops/ops-recover.h"
 #include "ops/ops-remove.h"
 #include "ops/ops-scan.h"
@@ -41,6 +42,7 @@ void vu_report_frozen(struct vu_json *j, const struct vu_freezer_stats *f);
 
 /* The summaries. Return 0 or a negative errno. */
 int vu_report_export(struct vu_ctx *ctx, const struct vu_export_report *r);
+int vu_report_import(struct vu_ctx *ctx, const struct vu_import_report *r);
 int vu_report_scan(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_remerge(struct vu_ctx *ctx, const struct vu_scan_report *r);
 int vu_report_unmerge(struct vu_ctx *ctx, const struct vu_unmerge_report *r);

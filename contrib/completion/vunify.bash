@@ -16,7 +16,7 @@ _vunify_words() {
 # Names of guests, for the commands that take them.
 _vunify_guests() {
 	case $1 in
-	scan | remerge | status | df | doctor | run | unmerge | export | recover | diff | remove | clone | propagate | gc | verify | pages | 'guests set' | 'guests remove' | 'template add' | 'template remove' | 'ksm '*)
+	scan | remerge | status | df | doctor | run | unmerge | export | recover | diff | remove | clone | propagate | gc | verify | pages | mem | stale | 'guests set' | 'guests remove' | 'template add' | 'template remove' | 'ksm '*)
 		"${COMP_WORDS[0]}" guests --columns=guest --no-legend 2>/dev/null
 		;;
 	esac

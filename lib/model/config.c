@@ -147,8 +147,7 @@ int vu_config_default(struct vu_config *ret_c)
 	struct vu_config c;
 	int r = begin(&c);
 
-	if (!r)
-		r = add_default_rules(&c);
+	r = r ? r : add_default_rules(&c);
 	if (r)
 		vu_config_done(&c);
 	else
@@ -504,10 +503,8 @@ static void parse_file(struct parse *p, const char *file, bool may_be_absent)
 	p->line = 0;
 	if (!f && errno == ENOENT && may_be_absent)
 		return;
-	if (!f && errno == ENOMEM) {
-		fatal(p, -ENOMEM);
-		return;
-	}
+	if (!f && errno == ENOMEM)
+		return (void)fatal(p, -ENOMEM);
 	if (!f) {
 		fail(p, NULL, "cannot be opened: %s", strerror(errno));
 		return;

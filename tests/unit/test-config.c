@@ -164,11 +164,26 @@ static void defaults(void **state)
 static void shipped_file_says_the_defaults(void **state)
 {
 	static const char *const all[] = {
-		"min_size",	  "max_size",	   "mtime",	      "unify_setid",
-		"mode",		  "exclude",	   "trust_domain",    "jobs",
-		"max_depth",	  "max_files",	   "truncate",	      "remove",
-		"catalog",	  "lock_dir",	   "max_xattr_bytes", "max_package_db_bytes",
-		"max_cow_breaks", "max_cow_bytes",
+		"min_size",
+		"max_size",
+		"mtime",
+		"unify_setid",
+		"mode",
+		"exclude",
+		"trust_domain",
+		"jobs",
+		"max_depth",
+		"max_files",
+		"truncate",
+		"remove",
+		"catalog",
+		"lock_dir",
+		"max_xattr_bytes",
+		"max_package_db_bytes",
+		"max_cow_breaks",
+		"max_cow_bytes",
+		"max_import_bytes",
+		"max_import_ratio",
 	};
 	const char *top = getenv("VU_TOP");
 	char path[4096], line[512], text[16384] = "";
