@@ -64,10 +64,12 @@ static int move_up(struct removal *r, int dir, const char *name)
 	}
 }
 
-static int remove_dir(struct removal *r, int dir, const char *name, unsigned depth)
+static int remove_dir(struct removal *r, int dir, const char *name, uint64_t ino, unsigned depth)
 {
 	if (depth >= DEEP && r->top >= 0)
 		return move_up(r, dir, name);
+	if (r->o->gone)
+		r->o->gone(r->o->arg, ino);
 	for (int tries = 0;; tries++) {
 		int e = empty(r, dir, name, depth);
 
@@ -89,7 +91,7 @@ static int remove_name(struct removal *r, int dir, const char *name, unsigned de
 		return e == -ENOENT ? 0 : e;
 	if (r->o->stays && r->o->stays(r->o->arg, &st))
 		return S_ISDIR(st.mode) ? empty(r, dir, name, depth) : 0;
-	return S_ISDIR(st.mode)		? remove_dir(r, dir, name, depth)
+	return S_ISDIR(st.mode)		? remove_dir(r, dir, name, st.version.ino, depth)
 	       : unlinkat(dir, name, 0) ? -errno
 					: 0;
 }

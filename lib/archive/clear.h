@@ -15,6 +15,8 @@ struct vu_clearing {
 	 * stay is removed. NULL: nothing stays.
 	 */
 	bool (*stays)(void *arg, const struct vu_stat *st);
+	/* Is told of each directory that is removed. NULL: nobody is. */
+	void (*gone)(void *arg, uint64_t ino);
 	void *arg;
 };
 

@@ -120,12 +120,31 @@ static int note(struct vu_unpack *u, uint64_t ino, uint32_t token)
 	return r ? r : vu_unpack_touch(u, ino);
 }
 
+/* Not on the disk yet: in the tree there is nothing at that place. */
+static int place_standin(struct vu_unpack *u, const char *base, uint32_t token)
+{
+	struct vu_stat st;
+	int r = vu_stat_at(u->parent, base, &st);
+
+	if (!r)
+		r = vu_unpack_clear(u, base);
+	if (r && r != -ENOENT)
+		return r;
+	vu_unpack_drop_standin(u, base);
+	return vu_standins_add(&u->standins, u->parent_ino, base, token);
+}
+
+/* With layers it is: they take away, and name, what lower ones have. */
 static int place_empty(struct filling *g, const char *base, uint32_t token)
 {
 	struct vu_unpack *u = g->u;
 	struct vu_stat st;
 	int r = 0;
 
+	u->stats.known++;
+	u->stats.known_bytes += g->f.size;
+	if (!(u->env->flags & VU_UNPACK_LAYERS))
+		return place_standin(u, base, token);
 	if (mknodat(u->parent, base, S_IFREG | 0600, 0)) {
 		r = errno == EEXIST ? vu_unpack_clear(u, base) : -errno;
 		if (!r && mknodat(u->parent, base, S_IFREG | 0600, 0))
@@ -133,11 +152,7 @@ static int place_empty(struct filling *g, const char *base, uint32_t token)
 	}
 	if (!r)
 		r = vu_stat_at(u->parent, base, &st);
-	if (r)
-		return r;
-	u->stats.known++;
-	u->stats.known_bytes += g->f.size;
-	return note(u, st.version.ino, token);
+	return r ? r : note(u, st.version.ino, token);
 }
 
 static bool is_zero(const char *p, size_t n)
@@ -192,6 +207,8 @@ static int place_whole(struct filling *g, const struct vu_member *m, const char 
 {
 	struct vu_unpack *u = g->u;
 	struct timespec mtime = vu_unpack_mtime(m);
+
+	vu_unpack_drop_standin(u, base);
 	_cleanup_fd_ int made = g->fd < 0 ? create(u, base) : -EBADF;
 	int fd = g->fd < 0 ? made : g->fd;
 	struct vu_stat st;

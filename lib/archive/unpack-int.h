@@ -3,6 +3,7 @@
 #pragma once
 
 #include "archive/member-path.h"
+#include "archive/standin.h"
 #include "archive/unpack.h"
 #include "base/chunks.h"
 #include "base/hash.h"
@@ -27,8 +28,10 @@ struct vu_unpack {
 	char why[512];
 	uint64_t bytes; /* of all files so far */
 	/* the directory in which something was made last */
-	int parent;		      /* owned */
-	char *parent_path;	      /* owned; or NULL */
+	int parent;	   /* owned */
+	char *parent_path; /* owned; or NULL */
+	uint64_t parent_ino;
+	struct vu_standins standins;  /* without layers */
 	struct vu_inomap dirs;	      /* inode -> number in dir_records, or VU_UNPACK_NONE */
 	struct vu_chunks dir_records; /* of struct vu_unpack_dir */
 	size_t kept_bytes;	      /* of attributes in them */
@@ -56,7 +59,10 @@ __attribute__((format(printf, 2, 3))) int vu_unpack_refuse(struct vu_unpack *u, 
  */
 int vu_unpack_parent(struct vu_unpack *u, const char *path, bool make, const char **ret_base);
 
-/* Takes away what is at base in u->parent. Returns 0 or a negative errno. */
+/* Nothing stands in at base in u->parent any more: a file comes there. */
+void vu_unpack_drop_standin(struct vu_unpack *u, const char *base);
+
+/* Takes away what is on the disk at base in u->parent. Returns 0 or a negative errno. */
 int vu_unpack_clear(struct vu_unpack *u, const char *base);
 
 /* Notes that this layer has the inode, and something in u->parent. Returns 0 or a negative errno. */

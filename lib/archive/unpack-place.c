@@ -56,6 +56,15 @@ static int note_implied(struct vu_unpack *u, int dir, const char *name)
 	return r;
 }
 
+/* Is there a file in the directory that is not on the disk yet? */
+static bool stands_in(const struct vu_unpack *u, int dir, const char *name)
+{
+	struct vu_stat st;
+
+	return u->standins.v.n && !vu_stat_fd(dir, &st) &&
+	       vu_standins_find(&u->standins, st.version.ino, name);
+}
+
 /* Makes the directories of a path that are missing, from the first to the last. */
 static int make_dirs(struct vu_unpack *u, const char *path)
 {
@@ -70,6 +79,8 @@ static int make_dirs(struct vu_unpack *u, const char *path)
 		int next = open_in_root(u->env->root, part);
 
 		if (next == -ENOENT && at >= 0) {
+			if (stands_in(u, at, p))
+				return -ENOTDIR;
 			/* a symbolic link that leads nowhere is there already: not to be made */
 			if (mkdirat(at, p, 0700))
 				return errno == EEXIST
@@ -116,14 +127,36 @@ int vu_unpack_parent(struct vu_unpack *u, const char *path, bool make, const cha
 		return vu_unpack_refuse(u, "it lies behind too many symbolic links");
 	if (fd < 0)
 		return fd;
+	struct vu_stat st;
+	int r = vu_stat_fd(fd, &st);
+
 	u->parent = fd;
+	if (r)
+		return r;
+	u->parent_ino = st.version.ino;
 	u->parent_path = vu_take_ptr(dir);
 	return 0;
 }
 
+void vu_unpack_drop_standin(struct vu_unpack *u, const char *base)
+{
+	struct vu_standin *s =
+		u->standins.v.n ? vu_standins_find(&u->standins, u->parent_ino, base) : NULL;
+
+	if (s)
+		s->token = VU_STANDIN_NONE;
+}
+
+static void dir_is_gone(void *arg, uint64_t ino)
+{
+	struct vu_unpack *u = arg;
+
+	vu_standins_drop_dir(&u->standins, ino);
+}
+
 int vu_unpack_clear(struct vu_unpack *u, const char *base)
 {
-	static const struct vu_clearing all = {0};
+	const struct vu_clearing all = {.gone = dir_is_gone, .arg = u};
 
 	/* the way to the directory may have led through what goes away: it is looked up anew next time */
 	free(u->parent_path);

@@ -258,6 +258,7 @@ static int make_dir(struct vu_unpack *u, const struct vu_member *m, const struct
 
 	if (!*base) /* the root itself */
 		return note_dir(u, m, attr, u->root_ino);
+	vu_unpack_drop_standin(u, base);
 	if (!mkdirat(u->parent, base, 0700)) {
 		u->stats.dirs++;
 	} else if (errno != EEXIST) {
@@ -297,6 +298,25 @@ int vu_unpack_settle_dir(struct vu_unpack *u, int dir)
 
 /* ---- links, devices, FIFOs ---- */
 
+/* A file that has another name has to be there, if only as an empty one. */
+static int make_standin_real(struct vu_unpack *u, const char *base)
+{
+	struct vu_standin *s =
+		u->standins.v.n ? vu_standins_find(&u->standins, u->parent_ino, base) : NULL;
+	struct vu_stat st;
+
+	if (!s)
+		return 0;
+	if (mknodat(u->parent, base, S_IFREG | 0600, 0))
+		return -errno;
+	int r = vu_stat_at(u->parent, base, &st);
+
+	if (!r)
+		r = u->env->placed(u->env->arg, st.version.ino, s->token);
+	s->token = VU_STANDIN_NONE;
+	return r;
+}
+
 /* The other name of a member that is there: a directory has none. */
 static int make_link(struct vu_unpack *u, const struct vu_member *m)
 {
@@ -310,6 +330,8 @@ static int make_link(struct vu_unpack *u, const struct vu_member *m)
 					wrong ? wrong : "it is the root");
 	r = vu_unpack_parent(u, u->target, false, &base);
 	if (!r)
+		r = make_standin_real(u, base);
+	if (!r)
 		r = vu_stat_at(u->parent, base, &st);
 	if (r == -ENOENT || (!r && S_ISDIR(st.mode)))
 		return vu_unpack_refuse(
@@ -321,6 +343,7 @@ static int make_link(struct vu_unpack *u, const struct vu_member *m)
 	}
 	if (r)
 		return r;
+	vu_unpack_drop_standin(u, base);
 	if (linkat(from, "", u->parent, base, AT_EMPTY_PATH)) {
 		struct vu_stat there;
 
@@ -377,6 +400,7 @@ static int make_other(struct vu_unpack *u, const struct vu_member *m, uint32_t m
 	if (S_ISLNK(mode) && (!*m->link || strlen(m->link) > VU_MEMBER_PATH_MAX))
 		return vu_unpack_refuse(u, "it is a symbolic link to nothing, or to a longer name "
 					   "than there can be");
+	vu_unpack_drop_standin(u, base);
 	int r = make_node(u, m, mode, base);
 
 	if (r == -EEXIST) {
@@ -530,6 +554,8 @@ static int init(struct vu_unpack *u)
 	if (!u->content_hash || !u->attr_hash || !u->buf)
 		return -ENOMEM;
 	u->root_ino = r ? 0 : st.version.ino;
+	if (!r)
+		r = vu_standins_init(&u->standins);
 	return r ? r : vu_chunks_init(&u->dir_records, sizeof(struct vu_unpack_dir));
 }
 
@@ -558,6 +584,7 @@ struct vu_unpack *vu_unpack_free(struct vu_unpack *u)
 	for (uint32_t i = 0; i < u->dir_records.n; i++)
 		free(((struct vu_unpack_dir *)vu_chunks_at(&u->dir_records, i))->xattrs);
 	vu_chunks_done(&u->dir_records);
+	vu_standins_done(&u->standins);
 	vu_inomap_done(&u->dirs);
 	vu_inomap_done(&u->touched);
 	vu_close_p(&u->parent);
@@ -574,6 +601,11 @@ const char *vu_unpack_why(const struct vu_unpack *u, const char **ret_member)
 {
 	*ret_member = u->member[0] ? u->member : NULL;
 	return u->why;
+}
+
+const struct vu_standins *vu_unpack_standins(const struct vu_unpack *u)
+{
+	return &u->standins;
 }
 
 const struct vu_unpack_stats *vu_unpack_stats(const struct vu_unpack *u)

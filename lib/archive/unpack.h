@@ -4,8 +4,8 @@
  * directory that nobody else can reach. Believes nothing of what comes: no name leads out of the directory
  * (symbolic links of the tree are followed as the guest would follow them, never out of it), no limit is
  * exceeded, and devices, set-id bits and file capabilities are refused unless they are allowed. Knows
- * nothing of pools: whether a content is to be had elsewhere it asks, and then makes an empty file in its
- * place, for the caller to replace. One thread.
+ * nothing of pools: whether a content is to be had elsewhere it asks, and then leaves the name to the caller,
+ * or makes an empty file in its place where more has to be done with that. One thread.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "archive/standin.h"
 #include "archive/stream.h"
 #include "model/attr.h"
 #include "model/digest.h"
@@ -48,7 +49,7 @@ struct vu_unpack_env {
 	/* Is its content to be had? Returns 1 and a token, 0, or a negative errno. */
 	int (*known)(void *arg, const struct vu_unpack_file *f, uint32_t *ret_token);
 	/*
-	 * A regular file was made: the empty one that stands for a token, or with VU_UNPACK_NONE one that
+	 * A regular file was made: an empty one that stands for a token, or with VU_UNPACK_NONE one that
 	 * has its content. Inode numbers of files that were removed come again. Returns 0 or errno.
 	 */
 	int (*placed)(void *arg, uint64_t ino, uint32_t token);
@@ -93,5 +94,8 @@ const char *vu_unpack_why(const struct vu_unpack *u, const char **ret_member);
  * and times. Before, all are root's alone. Returns 0 or a negative errno.
  */
 int vu_unpack_settle_dir(struct vu_unpack *u, int dir);
+
+/* The names that stand for a token, and are not on the disk; for vu_standins_first with a directory's inode. */
+const struct vu_standins *vu_unpack_standins(const struct vu_unpack *u);
 
 const struct vu_unpack_stats *vu_unpack_stats(const struct vu_unpack *u);

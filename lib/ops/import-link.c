@@ -2,7 +2,7 @@
 /*
  * Three times through the tree, which nobody else reaches:
  *
- *  1. Where do the empty files lie that stand for files of the pool? One with any name where nothing is
+ *  1. Where do the names lie that stand for files of the pool (most of them not on the disk yet)? One with any name where nothing is
  *     unified (rules, lock files, configuration files of packages: now the package database is there) stays
  *     private.
  *  2. Names of objects take their places, in batches (link/naming.h). What stays private, or cannot be
@@ -36,6 +36,7 @@ struct standin {
 	uint32_t dir;
 	uint32_t name; /* in walk.text */
 	uint32_t token;
+	bool empty; /* there is an empty file in its place */
 };
 
 /* An open directory that names wait in; counted. */
@@ -64,9 +65,9 @@ static struct standin *standin_at(const struct linking *l, uint32_t i)
 
 /* ---- 1: where they lie ---- */
 
-static int note_standin(struct linking *l, const char *name, uint32_t token)
+static int note_standin(struct linking *l, const char *name, uint32_t token, bool empty)
 {
-	struct standin s = {.dir = l->walk.dir, .token = token};
+	struct standin s = {.dir = l->walk.dir, .token = token, .empty = empty};
 	_cleanup_free_ char *path = vu_dirwalk_path(&l->walk, l->walk.dir, name);
 	uint32_t i;
 	int r = path ? vu_dirwalk_keep(&l->walk, name, &s.name) : -ENOMEM;
@@ -92,7 +93,22 @@ static int on_entry(void *arg, const struct vu_entry *e)
 	if (e->type != DT_REG || !vu_inomap_get(&l->im->stands_for, e->ino, &token) ||
 	    token == VU_UNPACK_NONE)
 		return 0;
-	return note_standin(l, e->name, token);
+	return note_standin(l, e->name, token, true);
+}
+
+/* Those of a directory that are not on the disk. */
+static int note_unmade(struct linking *l, int dir)
+{
+	const struct vu_standins *s = vu_unpack_standins(l->im->unpack);
+	struct vu_stat st;
+	int r = s->v.n ? vu_stat_fd(dir, &st) : 0;
+
+	if (r || !s->v.n)
+		return r;
+	for (const struct vu_standin *i = vu_standins_first(s, st.version.ino); !r && i;
+	     i = vu_standins_next(s, i))
+		r = note_standin(l, vu_standin_name(s, i), i->token, false);
+	return r;
 }
 
 static int batch_end(void *arg)
@@ -110,7 +126,7 @@ static int list_dir(struct linking *l)
 	if (fd < 0)
 		return fd;
 	r = vu_listing_each(fd, l->walk.buf, &listener, &failed);
-	return r ? r : failed;
+	return r ? r : failed ? failed : note_unmade(l, fd);
 }
 
 static int find_standins(struct linking *l)
@@ -257,7 +273,7 @@ static int replace(struct linking *l, const struct standin *s)
 
 	if (r)
 		return r;
-	if (unlinkat(l->waiting->fd, name, 0))
+	if (s->empty && unlinkat(l->waiting->fd, name, 0))
 		return -errno;
 	if (t->is_private)
 		return copy_to(l, t, s->dir, l->waiting->fd, name);
