@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What unpacking's files share: members (unpack.c), contents (unpack-file.c), places (unpack-place.c). */
+/*
+ * What unpacking's files share: members (unpack.c), contents (unpack-file.c), places (unpack-place.c), metadata
+ * (unpack-attr.c).
+ */
 #pragma once
 
 #include "archive/member-path.h"
@@ -80,13 +83,26 @@ int vu_unpack_whiteout(struct vu_unpack *u, const char *base);
 int vu_unpack_regular(struct vu_unpack *u, const struct vu_member *m, const struct vu_attr *attr,
 		      const char *base);
 
-/* ---- metadata (unpack.c) ---- */
+/* ---- metadata (unpack-attr.c) ---- */
+
+/*
+ * Keeps the attributes that are taken in u->xattrs, for what comes next in the stream takes the place of m,
+ * and says in attr what they make of the file: as fs/xattr.h would find it on the disk. Returns 0,
+ * VU_UNPACK_REFUSED or a negative errno.
+ */
+int vu_unpack_take_xattrs(struct vu_unpack *u, const struct vu_member *m, struct vu_attr *attr);
+
+/* Sets those of a list on an open file, or where path is not NULL on what that names. The same. */
+int vu_unpack_set_xattrs(struct vu_unpack *u, const char *list, size_t bytes, int fd,
+			 const char *path);
 
 struct timespec vu_unpack_mtime(const struct vu_member *m);
 
 /* Sets owner, mode, attributes and times of an open file. Returns 0, VU_UNPACK_REFUSED or errno. */
 int vu_unpack_metadata(struct vu_unpack *u, int fd, uint32_t mode, uint32_t uid, uint32_t gid,
 		       const struct timespec *mtime);
+
+/* ---- the stream (unpack.c) ---- */
 
 /* The next item of the stream, which is no failure. Returns as vu_unpack_layer. */
 int vu_unpack_next(struct vu_unpack *u, struct vu_stream_item *ret);
