@@ -36,6 +36,7 @@ struct vu_pax {
 	char *zeros;	 /* owned */
 	uint64_t written;
 	int err; /* of write(2): libarchive loses some */
+	bool given_up;
 };
 
 static la_ssize_t on_write(struct archive *a, void *arg, const void *data, size_t len)
@@ -43,6 +44,8 @@ static la_ssize_t on_write(struct archive *a, void *arg, const void *data, size_
 	struct vu_pax *p = arg;
 	size_t done = 0;
 
+	if (p->given_up)
+		return (la_ssize_t)len;
 	while (done < len) {
 		ssize_t n = write(p->fd, (const char *)data + done, len - done);
 
@@ -133,11 +136,9 @@ struct vu_pax *vu_pax_free(struct vu_pax *p)
 {
 	if (!p)
 		return NULL;
-	if (p->a) {
-		/* what is buffered is not to be written any more */
-		archive_write_fail(p->a);
-		archive_write_free(p->a);
-	}
+	/* what is buffered goes nowhere; libarchive frees all only if it can write that */
+	p->given_up = true;
+	archive_write_free(p->a);
 	archive_entry_free(p->entry);
 	if (p->utf8) {
 		uselocale(p->before);
