@@ -27,5 +27,8 @@ systemd_there() {
 	timeout -k 5 "${SYSTEMD_SECONDS:-100}" bash -c 'echo $$ >"$0/cgroup.procs" && exec unshare -m -p -f -C -i --kill-child bash "$1"' \
 		"$group" "$units/boot" >"$units/log" 2>&1 </dev/null 3>&- 4>&- || rc=$?
 	find "$group" -depth -type d -exec rmdir {} \;
+	# of PrivateTmp=: it was killed before it could remove them
+	find /tmp /var/tmp -maxdepth 1 -type d -name 'systemd-private-*-vunify-*' -newer "$units/boot" \
+		-exec rm -rf --one-file-system {} +
 	((rc != 124)) || die "systemd did not end: $(tail -n 20 "$units/log")"
 }
