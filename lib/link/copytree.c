@@ -134,8 +134,10 @@ static int run_jobs(struct vu_copying *c)
 {
 	unsigned threads = VU_MIN(VU_MAX(c->env->jobs, 1U), c->n_jobs / 16 + 1);
 
+	if (!c->n_jobs)
+		return c->error;
 	c->next_job = 0;
-	if (c->n_jobs && !c->error)
+	if (!c->error)
 		vu_crew_run(threads, copy_jobs, c);
 	for (unsigned i = 0; i < c->n_jobs; i++) {
 		struct vu_copy_job *j = &c->jobs[i];

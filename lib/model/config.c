@@ -563,7 +563,7 @@ static void parse_dropins(struct parse *p, const char *file)
 
 static void finish(struct parse *p)
 {
-	if (!p->bad && !p->fatal && p->c->min_size > p->c->max_size)
+	if (!p->bad && !p->fatal && p->size_file && p->c->min_size > p->c->max_size)
 		fail_consume(p, p->size_file, p->size_line, "max_size",
 			     strdup("min_size is above max_size: allowed is at most max_size"));
 	if (!p->bad && !p->fatal && !p->drop_defaults)
