@@ -55,8 +55,9 @@ int vu_recover_is_needed(const struct vu_pool *pool);
 int vu_recover_is_left(const struct vu_pool *pool);
 
 /*
- * The same but for the objects, of which there may be many: whoever opens a moment has written a line before. So this misses
- * only objects that lost their flag in another way (by hand; by a power cut where they have a guard instead).
+ * The same but for the objects, of which there may be many: whoever opens a moment has written a line before, or has
+ * a tree on its way (link/naming.h). So this misses only objects that lost their flag in another way (by hand; by a
+ * power cut where they have a guard instead).
  */
 int vu_recover_is_left(const struct vu_pool *pool);
 
