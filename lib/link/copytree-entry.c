@@ -409,6 +409,9 @@ int vu_copy_entry(struct vu_copying *c, struct vu_copydir *d, const char *name, 
 
 	if (r)
 		return r;
+	/* that flag is ours: a copy is a file like any other */
+	if (c->env->objects && vu_pool_listing_find(c->env->objects, st.version.ino))
+		st.attributes &= ~(uint64_t)LOCKS;
 	return (st.n_links > 1 || S_ISDIR(st.mode) ? copy_alone : copy_pinned)(c, d, name, pin, &st,
 									       how);
 }

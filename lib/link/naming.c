@@ -29,6 +29,7 @@
 #include "base/inomap.h"
 #include "fs/exchange.h"
 #include "link/freezer.h"
+#include "link/quarantine.h"
 
 #define OBJECTS_MAX 2048    /* in a batch; fewer where descriptors are scarce */
 #define OBJECTS_CLAIMED 256 /* the same while others share the pool (link/claim.c says why) */
@@ -62,6 +63,7 @@ struct vu_naming {
 	uint32_t n_slots, max_slots, n_names;
 	struct vu_inomap by_ino; /* index in slots */
 	bool claims;		 /* others share the pool */
+	bool quarantine;	 /* there may be objects that get no further names */
 	bool slips;		 /* there may be objects that are to be evicted */
 	_Atomic uint32_t next;	 /* the first slot that no thread has taken */
 	_Atomic int error;	 /* the first that ends the run, or 0 */
@@ -176,6 +178,9 @@ static int open_slot(struct vu_naming *n, struct slot *s)
 	struct vu_stat st = {0};
 	int r = n->slips && vu_pool_object_slipped(n->env->pool, &s->key);
 
+	/* one that is damaged is not to spread */
+	if (!r && n->quarantine && vu_quarantine_has(n->env->pool, &s->key, s->ino))
+		r = -ESTALE;
 	if (!r)
 		r = vu_object_open_in_batch(n->env->pool, &s->key, n->claims,
 					    n->env->moment->max_xattr_bytes, &s->object, &st);
@@ -326,6 +331,7 @@ int vu_naming_flush(struct vu_naming *n)
 		return r;
 	n->claims = r;
 	/* while others share the pool one may come at any time */
+	n->quarantine = !n->env->take && vu_quarantine_is_used(n->env->pool);
 	n->slips = n->claims || vu_slip_each(n->env->pool, any_slip, NULL);
 	n->next = 0;
 	n->error = 0;

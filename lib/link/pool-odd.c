@@ -91,7 +91,7 @@ static int count_rescued(struct looking *l, const char *dir, const char *name)
 static int look_at_top(struct looking *l, const char *dir, const char *name)
 {
 	static const char *const known[] = {"lock",    "claims",     "objects", "stage",
-					    "slipped", "quarantine", "rescued"};
+					    "slipped", "quarantine", "rescued", "trees"};
 	unsigned slot;
 
 	for (size_t i = 0; i < VU_ARRAY_SIZE(known); i++)

@@ -50,6 +50,12 @@ bool vu_quarantine_has(const struct vu_pool *p, const struct vu_key *key, uint64
 	return strtoull(text, NULL, 10) == ino;
 }
 
+bool vu_quarantine_is_used(const struct vu_pool *p)
+{
+	/* there only while a mark is in it */
+	return !faccessat(vu_pool_fd(p), DIR_NAME, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
 int vu_quarantine_lift(const struct vu_pool *p, const struct vu_key *key)
 {
 	_cleanup_fd_ int dir = vu_pool_part_open(p, DIR_NAME, false);

@@ -17,6 +17,9 @@ int vu_quarantine_add(const struct vu_pool *p, const struct vu_key *key, uint64_
 /* Is it marked? Any thread. */
 bool vu_quarantine_has(const struct vu_pool *p, const struct vu_key *key, uint64_t ino);
 
+/* Is any marked? For who is going to ask of many. Any thread. */
+bool vu_quarantine_is_used(const struct vu_pool *p);
+
 /* It is sound again, or gone. Returns 0, also where it was not marked; or a negative errno. */
 int vu_quarantine_lift(const struct vu_pool *p, const struct vu_key *key);
 

@@ -151,6 +151,16 @@ odd_things() {
 	eq "$(cat "$G/g2/etc/machine-id")" abc "the other guest's"
 }
 
+@test "what is reset may be unified: it is the clone's own then" {
+	conf <<<$'[clone]\ntruncate = /usr/share/vu/big\nremove = /usr/share/vu/f1'
+	unified
+	vx 0 clone g2 g4
+	is_private "$G/g4/$BIG"
+	eq "$(stat -c %s "$G/g4/$BIG")" 0 size
+	[[ ! -e $G/g4/usr/share/vu/f1 ]]
+	others_are_as_before
+}
+
 @test "the list of what is reset is the configuration's" {
 	mkdir -p "$G/g2/opt"
 	echo abc | tee "$G/g2/etc/machine-id" "$G/g2/etc/hostname" "$G/g2/opt/a.id" >"$G/g2/opt/b"
@@ -162,6 +172,17 @@ odd_things() {
 	conf <<<$'[clone]\nremove = hostname'
 	vx 2 clone g2 g5
 	has "$ERR" 'absolute path'
+}
+
+@test "an object in quarantine gets no further name: the clone has a copy of its own" {
+	unified
+	object=$(find "$MNT/.vunify/objects" -inum "$(stat -c %i "$G/g2/$BIG")" -printf '%f')
+	mkdir -m 0700 "$MNT/.vunify/quarantine"
+	ln -s "$(stat -c %i "$G/g2/$BIG")" "$MNT/.vunify/quarantine/$object"
+	vx 0 clone g2 g4
+	is_private "$G/g4/$BIG"
+	cmp "$G/g2/$BIG" "$G/g4/$BIG"
+	is_object "$G/g4/usr/share/vu/f1"
 }
 
 @test "a name is beside the guest's root, a path is where it says" {
