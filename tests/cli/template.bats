@@ -73,7 +73,7 @@ template() {
 	eq "$(stat -c %i "$G/g2/$BIG")" "$ino" "inode in the template"
 }
 
-@test "a change of the template is seen by the next scan, and by template add" {
+@test "a change of the template is seen by the next scan or remerge, and by template add" {
 	packaged 1
 	vx 0 scan "$G"/g?
 	vx 0 template add g1
@@ -84,6 +84,9 @@ template() {
 	rm "$G/g1/usr/share/own-1"
 	vx 0 template add g1
 	eq "$(template .changed)" 2 "changed files after template add"
+	rewrite "$G/g1/usr/share/vu/f2"
+	vx 0 remerge
+	eq "$(template .changed)" 3 "changed files after remerge"
 }
 
 @test "scan -n notes nothing" {
