@@ -51,6 +51,8 @@ static int drop_orphans(struct vu_catalog *cat, struct vu_catalog_gone *gone)
 		"DELETE FROM broken WHERE guest NOT IN (SELECT id FROM guest)",
 		"DELETE FROM guest_stat WHERE guest NOT IN (SELECT id FROM guest)",
 		"DELETE FROM guest_skip WHERE guest NOT IN (SELECT id FROM guest)",
+		"DELETE FROM template_file WHERE guest NOT IN (SELECT id FROM guest)",
+		"DELETE FROM template_note WHERE guest NOT IN (SELECT id FROM guest)",
 	};
 	int r = 0;
 

@@ -151,3 +151,14 @@ template() {
 	eq "$(jq '.templates | length' <<<"$OUT")" 0 templates
 	eq "$(sqlite3 "$CAT" 'SELECT count(*) FROM template_file')" 0 "rows of what it had"
 }
+
+@test "gc forgets what no template had" {
+	packaged 1
+	vx 0 scan "$G"/g?
+	vx 0 template add g2
+	sqlite3 "$CAT" "UPDATE template_file SET guest = 77 WHERE CAST(path AS TEXT) = '$BIG'; INSERT INTO template_note VALUES (77, 1)"
+	vx 0 gc
+	eq "$(sqlite3 "$CAT" 'SELECT count(*) FROM template_file WHERE guest = 77')" 0 "rows of what it had"
+	eq "$(sqlite3 "$CAT" 'SELECT count(*) FROM template_note')" 1 notes
+	(($(template .files) > 100)) || die "only $(template .files) files are noted"
+}
