@@ -140,7 +140,7 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 	r = is_unharmed(env, e, &st);
 
 	/* what cannot be read is damaged, too */
-	if (r < 0 && r != -ENOENT && !vu_is_want(r) && v.damaged)
+	if (r < 0 && r != -ENOENT && !vu_is_want(r) && v.damaged && st.version.ino)
 		r = 0;
 	if (!r) {
 		e->ino = st.version.ino;

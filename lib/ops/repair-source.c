@@ -131,12 +131,20 @@ static int try_pinned(struct searching *s, int pin_consume, const char *guest, c
 	_cleanup_fd_ int pin = pin_consume;
 	struct vu_stat st;
 
-	if (pin < 0 || vu_stat_fd(pin, &st) || !S_ISREG(st.mode))
-		return vu_is_want(pin) ? pin : 0;
+	/* that there is none, or that the way there leads out of the guest, is no failure */
+	if (pin == -ENOENT || pin == -ENOTDIR || pin == -ELOOP || pin == -EXDEV)
+		return 0;
+	int r = pin < 0 ? pin : vu_stat_fd(pin, &st);
+
+	if (r)
+		return one_failed(s, r);
+	if (!S_ISREG(st.mode))
+		return 0;
 	if (st.version.ino == s->o->ino && st.version.dev == vu_pool_dev(pool_of(s)))
 		return 0;
 	_cleanup_fd_ int fd = vu_reopen(pin, O_RDONLY | O_NOATIME);
-	int r = fd < 0 ? one_failed(s, fd) : try_open(s, fd);
+
+	r = fd < 0 ? one_failed(s, fd) : try_open(s, fd);
 
 	if (r > 0 && asprintf(&s->label, "%s%s%s", guest, *guest ? ":/" : "", path) < 0)
 		return (s->label = NULL, -ENOMEM);

@@ -89,7 +89,9 @@ static void tell(struct checking *c, const struct vu_checked *o, int err, const 
 
 static const struct vu_attr *recorded_attr(const struct checking *c, const struct vu_inode *n)
 {
-	return n->attr == VU_NONE ? NULL : vu_attrs_at(c->env->tree->attrs, n->attr);
+	const struct vu_tree *t = c->env->tree;
+
+	return !t || n->attr == VU_NONE ? NULL : vu_attrs_at(t->attrs, n->attr);
 }
 
 static const char *what_differs(const struct checking *c, const struct looked *l)
