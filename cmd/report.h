@@ -38,7 +38,6 @@ int vu_report_exit(uint64_t warnings, uint64_t damages);
 /* What each summary begins with; the caller's. And how often guests were frozen, for how long at most. */
 struct vu_json *vu_report_summary(const struct vu_ctx *ctx);
 void vu_report_frozen(struct vu_json *j, const struct vu_freezer_stats *f);
-/* The beginning of a summary in JSON; or NULL. */
 
 /* The summaries. Return 0 or a negative errno. */
 int vu_report_export(struct vu_ctx *ctx, const struct vu_export_report *r);

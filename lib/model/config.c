@@ -91,10 +91,10 @@ static const struct key keys[] = {
 	{"limits", "max_package_db_bytes", KIND_SIZE, FIELD(max_package_db_bytes), 0, 1 << 30, {0}},
 	{"limits", "max_cow_breaks", KIND_COUNT, FIELD(max_cow_breaks), 0, 1000000, {0}},
 	{"limits", "max_cow_bytes", KIND_SIZE, FIELD(max_cow_bytes), 0, INT64_MAX, {0}},
-	{"clone", "truncate", KIND_RESET, FIELD(reset), 0, 0, {0}},
-	{"clone", "remove", KIND_RESET, FIELD(reset), 0, 0, {0}},
 	{"limits", "max_import_bytes", KIND_SIZE, FIELD(max_import_bytes), 1, INT64_MAX, {0}},
 	{"limits", "max_import_ratio", KIND_COUNT, FIELD(max_import_ratio), 1, 1000000, {0}},
+	{"clone", "truncate", KIND_RESET, FIELD(reset), 0, 0, {0}},
+	{"clone", "remove", KIND_RESET, FIELD(reset), 0, 0, {0}},
 	{"paths", "catalog", KIND_PATH, FIELD(catalog), 0, 0, {0}},
 	{"paths", "lock_dir", KIND_PATH, FIELD(lock_dir), 0, 0, {0}},
 };
