@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
--- Version 4: guests that are templates, and what they had at each path.
+-- Version 3: guests that are templates, and what they had at each path.
 
 ALTER TABLE guest ADD COLUMN template INTEGER NOT NULL DEFAULT 0;
 
