@@ -186,7 +186,7 @@ static int write_all(const char *buf, size_t n)
 /* At most so many bytes are passed on as were announced; one more is read, to see that there is none. */
 static int feed(struct vu_hash *hash, char *buf, const struct vu_digest *digest, uint64_t size)
 {
-	struct vu_digest found;
+	struct vu_digest found = {0};
 	uint64_t done = 0;
 	ssize_t n;
 	bool gone = false;
@@ -206,7 +206,8 @@ static int feed(struct vu_hash *hash, char *buf, const struct vu_digest *digest,
 	}
 	if (vu_hash_end(hash, found.b))
 		return FAILED;
-	return done == size && !memcmp(&found, digest, sizeof(found)) ? DONE : WRONG_DIGEST;
+	return digest && done == size && !memcmp(&found, digest, sizeof(found)) ? DONE
+										: WRONG_DIGEST;
 }
 
 /* What a child is to do. */

@@ -196,7 +196,7 @@ static int pass_data(struct untar *u)
 static int pass_member(struct untar *u, struct archive_entry *e)
 {
 	struct vu_xattr_list xattrs = {0};
-	struct vu_member m;
+	struct vu_member m = {.path = ""};
 	int r = describe(u, e, &m);
 
 	if (!r)

@@ -80,7 +80,7 @@ static int give_name(struct vu_atomic_file *f)
 	int r = -EEXIST;
 
 	for (int i = 0; !f->tmp && r == -EEXIST && i < TRIES; i++) {
-		char *name;
+		char *name = NULL;
 
 		r = random_name(f, &name);
 		if (!r)

@@ -380,7 +380,7 @@ static int on_entry(void *arg, const struct vu_entry *e)
 {
 	struct tree *t = arg;
 	_cleanup_fd_ int pin = openat(t->dir, e->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	int r = pin < 0 ? -errno : vu_stat_fd(pin, &st);
 
 	if (vu_stop_requested())

@@ -149,7 +149,7 @@ static int copy_object(struct linking *l, const struct vu_import_token *t, int d
 {
 	_cleanup_fd_ int from = vu_pool_object_open(l->im->pool, &t->key);
 	_cleanup_fd_ int to = openat(dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	struct vu_stat st;
+	struct vu_stat st = {0};
 	int r = from < 0 ? from : to < 0 ? -errno : vu_stat_fd(from, &st);
 
 	if (!r && st.version.ino != t->ino)
