@@ -23,7 +23,7 @@ static int bad(char **ret_why, const char *text)
 
 static int read_all(int fd, size_t size, char **ret)
 {
-	char *text = malloc(size + 1);
+	_cleanup_free_ char *text = malloc(size + 1);
 	size_t done = 0;
 	ssize_t n = 1;
 
@@ -32,17 +32,15 @@ static int read_all(int fd, size_t size, char **ret)
 	while (done < size && (n = read(fd, text + done, size - done)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			int r = -errno;
-
-			free(text);
-			return r;
-		}
+		if (n < 0)
+			return -errno;
 		done += (size_t)n;
 	}
+	if (done < size)
+		return -ESTALE;
 	text[done] = 0;
-	*ret = text;
-	return done == size ? 0 : (free(text), -ESTALE);
+	*ret = vu_take_ptr(text);
+	return 0;
 }
 
 static int read_file(int dir, const char *name, char **ret, size_t *ret_n, char **ret_why)
