@@ -134,7 +134,7 @@ static int run_jobs(struct vu_copying *c)
 {
 	unsigned threads = VU_MIN(VU_MAX(c->env->jobs, 1U), c->n_jobs / 16 + 1);
 
-	if (!c->n_jobs)
+	if (!c->jobs || !c->n_jobs)
 		return c->error;
 	c->next_job = 0;
 	if (!c->error)
