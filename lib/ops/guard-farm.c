@@ -105,8 +105,9 @@ int vu_guard_farm_add(struct vu_guard_farm *f, const char *point)
 		return r;
 	cut_slash(m.point);
 	cut_slash(m.root);
-	v[f->n_mounts++] =
-		(struct mounted){.point = vu_take_ptr(m.point), .top = vu_take_ptr(m.root)};
+	v[f->n_mounts].point = vu_take_ptr(m.point);
+	v[f->n_mounts].top = vu_take_ptr(m.root);
+	f->n_mounts++;
 	return 0;
 }
 
