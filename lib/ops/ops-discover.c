@@ -20,7 +20,6 @@
 #include "ops/session.h"
 
 VU_DEFINE_CLEANUP_DONE(struct vu_session, vu_session_close)
-VU_DEFINE_CLEANUP_DONE(struct vu_guests, vu_guests_done)
 VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
 VU_DEFINE_CLEANUP_DONE(struct vu_discovery, vu_discovery_done)
 

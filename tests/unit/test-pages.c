@@ -218,6 +218,7 @@ static void test_inuse(void **state)
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_fd_ int self = open("/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	assert_true(fd >= 0);
 	assert_int_equal(vu_inuse_add(u, self), 0);
 	assert_true(vu_inuse_has(u, none.st_dev, none.st_ino));
 	vu_inuse_clear(u);
