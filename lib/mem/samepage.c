@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Files are mapped window by window, read-only and shared. mincore() says what is resident; these
- * pages, and no others, are mapped with MADV_POPULATE_READ (Linux 5.14), which answers -EFAULT where
- * a load would raise SIGBUS because the file was cut meanwhile. Then /proc/self/pagemap holds 8 bytes
- * a page: bit 63 present, bits 0-54 the page frame number, zero without CAP_SYS_ADMIN.
- */
+/* File by file, window by window: see mem/file-frames.h for what is touched. */
 #include "mem/samepage.h"
 
 #include <errno.h>
@@ -12,27 +7,24 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/stop.h"
+#include "mem/file-frames.h"
+#include "mem/frames.h"
 
-#define WINDOW_PAGES 4096
+#define WINDOW_PAGES VU_FILE_FRAMES_MAX
 #define FIRST_PAGES 64 /* read in of the first file where nothing is resident */
-#define PM_PRESENT (UINT64_C(1) << 63)
-#define PM_PFN ((UINT64_C(1) << 55) - 1)
 
 struct prove {
 	struct vu_samepage *s;
 	int *fd;
-	int pagemap;
-	size_t page;
+	struct vu_file_frames frames;
 	uint64_t *pfn;	/* WINDOW_PAGES of the file at hand */
 	uint64_t *base; /* of the first file; 0: not resident in all so far */
 	uint8_t *same;	/* as the first in all so far */
-	uint8_t *core;	/* mincore's answer */
 	bool read_first;
 };
 
@@ -53,64 +45,15 @@ static int open_regular(const char *path, int *ret_fd, uint64_t *ret_size)
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-/* Maps the resident pages into the page table; what goes away meanwhile is just not there. */
-static void populate(const struct prove *p, char *map, size_t n)
-{
-	for (size_t i = 0; i < n;) {
-		size_t run = i;
-
-		while (run < n && p->core[run] & 1)
-			run++;
-		if (run > i)
-			(void)madvise(map + i * p->page, (run - i) * p->page, MADV_POPULATE_READ);
-		i = run + 1;
-	}
-}
-
-static int read_pfns(struct prove *p, const char *map, size_t n)
-{
-	off_t at = (off_t)((uintptr_t)map / p->page * sizeof(*p->pfn));
-	ssize_t got = pread(p->pagemap, p->pfn, n * sizeof(*p->pfn), at);
-
-	if (got < 0)
-		return errno == EPERM ? VU_SAMEPAGE_HIDDEN : -errno;
-	if ((size_t)got != n * sizeof(*p->pfn))
-		return -EIO;
-	for (size_t i = 0; i < n; i++) {
-		bool present = p->pfn[i] & PM_PRESENT;
-
-		p->pfn[i] &= PM_PFN;
-		if (present && !p->pfn[i])
-			return VU_SAMEPAGE_HIDDEN;
-		if (!present)
-			p->pfn[i] = 0;
-	}
-	return 0;
-}
-
 /* Fills pfn for n pages of a file from page at on. */
 static int window(struct prove *p, size_t file, uint64_t at, size_t n)
 {
-	char *map =
-		mmap(NULL, n * p->page, PROT_READ, MAP_SHARED, p->fd[file], (off_t)(at * p->page));
-	int r = 0;
+	size_t read_in = p->read_first && !file && !at ? FIRST_PAGES : 0;
+	int r = vu_file_frames_read(&p->frames, p->fd[file], at, n, read_in, p->pfn);
 
-	if (map == MAP_FAILED)
-		return -errno;
-	/* Accesses in no order: nothing is read ahead. */
-	(void)madvise(map, n * p->page, MADV_RANDOM);
-	if (p->read_first && !file && !at)
-		(void)madvise(map, VU_MIN(n, FIRST_PAGES) * p->page, MADV_POPULATE_READ);
-	if (mincore(map, n * p->page, p->core)) {
-		r = -errno;
-	} else {
-		for (size_t i = 0; i < n; i++)
-			p->s->file[file].resident += p->core[i] & 1;
-		populate(p, map, n);
-		r = read_pfns(p, map, n);
-	}
-	munmap(map, n * p->page);
-	return r;
+	for (size_t i = 0; !r && i < n; i++)
+		p->s->file[file].resident += p->pfn[i] != 0;
+	return r == VU_FRAMES_HIDDEN ? VU_SAMEPAGE_HIDDEN : r;
 }
 
 static int compare_window(struct prove *p, uint64_t at)
@@ -173,14 +116,14 @@ static int prove(struct prove *p, char *const *paths)
 		uint64_t size = 0;
 
 		p->s->file[f].err = open_regular(paths[f], &p->fd[f], &size);
-		p->s->file[f].pages = size / p->page + (size % p->page != 0);
+		p->s->file[f].pages = size / p->s->page_bytes + (size % p->s->page_bytes != 0);
 		bad = bad || p->s->file[f].err;
 	}
 	if (bad)
 		return VU_SAMEPAGE_FILE;
-	p->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (p->pagemap < 0)
-		return errno == EACCES || errno == EPERM ? VU_SAMEPAGE_HIDDEN : -errno;
+	r = vu_file_frames_open(&p->frames);
+	if (r)
+		return r == VU_FRAMES_HIDDEN ? VU_SAMEPAGE_HIDDEN : r;
 	r = compare(p);
 	if (!r && nothing_resident(p->s)) {
 		p->read_first = true;
@@ -196,25 +139,22 @@ int vu_samepage_prove(char *const *paths, size_t n, struct vu_samepage *ret)
 	_cleanup_free_ uint64_t *pfn = calloc(WINDOW_PAGES, sizeof(*pfn));
 	_cleanup_free_ uint64_t *base = calloc(WINDOW_PAGES, sizeof(*base));
 	_cleanup_free_ uint8_t *same = calloc(WINDOW_PAGES, 1);
-	_cleanup_free_ uint8_t *core = calloc(WINDOW_PAGES, 1);
 	struct prove p = {.s = &s,
 			  .fd = fd,
-			  .pagemap = -EBADF,
+			  .frames = {.pagemap = -EBADF},
 			  .pfn = pfn,
 			  .base = base,
-			  .same = same,
-			  .core = core};
-	int r = n < 2 ? -EINVAL : s.file && fd && pfn && base && same && core ? 0 : -ENOMEM;
+			  .same = same};
+	int r = n < 2 ? -EINVAL : s.file && fd && pfn && base && same ? 0 : -ENOMEM;
 
-	p.page = (size_t)sysconf(_SC_PAGESIZE);
-	s.page_bytes = p.page;
+	s.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	for (size_t f = 0; !r && f < n; f++)
 		fd[f] = -EBADF;
 	if (!r) {
 		r = prove(&p, paths);
 		for (size_t f = 0; f < n; f++)
 			vu_close_p(&fd[f]);
-		vu_close_p(&p.pagemap);
+		vu_file_frames_close(&p.frames);
 	}
 	if (!r || r == VU_SAMEPAGE_FILE)
 		*ret = s;
