@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/mem-estimate.h"
+#include "cmd/mem-html.h"
 #include "cmd/mem-prove.h"
 #include "cmd/message.h"
 #include "cmd/report.h"
@@ -12,6 +13,8 @@
 
 struct options {
 	bool estimate;
+	const char *html;
+	const char *library;
 	bool prove;
 };
 
@@ -19,6 +22,12 @@ static const struct vu_opt opts[] = {
 	{"estimate", 0, VU_OPT_FLAG, NULL, NULL,
 	 "what unifying these roots would free, before anything is changed",
 	 offsetof(struct options, estimate)},
+	{"html", 0, VU_OPT_STRING, "FILE", NULL,
+	 "write a page with figures besides: before and now, a library's pages, restarts",
+	 offsetof(struct options, html)},
+	{"library", 0, VU_OPT_STRING, "PATH", NULL,
+	 "with --html, the file in the guests whose pages are shown (default: their libc)",
+	 offsetof(struct options, library)},
 	{"prove", 0, VU_OPT_FLAG, NULL, NULL,
 	 "compare the physical pages of the files; exit 0 if all are the same, else 1",
 	 offsetof(struct options, prove)},
@@ -123,7 +132,7 @@ static int print(struct vu_ctx *ctx, const struct vu_mem *m, struct vu_printer *
 	return !e && (m->n_unknown || m->total.truncated) ? VU_EXIT_WARNED : e;
 }
 
-static int run_guests(struct vu_ctx *ctx)
+static int run_guests(struct vu_ctx *ctx, const struct options *o)
 {
 	struct vu_mem m = {0};
 	struct vu_printer *p = NULL;
@@ -135,6 +144,11 @@ static int run_guests(struct vu_ctx *ctx)
 
 	if (!r) {
 		e = print(ctx, &m, p);
+		if (o->html && (e == VU_EXIT_DONE || e == VU_EXIT_WARNED)) {
+			int h = vu_mem_html_write(ctx, &m, o->html, o->library);
+
+			e = h ? h : e;
+		}
 	} else {
 		vu_printer_free(p);
 		e = vu_message_result(ctx, r, "cannot look at the memory");
@@ -152,15 +166,29 @@ static int run(struct vu_ctx *ctx, void *options)
 			   "leave --prove and --columns away");
 		return VU_EXIT_USAGE;
 	}
+	if ((o->html && (o->estimate || o->prove)) || (o->library && !o->html)) {
+		vu_message(ctx, "mem", NULL,
+			   o->html ? "--html shows the memory of guests"
+				   : "--library is for the page of --html",
+			   o->html ? "leave --estimate and --prove away"
+				   : "name a file with --html");
+		return VU_EXIT_USAGE;
+	}
+	/* "--html=$UNSET" */
+	if ((o->html && !*o->html) || (o->library && !*o->library)) {
+		vu_message(ctx, o->library && !*o->library ? "--library" : "--html", NULL,
+			   "the path is empty", "want a path");
+		return VU_EXIT_USAGE;
+	}
 	return o->estimate ? vu_mem_estimate_run(ctx)
 	       : o->prove  ? vu_mem_prove_run(ctx)
-			   : run_guests(ctx);
+			   : run_guests(ctx, o);
 }
 
 const struct vu_cmd vu_cmd_mem = {
 	.name = "mem",
 	.summary = "Show which memory guests have and share, down to the physical page",
-	.synopsis = "[GUEST...] | --estimate [ROOT...] | --prove PATH PATH...",
+	.synopsis = "[--html FILE] [GUEST...] | --estimate [ROOT...] | --prove PATH PATH...",
 	.opts = opts,
 	.flags = VU_CMD_ROOT | VU_CMD_JSON | VU_CMD_TABLE,
 	.options_size = sizeof(struct options),
