@@ -384,6 +384,8 @@ static void add_content(const struct adding *a, const struct entry *v, size_t n,
 
 static uint64_t can_free_zero(uint64_t n, uint64_t merged, const struct vu_tally_rules *r)
 {
+	if (r->zero_kept_free)
+		return 0;
 	return r->zero_free ? n : can_free(n, merged, r);
 }
 

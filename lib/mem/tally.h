@@ -33,6 +33,7 @@ struct vu_tally_page {
 struct vu_tally_rules {
 	uint64_t max_sharing; /* so many pages become one at most; 0: any number */
 	bool zero_free;	      /* pages of zeros are given up altogether (KSM's use_zero_pages) */
+	bool zero_kept_free;  /* pages of zeros take no room as it is: merging them frees nothing */
 };
 
 /* In pages. */

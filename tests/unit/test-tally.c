@@ -132,6 +132,25 @@ static void as_ksm(void **state)
 	}
 }
 
+/* As swap: its pages of zeros are counted, and not gained. */
+static void zeros_kept_free(void **state)
+{
+	const struct vu_tally_rules rules = {.zero_kept_free = true};
+	struct vu_tally *t = make(0);
+
+	(void)state;
+	add(t, 0, 0, 0, 9);
+	add(t, 5, 1, 0, 8);
+	struct vu_tally_sum s = end(t, &rules);
+
+	assert_int_equal(s.zero, 9);
+	assert_int_equal(s.freed_zero, 0);
+	assert_int_equal(s.freed, 7);
+	assert_int_equal(s.freed_inside, 7);
+	assert_float_equal(s.owner[0].freed, 0, 1e-9);
+	vu_tally_sum_done(&s);
+}
+
 static void nothing(void **state)
 {
 	struct vu_tally_sum s = end(make(0), &ideal);
@@ -212,13 +231,10 @@ static void frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(look),
-		cmocka_unit_test(exact),
-		cmocka_unit_test(as_ksm),
-		cmocka_unit_test(nothing),
-		cmocka_unit_test(short_of_memory),
-		cmocka_unit_test(late),
-		cmocka_unit_test(frames),
+		cmocka_unit_test(look),	   cmocka_unit_test(exact),
+		cmocka_unit_test(as_ksm),  cmocka_unit_test(zeros_kept_free),
+		cmocka_unit_test(nothing), cmocka_unit_test(short_of_memory),
+		cmocka_unit_test(late),	   cmocka_unit_test(frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
