@@ -18,8 +18,9 @@
 
 #include "base/cleanup.h"
 #include "base/want.h"
+#include "mem/census-swap.h"
 
-#define STEP 64 /* pages looked at together; their content stays in the processor's cache */
+#define STEP VU_CENSUS_STEP
 
 struct looking {
 	struct vu_census_reader *rd;
@@ -38,7 +39,8 @@ int vu_census_reader_init(struct vu_census_reader *rd)
 		return r;
 	if (rd->frames.kpageflags < 0)
 		return VU_FRAMES_HIDDEN;
-	rd->buf = malloc(STEP * rd->frames.page);
+	/* O_DIRECT wants it aligned */
+	rd->buf = aligned_alloc(rd->frames.page, STEP * rd->frames.page);
 	return rd->buf ? 0 : -ENOMEM;
 }
 
@@ -199,7 +201,8 @@ int vu_census_process(struct vu_census_reader *rd, int proc_fd, uint16_t owner, 
 	if (mem < 0 || pagemap < 0)
 		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
 	ret->processes++;
-	int r = vu_frames_process(&rd->frames, proc_fd, take_piece, &l);
+	int r = rd->swap ? vu_census_swapped(rd, proc_fd, mem, pagemap, owner, program, ret)
+			 : vu_frames_process(&rd->frames, proc_fd, take_piece, &l);
 
 	return r == -ENOENT || r == -ESRCH || r == -EACCES ? 0 : r;
 }

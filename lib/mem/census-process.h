@@ -18,6 +18,11 @@
 #include "mem/frames.h"
 #include "mem/tally.h"
 
+/* Pages looked at together; their content stays in the processor's cache. */
+#define VU_CENSUS_STEP 64
+
+struct vu_swaps;
+
 /* In pages. What is in the tally is not in here. */
 struct vu_census_counts {
 	uint64_t processes;
@@ -28,9 +33,12 @@ struct vu_census_counts {
 	uint64_t frames;    /* frames that were only counted (frames_only) */
 	uint64_t huge;	    /* frames in transparent huge pages; these are in the tally too */
 	uint64_t hugetlb;   /* frames of hugetlbfs: nothing can be merged there */
-	uint64_t swapped;   /* swapped out: not looked at */
-	uint64_t moved;	    /* frames that went away while they were read: not looked at */
-	uint64_t unread;    /* frames that could not be read */
+	uint64_t
+		swapped; /* swapped out: not looked at; with a swap these alone are, and it counts for each process that has one */
+	uint64_t unnumbered; /* of these, in an area that is not known: not looked at */
+	uint64_t stayed;     /* of these, read through their owner, and in memory since */
+	uint64_t moved;	     /* frames that went away while they were read: not looked at */
+	uint64_t unread;     /* frames that could not be read */
 };
 
 /* Of one thread; zeroed at first, then its borrowed parts set. */
@@ -39,6 +47,10 @@ struct vu_census_reader {
 	struct vu_tally *tally;	   /* borrowed; the same */
 	_Atomic uint64_t *beat;	   /* borrowed; grows with each step of the work */
 	bool frames_only;	   /* no content is read, and nothing gets into the tally */
+	const struct vu_swaps *
+		swap; /* borrowed; NULL: what is in memory; else what is swapped out, by mem/census-swap.h */
+	bool by_area; /* the owner of what is swapped out is the number of its area */
+	int pidfd; /* borrowed; of the process, through which what is swapped out is read; negative: from its area */
 	struct vu_frames frames;
 	char *buf; /* owned */
 };

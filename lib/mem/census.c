@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +86,8 @@ static void add_counts(struct vu_census_counts *to, const struct vu_census_count
 	to->huge += n->huge;
 	to->hugetlb += n->hugetlb;
 	to->swapped += n->swapped;
+	to->unnumbered += n->unnumbered;
+	to->stayed += n->stayed;
 	to->moved += n->moved;
 	to->unread += n->unread;
 }
@@ -122,8 +125,17 @@ static int look_at(struct worker *w, struct vu_census_reader *rd, size_t i)
 	snprintf(path, sizeof(path), "/proc/%d", (int)s->pid);
 	_cleanup_fd_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	/* before it is known that the process is the one meant */
+	_cleanup_fd_ int pidfd =
+		w->c->o->swap_in ? (int)syscall(SYS_pidfd_open, s->pid, 0) : -EBADF;
+
 	if (fd < 0 || vu_census_started(s->pid) != s->started)
 		return 0;
+	if (w->c->o->swap_in && pidfd < 0) {
+		r = -errno;
+		return r == -ESRCH ? 0 : r;
+	}
+	rd->pidfd = pidfd;
 	r = vu_census_process(rd, fd, s->owner, s->program, &n);
 	if (r && !vu_is_want(r)) {
 		n.denied++;
@@ -146,6 +158,9 @@ static void *work(void *arg)
 		.tally = c->tally,
 		.beat = &w->beat,
 		.frames_only = c->o->frames_only,
+		.swap = c->o->swap,
+		.by_area = c->o->by_area,
+		.pidfd = -EBADF,
 	};
 	int r = vu_census_reader_init(&rd);
 

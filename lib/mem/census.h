@@ -32,8 +32,12 @@ struct vu_census_options {
 	size_t n;
 	size_t n_owners;
 	size_t n_programs;
-	unsigned jobs;	    /* threads */
-	bool frames_only;   /* nothing is read: the sum is empty, and only the counts are there */
+	unsigned jobs;	  /* threads */
+	bool frames_only; /* nothing is read: the sum is empty, and only the counts are there */
+	const struct vu_swaps
+		*swap; /* borrowed; NULL: what is in memory is counted; else what is swapped out */
+	bool by_area;  /* of what is swapped out: the owners in the sum are the swap's areas */
+	bool swap_in;  /* of what is swapped out: read through the processes (mem/census-swap.h) */
 	uint64_t max_bytes; /* of memory, for pages */
 	struct vu_tally_rules rules;
 	struct vu_progress *progress; /* borrowed; or NULL; files are processes */
