@@ -8,6 +8,7 @@
 #include "cmd/escape.h"
 #include "cmd/json.h"
 #include "cmd/message.h"
+#include "cmd/pages-zram-print.h"
 #include "cmd/report.h"
 #include "ops/ops-pages.h"
 
@@ -16,6 +17,9 @@ struct options {
 	bool freeze;
 	struct vu_opt_number max_memory;
 	int by;
+	bool swap;
+	bool swap_in;
+	bool replay;
 };
 
 enum by {
@@ -44,6 +48,18 @@ static const struct vu_opt opts[] = {
 	 .choices = "guest|program",
 	 .help = "show a line for each guest (process, file), or for each program",
 	 .offset = offsetof(struct options, by)},
+	{.name = "swap",
+	 .kind = VU_OPT_FLAG,
+	 .help = "count what is swapped out; also of a swap area, or of zram devices",
+	 .offset = offsetof(struct options, swap)},
+	{.name = "swap-in",
+	 .kind = VU_OPT_FLAG,
+	 .help = "read it through its processes, which brings it into memory for a moment",
+	 .offset = offsetof(struct options, swap_in)},
+	{.name = "replay",
+	 .kind = VU_OPT_FLAG,
+	 .help = "prove what is said of a zram device on another one that is made for it",
+	 .offset = offsetof(struct options, replay)},
 	{0},
 };
 
@@ -57,6 +73,23 @@ static const struct vu_column columns[] = {
 	{"INSIDE", "freed_inside_bytes", VU_COLUMN_SIZE, false},
 	{"MERGED", "merged_bytes", VU_COLUMN_SIZE, false},
 	{"HUGE", "huge_bytes", VU_COLUMN_SIZE, false},
+	{"SWAPPED", "swapped_bytes", VU_COLUMN_SIZE, true},
+	{"HOLES", "hole_bytes", VU_COLUMN_SIZE, true},
+	{"PATH", "path", VU_COLUMN_NAME, true},
+	{0},
+};
+
+/* The same, of what is swapped out. */
+static const struct vu_column swap_columns[] = {
+	{"NAME", "name", VU_COLUMN_NAME, false},
+	{"PROCESSES", "processes", VU_COLUMN_COUNT, false},
+	{"PAGES", "pages_bytes", VU_COLUMN_SIZE, false},
+	{"ZERO", "zero_bytes", VU_COLUMN_SIZE, false},
+	{"IDENTICAL", "identical_bytes", VU_COLUMN_SIZE, false},
+	{"FREED", "freed_bytes", VU_COLUMN_SIZE, false},
+	{"INSIDE", "freed_inside_bytes", VU_COLUMN_SIZE, false},
+	{"MERGED", "merged_bytes", VU_COLUMN_SIZE, true},
+	{"HUGE", "huge_bytes", VU_COLUMN_SIZE, true},
 	{"SWAPPED", "swapped_bytes", VU_COLUMN_SIZE, true},
 	{"HOLES", "hole_bytes", VU_COLUMN_SIZE, true},
 	{"PATH", "path", VU_COLUMN_NAME, true},
@@ -94,6 +127,7 @@ static struct vu_json *json_row(const struct vu_pages_row *w, uint64_t page)
 static const char *list_name(const struct vu_pages_report *r)
 {
 	return r->of == VU_PAGES_FILES	     ? "files"
+	       : r->of == VU_PAGES_AREAS     ? "areas"
 	       : r->of == VU_PAGES_PROCESSES ? "processes"
 					     : "guests";
 }
@@ -118,6 +152,13 @@ static int print_json(const struct vu_pages_report *r)
 	vu_json_count(j, "contents_per_sample", UINT64_C(1) << r->level);
 	vu_json_count(j, "processes_left_out", r->n_stuck);
 	vu_json_bool(j, "frozen", r->frozen);
+	vu_json_bool(j, "swap", r->swap);
+	if (r->swap) {
+		vu_json_count(j, "swap_areas", r->n_areas);
+		vu_json_count(j, "stayed_in_memory", r->stayed);
+		vu_json_count(j, "pushed_out_meanwhile", r->pushed_out);
+		vu_json_count(j, "zero_unsure_max", r->zero_unsure);
+	}
 	vu_json_seconds(j, "seconds", r->seconds);
 	e = vu_json_print(j, stdout);
 	vu_json_free(j);
@@ -130,18 +171,18 @@ static void row(struct vu_printer *p, const struct vu_pages_report *r, const str
 		bool program)
 {
 	uint64_t page = r->page_bytes;
-	bool file = r->of == VU_PAGES_FILES;
+	bool file = r->of == VU_PAGES_FILES, area = r->of == VU_PAGES_AREAS && w->name;
 	const struct vu_cell cells[] = {
 		{.s = w->name ? w->name : "total"},
-		{.u = w->processes, .none = file},
+		{.u = w->processes, .none = file || area},
 		{.u = w->pages * page},
 		{.u = w->zero * page},
 		{.u = w->identical * page},
 		{.u = w->freed * page},
 		{.u = w->inside * page, .none = program},
-		{.u = w->merged_maps * page, .none = program || file},
-		{.u = w->huge * page, .none = program || file},
-		{.u = w->swapped * page, .none = program || file},
+		{.u = w->merged_maps * page, .none = program || file || r->swap},
+		{.u = w->huge * page, .none = program || file || r->swap},
+		{.u = w->swapped * page, .none = program || file || area},
 		{.u = w->holes * page, .none = !file},
 		{.s = w->path, .none = !w->path},
 	};
@@ -159,19 +200,20 @@ static void sentence(const struct vu_pages_report *r)
 	const struct vu_pages_row *t = &r->total;
 	uint64_t page = r->page_bytes;
 
-	printf("\nMerging would free %s of %s: %s of it inside of %s, %s across them; %s are pages of "
-	       "zeros.\n",
+	printf("\nMerging would free %s of %s%s: %s of it inside of %s, %s across them; %s are pages of "
+	       "zeros%s.\n",
 	       vu_size_text(t->freed * page, freed), vu_size_text(t->pages * page, all),
-	       vu_size_text(t->inside * page, in), list_name(r),
-	       vu_size_text((t->freed - t->inside) * page, across),
-	       vu_size_text(r->freed_zero * page, zero));
+	       r->swap ? " that are swapped out" : "", vu_size_text(t->inside * page, in),
+	       list_name(r), vu_size_text((t->freed - t->inside) * page, across),
+	       vu_size_text((r->swap ? t->zero : r->freed_zero) * page, zero),
+	       r->swap ? ", which are not kept" : "");
 	if (t->merged_maps)
 		printf("Merged already: %" PRIu64 " pages are in %" PRIu64 " places.\n",
 		       t->merged_maps, r->merged);
 	if (t->huge)
 		printf("%s are in huge pages, which merging splits.\n",
 		       vu_size_text(t->huge * page, all));
-	if (t->hugetlb + t->swapped)
+	if (!r->swap && t->hugetlb + t->swapped)
 		printf("Not looked at: %s that are swapped out, %s of hugetlbfs.\n",
 		       vu_size_text(t->swapped * page, all),
 		       vu_size_text(t->hugetlb * page, freed));
@@ -179,6 +221,34 @@ static void sentence(const struct vu_pages_report *r)
 		printf("Memory for the census was short: one of %" PRIu64
 		       " contents was looked at, and stands for the others (see --max-memory).\n",
 		       UINT64_C(1) << r->level);
+}
+
+/* Where what is said of swap may be wrong, or has changed something. */
+static void warn_swap(struct vu_ctx *ctx, const struct vu_pages_report *r)
+{
+	char text[200];
+
+	if (r->pushed_out) {
+		snprintf(text, sizeof(text),
+			 "%" PRIu64 " pages were swapped out meanwhile: what was not written yet "
+			 "may have been told as what was there before",
+			 r->pushed_out);
+		vu_message(ctx, "note", NULL, text, NULL);
+	}
+	if (r->zero_unsure) {
+		snprintf(text, sizeof(text),
+			 "up to %" PRIu64 " pages of zeros, which the kernel does not write, may "
+			 "have been told as what was there before",
+			 r->zero_unsure);
+		vu_message(ctx, "note", NULL, text, "--swap-in tells them as they are");
+	}
+	if (r->stayed) {
+		snprintf(text, sizeof(text),
+			 "%" PRIu64
+			 " pages that were read are in memory now, and did not go out again",
+			 r->stayed);
+		vu_message(ctx, "note", NULL, text, NULL);
+	}
 }
 
 /* What was not as it should be. */
@@ -214,7 +284,7 @@ static void warn(struct vu_ctx *ctx, const struct vu_pages_report *r)
 static int print_text(struct vu_ctx *ctx, const struct vu_pages_report *r, bool by_program)
 {
 	struct vu_printer *p = NULL;
-	int e = vu_report_printer(ctx, list_name(r), columns, &p);
+	int e = vu_report_printer(ctx, list_name(r), r->swap ? swap_columns : columns, &p);
 
 	if (e)
 		return e;
@@ -237,6 +307,9 @@ static int run(struct vu_ctx *ctx, void *options)
 		.n_pids = given->pids.n,
 		.freeze = given->freeze,
 		.max_memory = given->max_memory.set ? given->max_memory.value : 0,
+		.swap = given->swap,
+		.swap_in = given->swap_in,
+		.replay = given->replay,
 	};
 	struct vu_pages_report r = {0};
 	int e;
@@ -247,7 +320,10 @@ static int run(struct vu_ctx *ctx, void *options)
 	if (e)
 		return vu_message_result(ctx, e, "cannot count pages");
 	warn(ctx, &r);
-	if (!ctx->globals.json)
+	warn_swap(ctx, &r);
+	if (r.of == VU_PAGES_ZRAM)
+		e = vu_pages_zram_print(ctx, &r);
+	else if (!ctx->globals.json)
 		e = print_text(ctx, &r, given->by == BY_PROGRAM);
 	else if (print_json(&r))
 		e = vu_message_result(ctx, -EIO, "cannot print the result");

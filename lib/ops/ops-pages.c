@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ops/ops-pages.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #include "mem/page-file.h"
 #include "ops/farm.h"
 #include "ops/freezing.h"
+#include "ops/pages-swap.h"
+#include "ops/pages-zram.h"
 #include "ops/session.h"
 
 #define MAX_MEMORY (UINT64_C(512) << 20)
@@ -28,7 +31,7 @@ struct asking {
 	struct vu_pages_report *r;
 	struct vu_census_subject *subject; /* owned */
 	size_t n_subjects, cap_subjects;
-	size_t cap_programs;
+	struct vu_swaps swap; /* empty unless o->swap */
 };
 
 static uint64_t max_memory(const struct vu_pages_options *o)
@@ -222,11 +225,35 @@ static int add_subject(void *arg, size_t owner, pid_t pid, int task_fd)
 	return 0;
 }
 
+/* How merging would be: of memory, as KSM does it; of swap, where nobody does it, ideal. */
+static struct vu_tally_rules rules_of(const struct asking *a)
+{
+	struct vu_ksm ksm = {0};
+
+	if (a->o->swap)
+		return (struct vu_tally_rules){.zero_kept_free = true};
+	return vu_ksm_read(&ksm) ? (struct vu_tally_rules){0}
+				 : (struct vu_tally_rules){.max_sharing = ksm.max_page_sharing,
+							   .zero_free = ksm.use_zero_pages};
+}
+
+/* What only a census of swap says. */
+static int take_swap(struct asking *a, const struct vu_census *c, uint64_t pushed_out)
+{
+	struct vu_pages_report *r = a->r;
+
+	if (c->total.unnumbered)
+		return vu_pages_swap_numbers(a->ops);
+	r->stayed = c->total.stayed;
+	r->pushed_out = a->o->swap_in ? 0 : vu_swaps_vmstat("pswpout") - pushed_out;
+	r->zero_unsure = VU_MIN(vu_pages_swap_zero_unsure(&a->swap), r->total.pages);
+	return 0;
+}
+
 static int take_census(struct asking *a)
 {
 	struct vu_pages_report *r = a->r;
-	struct vu_ksm ksm = {0};
-	bool has_ksm = !vu_ksm_read(&ksm);
+	uint64_t pushed_out = vu_swaps_vmstat("pswpout");
 	struct vu_census_options o = {
 		.subject = a->subject,
 		.n = a->n_subjects,
@@ -234,7 +261,10 @@ static int take_census(struct asking *a)
 		.n_programs = r->n_programs,
 		.jobs = vu_farm_jobs(a->ops->config),
 		.max_bytes = max_memory(a->o),
-		.rules = {has_ksm ? ksm.max_page_sharing : 0, ksm.use_zero_pages},
+		.swap = a->o->swap ? &a->swap : NULL,
+		.by_area = r->of == VU_PAGES_AREAS,
+		.swap_in = a->o->swap_in,
+		.rules = rules_of(a),
 		.progress = a->ops->progress,
 	};
 	struct vu_census c;
@@ -256,14 +286,16 @@ static int take_census(struct asking *a)
 	if (e)
 		return vu_fail(a->ops, e, "cannot count pages", NULL, NULL, NULL);
 	take_sum(r, &c.sum);
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n && r->of != VU_PAGES_AREAS; i++)
 		take_counts(&r->row[i], &c.owner[i]);
 	take_counts(&r->total, &c.total);
+	if (a->o->swap)
+		e = take_swap(a, &c, pushed_out);
 	r->n_stuck = c.n_stuck;
 	r->stuck = c.stuck;
 	qsort(r->program, r->n_programs, sizeof(*r->program), by_freed);
 	vu_census_done(&c);
-	return 0;
+	return e;
 }
 
 static int look_at_processes(struct asking *a)
@@ -288,6 +320,49 @@ static int look_at_processes(struct asking *a)
 				       NULL);
 	}
 	return e ? e : take_census(a);
+}
+
+/* ---- areas of swap ---- */
+
+/* The rows of areas that were not asked for go. */
+static void drop_skipped(struct asking *a)
+{
+	struct vu_pages_report *r = a->r;
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (!a->swap.area[i].skip) {
+			r->row[n++] = r->row[i];
+			continue;
+		}
+		free(r->row[i].name);
+		free(r->row[i].path);
+	}
+	r->n = n;
+}
+
+/* Of all processes that there are. */
+static int look_at_areas(struct asking *a)
+{
+	_cleanup_closedir_ DIR *d = opendir("/proc");
+	const struct dirent *entry;
+	int e = 0;
+
+	if (!d)
+		return -errno;
+	a->r->of = VU_PAGES_AREAS;
+	for (size_t i = 0; !e && i < a->swap.n; i++)
+		e = add_row(a->r, a->swap.area[i].path, a->swap.area[i].path);
+	while (!e && (entry = readdir(d))) {
+		int pid = atoi(entry->d_name);
+
+		if (pid > 0 && pid != getpid())
+			e = add_subject(a, 0, pid, -EBADF);
+	}
+	if (!e)
+		e = take_census(a);
+	drop_skipped(a);
+	return e;
 }
 
 /* ---- guests ---- */
@@ -405,26 +480,63 @@ static int are_files(struct asking *a, bool *ret)
 	return e;
 }
 
+static int check(struct vu_ops *ops, const struct vu_pages_options *o)
+{
+	if (o->n_pids && (o->n || o->freeze))
+		return vu_fail(ops, VU_OPS_USAGE, "too much was asked for", NULL,
+			       "--pid goes with neither guests, nor files, nor --freeze", NULL);
+	if ((o->swap_in || o->replay) && !o->swap)
+		return vu_fail(ops, VU_OPS_USAGE, "too little was asked for", NULL,
+			       "--swap-in and --replay say how what is swapped out is looked at",
+			       "add --swap");
+	return 0;
+}
+
+static int look_at_swap(struct asking *a, bool files)
+{
+	bool areas = false;
+	int e;
+
+	a->r->swap = true;
+	if (files && vu_pages_are_zram(a->o) && !a->o->swap_in)
+		return vu_pages_zram(a->ops, a->o, max_memory(a->o), a->r);
+	if (a->o->replay)
+		return vu_fail(a->ops, VU_OPS_USAGE, "cannot replay what is no zram device", NULL,
+			       NULL, "name zram devices, or leave --replay out");
+	e = vu_pages_swap_open(a->ops, a->o, &a->swap);
+	if (e)
+		return e;
+	a->r->n_areas = a->swap.n;
+	areas = files && vu_pages_swap_areas(a->o, &a->swap);
+	if (files && !areas)
+		return vu_fail(
+			a->ops, VU_OPS_USAGE, "cannot count what is swapped out", a->o->operands[0],
+			a->o->swap_in
+				? "--swap-in looks at guests and processes only"
+				: "not all operands are areas of swap in use, nor all zram devices",
+			"/proc/swaps lists the areas");
+	return areas ? look_at_areas(a) : a->o->n_pids ? look_at_processes(a) : look_at_guests(a);
+}
+
 int vu_ops_pages(struct vu_ops *ops, const struct vu_pages_options *o, struct vu_pages_report *ret)
 {
 	struct vu_pages_report r = {.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE)};
 	struct asking a = {.ops = ops, .o = o, .r = &r};
 	int64_t begin = vu_clock_ns();
 	bool files = false;
-	int e = 0;
+	int e = check(ops, o);
 
-	if ((o->n_pids && (o->n || o->freeze)))
-		return vu_fail(ops, VU_OPS_USAGE, "too much was asked for", NULL,
-			       "--pid goes with neither guests, nor files, nor --freeze", NULL);
-	if (o->n)
+	if (!e && o->n)
 		e = are_files(&a, &files);
 	if (!e && files && o->freeze)
 		return vu_fail(ops, VU_OPS_USAGE, "cannot freeze files", NULL, NULL,
 			       "leave --freeze out");
 	if (!e)
-		e = o->n_pids ? look_at_processes(&a)
-		    : files   ? look_at_files(&a)
-			      : look_at_guests(&a);
+		e = o->swap	? look_at_swap(&a, files)
+		    : o->n_pids ? look_at_processes(&a)
+		    : files	? look_at_files(&a)
+				: look_at_guests(&a);
+	vu_swaps_close(&a.swap);
 	free(a.subject);
 	r.seconds = (double)(vu_clock_ns() - begin) / 1e9;
 	if (e)
@@ -447,5 +559,10 @@ void vu_pages_done(struct vu_pages_report *r)
 {
 	rows_done(r->row, r->n);
 	rows_done(r->program, r->n_programs);
+	for (size_t i = 0; i < r->n_zram; i++) {
+		free(r->zram[i].path);
+		free(r->zram[i].algorithm);
+	}
+	free(r->zram);
 	*r = (struct vu_pages_report){0};
 }

@@ -19,6 +19,8 @@ enum vu_pages_of {
 	VU_PAGES_GUESTS,
 	VU_PAGES_PROCESSES,
 	VU_PAGES_FILES,
+	VU_PAGES_AREAS, /* areas of swap, of all processes */
+	VU_PAGES_ZRAM,	/* zram devices: only ret->zram is filled */
 };
 
 struct vu_pages_options {
@@ -29,6 +31,9 @@ struct vu_pages_options {
 	size_t n_pids;
 	bool freeze;
 	uint64_t max_memory; /* bytes; 0: the usual */
+	bool swap;    /* what is swapped out; operands may also be areas of swap, or zram devices */
+	bool swap_in; /* with swap: read it through the processes */
+	bool replay;  /* with zram devices: prove it */
 };
 
 /* Of a guest, a process, a file, a program, or of all. In pages. */
@@ -44,15 +49,41 @@ struct vu_pages_row {
 	uint64_t merged_maps; /* pages of processes that KSM has merged, at a place with others */
 	uint64_t huge;	      /* frames of transparent huge pages, which merging would split */
 	uint64_t hugetlb;     /* frames of hugetlbfs: not looked at */
-	uint64_t swapped;     /* swapped out: not looked at */
-	uint64_t moved;	      /* went away while they were read: not looked at */
-	uint64_t unread;      /* could not be read */
-	uint64_t denied;      /* processes that could not be looked at */
-	uint64_t holes;	      /* of a file: nothing is there, and nothing to be freed */
+	uint64_t
+		swapped; /* swapped out: not looked at; with swap, of all processes that have them */
+	uint64_t moved;	 /* went away while they were read: not looked at */
+	uint64_t unread; /* could not be read */
+	uint64_t denied; /* processes that could not be looked at */
+	uint64_t holes;	 /* of a file: nothing is there, and nothing to be freed */
+};
+
+/* A zram device. Its bytes are those of mm_stat, from before it was read. */
+struct vu_pages_zram {
+	char *path;	 /* owned */
+	char *algorithm; /* owned */
+	uint64_t stored; /* bytes, before compression */
+	uint64_t compressed;
+	uint64_t used;
+	uint64_t pages;		   /* that take memory */
+	uint64_t filled;	   /* that take none, being full of one word */
+	uint64_t identical, freed; /* pages */
+	uint64_t saved;		   /* compressed bytes, as it is predicted */
+	unsigned level;		   /* as in the report */
+	bool replayed;
+	uint64_t replay_compressed; /* of a device that has each page once; bytes */
+	uint64_t replay_used;
 };
 
 struct vu_pages_report {
 	enum vu_pages_of of;
+	bool swap;		    /* it is about what is swapped out */
+	struct vu_pages_zram *zram; /* owned */
+	size_t n_zram;
+	size_t n_areas;	 /* of swap that there are */
+	uint64_t stayed; /* pages that are in memory since they were read */
+	uint64_t
+		zero_unsure; /* pages at most that are of zeros, and may have been told as something else */
+	uint64_t pushed_out; /* pages that were swapped out meanwhile, by the kernel's counter */
 	uint64_t page_bytes;
 	struct vu_pages_row *row; /* owned; guests, processes or files */
 	size_t n;

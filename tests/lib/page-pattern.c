@@ -9,6 +9,8 @@
  *   shared PAGES                    pages of shared memory, full of one content
  *   fork                            a child with the same memory, which ends with it
  *   change                          writes into every page that was filled, what was there
+ *   text PAGES SEED                 pages of private memory that compress, every third of which is there twice
+ *   out                             what was filled last is swapped out; says how many pages are not
  *   where                           the address of what was filled last
  *
  * Its end is the end of stdin.
@@ -28,6 +30,7 @@
 static size_t page;
 static char *filled;
 static size_t n_filled;
+static FILE *pagemap; /* from before it took another root */
 
 static char *map(size_t bytes, int flags, int advice)
 {
@@ -91,6 +94,65 @@ static void change(void)
 	}
 }
 
+/* Words in an order of their own: as compressible as text is. Each page has another amount of noise. */
+static void write_text(char *p, uint64_t seed)
+{
+	static const char *const words[] = {"library",	      "process ", "the",   " of\n",
+					    "0x7fff",	      "0000",	  "guest", "/usr/lib",
+					    "\0\0\0\0\0\0\0", "memory",	  "=",	   ";\n\t",
+					    "return",	      "inode",	  "page",  "vunify"};
+	uint64_t x = seed * 0x9e3779b97f4a7c15 + 1, noise = seed % 9;
+
+	for (size_t k = 0; k < page;) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		const char *w = x >> 32 & 7 ? words[x >> 8 & 15] : "        ";
+		size_t n = strlen(w) + 1;
+
+		if ((x >> 40) % 9 < noise) {
+			w = (const char *)&x;
+			n = sizeof(x);
+		}
+		if (n > page - k)
+			n = page - k;
+		memcpy(p + k, w, n);
+		k += n;
+	}
+}
+
+static void text(size_t n, uint64_t seed)
+{
+	if (n > PAGES_MAX)
+		exit(1);
+	n_filled = n;
+	filled = map(n * page + page, MAP_PRIVATE, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < n; i++)
+		write_text(filled + i * page, (seed << 32) + (i % 3 == 2 ? i - 1 : i));
+}
+
+/* The kernel may leave some for a moment. */
+static void out(void)
+{
+	size_t left = 1;
+
+	for (int tries = 0; pagemap && left && tries < 100; tries++) {
+		left = 0;
+		madvise(filled, n_filled * page, MADV_PAGEOUT);
+		for (size_t i = 0; i < n_filled; i++) {
+			uint64_t entry = 0;
+
+			fseek(pagemap, (long)(((uintptr_t)filled / page + i) * sizeof(entry)),
+			      SEEK_SET);
+			if (fread(&entry, sizeof(entry), 1, pagemap) == 1)
+				left += entry >> 63;
+		}
+		if (left)
+			usleep(10000);
+	}
+	printf("%zu ", left);
+}
+
 /* It has written what it writes (its stack) when this returns. */
 static void fork_child(void)
 {
@@ -125,6 +187,10 @@ static void act(const char *line)
 		fork_child();
 	else if (!strcmp(line, "change\n"))
 		change();
+	else if (sscanf(line, "text %zu %zu", &a, &b) == 2)
+		text(a, b);
+	else if (!strcmp(line, "out\n"))
+		out();
 	else if (!strcmp(line, "where\n"))
 		printf("%lx ", (unsigned long)(uintptr_t)filled);
 	puts("done");
@@ -149,6 +215,7 @@ int main(int argc, char **argv)
 
 	page = (size_t)sysconf(_SC_PAGESIZE);
 	own_buffers();
+	pagemap = fopen("/proc/self/pagemap", "r");
 	if (argc > 1 && (chroot(argv[1]) || chdir("/")))
 		return 1;
 	puts("ready");
