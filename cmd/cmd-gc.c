@@ -57,9 +57,6 @@ static int report(const struct vu_ctx *ctx, const struct vu_gc_report *r)
 	if (r->guests_forgotten)
 		printf("%" PRIu64 " guests %sforgotten: their roots are gone\n",
 		       r->guests_forgotten, dry);
-	if (r->objects_busy)
-		printf("%" PRIu64 " objects that no guest has are in use, and stay for now\n",
-		       r->objects_busy);
 	return 0;
 }
 

@@ -149,7 +149,7 @@ static int look_at(const struct vu_breaker_env *env, struct vu_moment_env *momen
 	if (r < 0 && r != -ENOENT)
 		return r;
 	stats->unharmed += r > 0;
-	tell(&v, VU_EVENT_WARN, NULL, NULL,
+	tell(&v, v.damaged ? VU_EVENT_RECOVER : VU_EVENT_WARN, NULL, NULL,
 	     v.damaged ? "this object was to be replaced as damaged, and need not be any more"
 	     : r > 0 ? "somebody got this object open for writing while a name was added or taken "
 		       "away; nothing was changed, and it is closed again"

@@ -166,8 +166,10 @@ static int write_damage(const struct vu_pool *pool, int dir, const struct vu_key
 
 	if (r)
 		return r;
-	if (write(fd, DAMAGED, strlen(DAMAGED)) != (ssize_t)strlen(DAMAGED))
-		r = errno == EIO ? -EIO : -ENOSPC;
+	ssize_t n = write(fd, DAMAGED, strlen(DAMAGED));
+
+	if (n != (ssize_t)strlen(DAMAGED))
+		r = n < 0 ? -errno : -ENOSPC;
 	name_of(key, SUFFIX, name);
 	if (!r)
 		r = vu_link_fd(copy, dir, name);
