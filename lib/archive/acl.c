@@ -6,7 +6,6 @@
  */
 #include "archive/acl.h"
 
-#include <archive_entry.h>
 #include <endian.h>
 #include <errno.h>
 #include <linux/posix_acl.h>
@@ -14,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/libarchive.h"
 #include "base/cleanup.h"
 
 static const struct {

@@ -10,8 +10,6 @@
  */
 #include "archive/pax.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -22,6 +20,7 @@
 #include <unistd.h>
 
 #include "archive/acl.h"
+#include "archive/libarchive.h"
 #include "base/cleanup.h"
 #include "fs/stat.h"
 
@@ -116,10 +115,11 @@ static int open_archive(struct vu_pax *p, enum vu_compress compress, unsigned th
 
 int vu_pax_new(int fd, enum vu_compress compress, unsigned threads, struct vu_pax **ret)
 {
-	struct vu_pax *p = calloc(1, sizeof(*p));
+	int loaded = vu_libarchive_load();
+	struct vu_pax *p = loaded ? NULL : calloc(1, sizeof(*p));
 
 	if (!p)
-		return -ENOMEM;
+		return loaded ? loaded : -ENOMEM;
 	p->fd = fd;
 	p->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	p->before = p->utf8 ? uselocale(p->utf8) : (locale_t)0;

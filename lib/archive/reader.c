@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "archive/libarchive.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 
@@ -258,8 +259,10 @@ int vu_reader_start(int fd, const struct vu_digest *digest, uint64_t size,
 {
 	int members[2] = {-EBADF, -EBADF}, bytes[2] = {-EBADF, -EBADF};
 	struct vu_reader r = {.fd = -EBADF};
-	int e = make_pipe(members);
+	int e = vu_libarchive_load();
 
+	if (!e)
+		e = make_pipe(members);
 	if (!e && digest)
 		e = make_pipe(bytes);
 	if (!e && digest)

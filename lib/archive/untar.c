@@ -9,8 +9,6 @@
  */
 #include "archive/untar.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <iconv.h>
 #include <locale.h>
@@ -22,6 +20,7 @@
 #include <unistd.h>
 
 #include "archive/acl.h"
+#include "archive/libarchive.h"
 #include "archive/stream.h"
 #include "base/cleanup.h"
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "archive/clear.h"
+#include "archive/libarchive.h"
 #include "archive/member-path.h"
 #include "archive/unpack.h"
 #include "archive/untar.h"
@@ -36,6 +37,7 @@ static void set_up(void)
 	CHECK(top >= 0 && !mkdirat(top, "tree", 0700));
 	free(path);
 	vu_untar_prepare();
+	CHECK(!vu_libarchive_load());
 }
 
 static int memory(const void *data, size_t n)

@@ -6,13 +6,13 @@
 
 #include <cmocka.h>
 
-#include <archive_entry.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "archive/acl.h"
+#include "archive/libarchive.h"
 
 /* u::rw-, u:1234:r--, g::r--, g:77:rwx, m::r-x, o::---, as the kernel has it. */
 static const uint8_t named[] = {
@@ -101,5 +101,7 @@ int main(void)
 		cmocka_unit_test(too_many),
 	};
 
+	if (vu_libarchive_load())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
