@@ -61,11 +61,18 @@ static struct vu_copydir *unref(struct vu_copying *c, struct vu_copydir *d)
 }
 
 /* Opens both. 0; 1: it is not the one that was met any more, or mounted over; or a negative errno. */
+/* Is it an error that a guest makes by changing its directories? What else goes wrong would leave half a guest. */
+static bool is_changed(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -ELOOP || err == -EXDEV ||
+	       err == -ESTALE;
+}
+
 static int open_both(struct vu_copying *c, struct vu_copydir *d, const char *path)
 {
 	d->from = vu_dirs_open_path(c->from, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 	if (d->from < 0)
-		return d->from == -EMFILE || d->from == -ENFILE || d->from == -ENOMEM ? d->from : 1;
+		return is_changed(d->from) ? 1 : d->from;
 	int r = vu_stat_fd(d->from, &d->st);
 
 	if (r || d->st.version.ino != vu_tree_dir(c->tree, d->dir)->ino ||
