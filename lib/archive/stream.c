@@ -43,11 +43,12 @@ struct wire_member {
 bool vu_member_xattr(const struct vu_member *m, size_t *at, const char **ret_name,
 		     const void **ret_value, size_t *ret_len)
 {
-	const char *x = (const char *)m->xattrs + *at;
 	uint32_t n[2];
 
 	if (*at >= m->xattrs_bytes)
 		return false;
+	const char *x = (const char *)m->xattrs + *at;
+
 	memcpy(n, x, sizeof(n));
 	*ret_name = x + sizeof(n);
 	*ret_value = x + sizeof(n) + n[0] + 1;

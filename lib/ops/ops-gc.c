@@ -131,7 +131,7 @@ static int collect(struct gc *c, struct vu_moment_env *moment, const struct vu_p
 	if (r == -EBUSY) {
 		c->report->objects_busy++;
 		tell(c, VU_EVENT_WARN, key, 0, 0,
-		     "an object that no guest has is in use, and stays for now");
+		     "an object that no guest has is in use or open for writing, and stays for now");
 		return 0;
 	}
 	if (r && !is_fatal(r))
