@@ -154,25 +154,25 @@ int vu_slip_note(const struct vu_slip_watch *watch, struct vu_object *o, int twi
 
 #define DAMAGED "damaged\n"
 
-/* The note first, which means nothing without its copy: a copy alone would stand for a slip. */
+/*
+ * The note first, which means nothing without its copy: a copy alone would stand for a slip. And it gets its name when
+ * it is whole: an empty one would be a slip's.
+ */
 static int write_damage(const struct vu_pool *pool, int dir, const struct vu_key *key, int copy)
 {
 	char name[FILE_NAME_MAX];
 
-	name_of(key, "", name);
-	_cleanup_fd_ int fd =
-		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : 0;
+	_cleanup_fd_ int fd = openat(dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	ssize_t n = fd < 0 ? -1 : write(fd, DAMAGED, strlen(DAMAGED));
+	int r = n == (ssize_t)strlen(DAMAGED) ? 0 : n < 0 ? -errno : -ENOSPC;
 
+	name_of(key, "", name);
+	if (!r)
+		r = vu_link_fd(fd, dir, name);
 	if (r)
 		return r;
-	ssize_t n = write(fd, DAMAGED, strlen(DAMAGED));
-
-	if (n != (ssize_t)strlen(DAMAGED))
-		r = n < 0 ? -errno : -ENOSPC;
 	name_of(key, SUFFIX, name);
-	if (!r)
-		r = vu_link_fd(copy, dir, name);
+	r = vu_link_fd(copy, dir, name);
 	if (!r)
 		r = vu_pool_sync(pool);
 	if (r)
