@@ -232,9 +232,10 @@ static struct vu_tally_rules rules_of(const struct asking *a)
 
 	if (a->o->swap)
 		return (struct vu_tally_rules){.zero_kept_free = true};
-	return vu_ksm_read(&ksm) ? (struct vu_tally_rules){0}
-				 : (struct vu_tally_rules){.max_sharing = ksm.max_page_sharing,
-							   .zero_free = ksm.use_zero_pages};
+	if (vu_ksm_read(&ksm))
+		return (struct vu_tally_rules){0};
+	return (struct vu_tally_rules){.max_sharing = ksm.max_page_sharing,
+				       .zero_free = ksm.use_zero_pages};
 }
 
 /* What only a census of swap says. */
