@@ -20,7 +20,7 @@ same_tree() {
 # Nothing of an import: no root, nothing in the pool, no guest.
 nothing_of() {
 	[[ ! -e $G/$1 ]] || die "$1 is there"
-	[[ ! -e $MNT/.vunify/trees ]] || die "left in the pool: $(find "$MNT/.vunify/trees" | head)"
+	[[ -z $(find "$MNT/.vunify/trees" -mindepth 1 2>/dev/null) ]] || die "left in the pool: $(find "$MNT/.vunify/trees" | head)"
 	hasnt "$(vu guests --no-legend 2>/dev/null || :)" "(^|/)$1 "
 }
 
