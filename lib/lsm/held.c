@@ -108,7 +108,8 @@ static int take(struct vu_held *h, struct lease *l, uint32_t at, const struct vu
 		int fd)
 {
 	vu_lease_tell(fd, (pid_t)syscall(SYS_gettid), VU_HELD_SIGNAL);
-	int r = vu_lease_take(fd);
+	/* who is just being refused counts as a writer: it is not looked at again for a while */
+	int r = vu_guard_lease(fd);
 
 	if (!r)
 		r = vu_inomap_set(&h->by_fd, (uint64_t)fd + 1, at);
