@@ -60,7 +60,6 @@ static struct vu_copydir *unref(struct vu_copying *c, struct vu_copydir *d)
 	return NULL;
 }
 
-/* Opens both. 0; 1: it is not the one that was met any more, or mounted over; or a negative errno. */
 /* Is it an error that a guest makes by changing its directories? What else goes wrong would leave half a guest. */
 static bool is_changed(int err)
 {
@@ -68,6 +67,7 @@ static bool is_changed(int err)
 	       err == -ESTALE;
 }
 
+/* Opens both. 0; 1: it is not the one that was met any more, or mounted over; or a negative errno. */
 static int open_both(struct vu_copying *c, struct vu_copydir *d, const char *path)
 {
 	d->from = vu_dirs_open_path(c->from, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
