@@ -34,10 +34,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r)
 		e = vu_report_clone(ctx, &report);
-	if (!r && e)
-		r = e;
-	r = r ? vu_message_result(ctx, r, "cannot clone the guest")
-	      : vu_report_exit(report.warnings, report.damages);
+	r = vu_report_result(ctx, r, e, "cannot clone the guest", report.warnings, report.damages);
 	vu_clone_report_done(&report);
 	return r;
 }

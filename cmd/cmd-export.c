@@ -60,9 +60,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r && o->output && strcmp(o->output, "-") != 0)
 		e = vu_report_export(ctx, &report);
-	if (!r && e)
-		r = e;
-	return r ? vu_message_result(ctx, r, "cannot export") : vu_report_exit(report.warnings, 0);
+	return vu_report_result(ctx, r, e, "cannot export", report.warnings, 0);
 }
 
 const struct vu_cmd vu_cmd_export = {

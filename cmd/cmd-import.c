@@ -46,10 +46,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r)
 		e = vu_report_import(ctx, &report);
-	if (!r && e)
-		r = e;
-	r = r ? vu_message_result(ctx, r, "cannot import")
-	      : vu_report_exit(report.warnings, report.damages);
+	r = vu_report_result(ctx, r, e, "cannot import", report.warnings, report.damages);
 	vu_import_report_done(&report);
 	return r;
 }

@@ -145,11 +145,7 @@ static int print_json(const struct vu_ctx *ctx, const struct vu_propagate_report
 	vu_json_count(j, "objects_removed", r->objects_removed);
 	vu_json_count(j, "objects_evicted", r->objects_evicted);
 	vu_json_count(j, "read_bytes", r->read_bytes);
-	vu_report_frozen(j, &r->frozen);
-	vu_json_count(j, "warnings", r->warnings);
-	vu_json_count(j, "damages", r->damages);
-	vu_json_seconds(j, "seconds", r->seconds);
-	return vu_json_print(j, stdout);
+	return vu_report_summary_print(j, &r->frozen, r->warnings, r->damages, r->seconds);
 }
 
 static int print(struct vu_ctx *ctx, const struct vu_propagate_report *r)
@@ -196,10 +192,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r || r == VU_OPS_CANCELLED)
 		e = print(ctx, &report);
-	if (!r && e)
-		r = e;
-	e = r ? vu_message_result(ctx, r, "cannot propagate")
-	      : vu_report_exit(report.warnings, report.damages);
+	e = vu_report_result(ctx, r, e, "cannot propagate", report.warnings, report.damages);
 	vu_propagate_report_done(&report);
 	return e;
 }

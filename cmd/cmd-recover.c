@@ -35,10 +35,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r || r == VU_OPS_CANCELLED)
 		e = vu_report_recover(ctx, &report);
-	if (!r && e)
-		r = e;
-	return r ? vu_message_result(ctx, r, "cannot recover")
-		 : vu_report_exit(report.warnings, report.damages);
+	return vu_report_result(ctx, r, e, "cannot recover", report.warnings, report.damages);
 }
 
 const struct vu_cmd vu_cmd_recover = {

@@ -46,10 +46,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r || r == VU_OPS_CANCELLED)
 		e = vu_report_remerge(ctx, &report);
-	if (!r && e)
-		r = e;
-	e = r ? vu_message_result(ctx, r, "cannot remerge")
-	      : vu_report_exit(report.warnings, report.damages);
+	e = vu_report_result(ctx, r, e, "cannot remerge", report.warnings, report.damages);
 	vu_scan_report_done(&report);
 	return e;
 }

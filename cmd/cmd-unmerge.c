@@ -22,10 +22,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r || r == VU_OPS_CANCELLED)
 		e = vu_report_unmerge(ctx, &report);
-	if (!r && e)
-		r = e;
-	return r ? vu_message_result(ctx, r, "cannot unmerge")
-		 : vu_report_exit(report.warnings, report.damages);
+	return vu_report_result(ctx, r, e, "cannot unmerge", report.warnings, report.damages);
 }
 
 const struct vu_cmd vu_cmd_unmerge = {

@@ -141,10 +141,7 @@ static int run(struct vu_ctx *ctx, void *options)
 	vu_report_end(ctx);
 	if (!r || r == VU_OPS_CANCELLED)
 		e = report(ctx, &rep);
-	if (!r && e)
-		r = e;
-	return r ? vu_message_result(ctx, r, "cannot verify")
-		 : vu_report_exit(rep.warnings, rep.damages);
+	return vu_report_result(ctx, r, e, "cannot verify", rep.warnings, rep.damages);
 }
 
 const struct vu_cmd vu_cmd_verify = {

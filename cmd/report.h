@@ -35,9 +35,22 @@ int vu_report_remerge_columns(struct vu_ctx *ctx);
 /* The exit code of a run that was done, by what it counted. */
 int vu_report_exit(uint64_t warnings, uint64_t damages);
 
-/* What each summary begins with; the caller's. And how often guests were frozen, for how long at most. */
+/*
+ * The exit code of a command: what r of its lib/ops function says, then whether its result could be printed (0 or a
+ * negative errno), then what it counted. what: "cannot scan".
+ */
+int vu_report_result(struct vu_ctx *ctx, int r, int printed, const char *what, uint64_t warnings,
+		     uint64_t damages);
+
+/* What each summary begins with; the caller's. */
 struct vu_json *vu_report_summary(const struct vu_ctx *ctx);
-void vu_report_frozen(struct vu_json *j, const struct vu_freezer_stats *f);
+
+/* What the summary of a command that may freeze guests ends with; prints it. Returns 0 or a negative errno. */
+int vu_report_summary_print(struct vu_json *j, const struct vu_freezer_stats *frozen,
+			    uint64_t warnings, uint64_t damages, double seconds);
+
+/* Tells of evicted objects where there were any, which hardly ever happens. */
+void vu_report_evicted(uint64_t n);
 
 /* The summaries. Return 0 or a negative errno. */
 int vu_report_export(struct vu_ctx *ctx, const struct vu_export_report *r);

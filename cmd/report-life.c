@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The summaries of export and import. */
+/* The summaries of what makes, removes and carries a guest: clone, remove, export, import. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -8,6 +8,67 @@
 #include "cmd/report.h"
 
 VU_DEFINE_CLEANUP(struct vu_json *, vu_json_free)
+
+int vu_report_clone(struct vu_ctx *ctx, const struct vu_clone_report *r)
+{
+	const struct vu_copytree_stats *t = &r->tree;
+	_cleanup_free_ char *path = vu_escape(r->path, vu_escape_locale_utf8());
+	char size[VU_SIZE_TEXT];
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
+
+		if (r->guest)
+			vu_json_name(j, "guest", r->guest);
+		vu_json_name(j, "path", r->path);
+		vu_json_count(j, "names", t->names);
+		vu_json_count(j, "copied", t->copied);
+		vu_json_count(j, "copied_bytes", t->copied_bytes);
+		vu_json_count(j, "dirs", t->dirs);
+		vu_json_count(j, "others", t->others);
+		vu_json_count(j, "reset", t->reset);
+		vu_json_count(j, "mounts", t->mounts);
+		vu_json_count(j, "changed", t->changed);
+		return vu_report_summary_print(j, &r->frozen, r->warnings, r->damages, r->seconds);
+	}
+	if (ctx->globals.quiet)
+		return 0;
+	printf("%s %s: %" PRIu64 " files shared, %" PRIu64 " (%s) copied, %" PRIu64
+	       " reset, in %.1f s\n",
+	       path ? path : "", ctx->dry_run ? "would be made" : "made", t->names, t->copied,
+	       vu_size_text(t->copied_bytes, size), t->reset, r->seconds);
+	if (t->mounts)
+		printf("%" PRIu64 " mounts in the guest were left out\n", t->mounts);
+	return 0;
+}
+
+int vu_report_remove(struct vu_ctx *ctx, const struct vu_remove_report *r)
+{
+	const char *dry = ctx->dry_run ? "would be " : "";
+	_cleanup_free_ char *guest = vu_escape(r->guest, vu_escape_locale_utf8());
+
+	if (ctx->globals.json) {
+		vu_cleanup(vu_json_free_p) struct vu_json *j = vu_report_summary(ctx);
+
+		vu_json_name(j, "guest", r->guest);
+		vu_json_name(j, "path", r->path);
+		vu_json_count(j, "names", r->names);
+		vu_json_count(j, "files", r->files);
+		vu_json_count(j, "dirs", r->dirs);
+		vu_json_count(j, "private_bytes", r->private_bytes);
+		vu_json_count(j, "objects_removed", r->objects_removed);
+		return vu_report_summary_print(j, &r->frozen, r->warnings, r->damages, r->seconds);
+	}
+	if (ctx->globals.quiet)
+		return 0;
+	printf("guest %s %sremoved: %" PRIu64 " shared files, %" PRIu64 " others, %" PRIu64
+	       " directories",
+	       guest ? guest : "", dry, r->names, r->files, r->dirs);
+	if (!ctx->dry_run)
+		printf("; %" PRIu64 " objects were nobody else's", r->objects_removed);
+	putchar('\n');
+	return 0;
+}
 
 int vu_report_export(struct vu_ctx *ctx, const struct vu_export_report *r)
 {
