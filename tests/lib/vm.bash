@@ -104,7 +104,7 @@ vu_vm_boot() {
 	done
 	# no_timer_check: where others have the processors, the timer of the machine is late, and the kernel would panic
 	args="console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off no_timer_check"
-	timeout -k 5 "$limit" nice -n 19 qemu-system-x86_64 -accel tcg -cpu max -smp "$VU_VM_CPUS" -m "$VU_VM_MB" \
+	timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg -cpu max -smp "$VU_VM_CPUS" -m "$VU_VM_MB" \
 		-nodefaults -display none -monitor none -serial stdio -no-reboot \
 		-kernel "$kernel/vmlinuz" -initrd "$VU_VM/initrd" -append "$args" "${disks[@]}" </dev/null
 }
