@@ -248,9 +248,31 @@ static void fresh_worker(void)
 	be_served();
 }
 
-static void disturb(struct trace *t, enum how how)
+/*
+ * Asks the guest to do something to the caller. Returns false if the call is over by now, as it may be: its threads
+ * make some of the worker's calls earlier in one run than in the next. result gets what the guest says of it then.
+ */
+static bool ask(const char *what, const char *answer, char result[64], bool *heard)
 {
 	char line[64];
+
+	run_say(&vunify, what);
+	while (run_hear(&vunify, LIMIT_MS, line)) {
+		if (!strcmp(line, answer))
+			return true;
+		if (!strcmp(line, "over"))
+			return false;
+		memcpy(result, line, sizeof(line));
+		*heard = true;
+	}
+	is_wrong("the guest does not say \"%s\"", answer);
+	return true;
+}
+
+/* Returns false if it came too late. result and heard: see ask. */
+static bool disturb(struct trace *t, enum how how, char result[64], bool *heard)
+{
+	bool in_time = true;
 
 	switch (how) {
 	case HOW_WORKER:
@@ -263,14 +285,10 @@ static void disturb(struct trace *t, enum how how)
 		trace_reap(t);
 		break;
 	case HOW_CALLER:
-		run_say(&vunify, "kill\n");
-		if (!run_hear(&vunify, LIMIT_MS, line))
-			is_wrong("the caller does not die");
+		in_time = ask("kill\n", "killed", result, heard);
 		break;
 	case HOW_TRACED:
-		run_say(&vunify, "trace\n");
-		if (!run_hear(&vunify, LIMIT_MS, line))
-			is_wrong("the caller cannot be traced");
+		in_time = ask("trace\n", "traced", result, heard);
 		break;
 	case HOW_FAIL:
 	case HOW_FAIL_EVER:
@@ -278,6 +296,7 @@ static void disturb(struct trace *t, enum how how)
 	}
 	if (how >= HOW_CALLER)
 		trace_go_on(t);
+	return in_time;
 }
 
 struct calls {
@@ -300,7 +319,7 @@ static void keep(void *arg, struct call c)
 static int make_call(enum break_op op, unsigned number, const struct job *j, struct calls *seen)
 {
 	struct trace t = {.aim.nr = -1};
-	bool hit = false, heard = false, detached = false;
+	bool hit = false, in_time = true, heard = false, detached = false;
 	int64_t end = now_ms() + LIMIT_MS;
 	char line[64] = "";
 
@@ -319,11 +338,11 @@ static int make_call(enum break_op op, unsigned number, const struct job *j, str
 
 		if (!killed && trace_step(&t, keep, seen)) {
 			hit = true;
-			disturb(&t, j->how);
-			heard = heard || j->how == HOW_CALLER;
+			in_time = disturb(&t, j->how, line, &heard);
+			heard = heard || (in_time && j->how == HOW_CALLER);
 			continue;
 		}
-		if (hit && j->how == HOW_TRACED && t.done && !detached) {
+		if (hit && in_time && j->how == HOW_TRACED && t.done && !detached) {
 			run_say(&vunify, "detach\n");
 			detached = true;
 		}
@@ -337,8 +356,8 @@ static int make_call(enum break_op op, unsigned number, const struct job *j, str
 		is_wrong("the supervisor hangs");
 
 	trace_end(&t);
-	missed += j && !t.hit;
-	return hit && j && j->how == HOW_CALLER ? -1 : atoi(line);
+	missed += j && (!t.hit || !in_time);
+	return hit && in_time && j && j->how == HOW_CALLER ? -1 : atoi(line);
 }
 
 /* ---- cases ---- */

@@ -5,6 +5,7 @@
  *
  * "OP DIR": makes the call in that directory, and answers "0" or its errno once the process has ended. While it
  * runs: "kill" (answers "killed"), "trace" (it is traced and stopped; answers "traced"), "detach".
+ * "over": the call has ended before that was done.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,10 +72,14 @@ static void heed(pid_t child, const char *what, bool *killed)
 		kill(child, SIGKILL);
 		*killed = true;
 	} else if (!strncmp(what, "trace", 5)) {
-		if (ptrace(PTRACE_SEIZE, child, NULL, NULL) ||
-		    ptrace(PTRACE_INTERRUPT, child, NULL, NULL))
+		if (!ptrace(PTRACE_SEIZE, child, NULL, NULL) &&
+		    !ptrace(PTRACE_INTERRUPT, child, NULL, NULL))
+			puts("traced");
+		else if (errno == ESRCH ||
+			 errno == EPERM) /* it has ended, and is waited for next */
+			puts("over");
+		else
 			_exit(4);
-		puts("traced");
 	} else if (!strncmp(what, "detach", 6)) {
 		/* it stops when its call returns, which may be later */
 		waitpid(child, NULL, WUNTRACED | __WALL);
@@ -131,9 +136,10 @@ int main(void)
 		line[n] = 0;
 		n = 0;
 		dir = strchr(line, ' ');
-		if (!dir)
-			return 6;
-		order((enum break_op)atoi(line), dir + 1);
+		if (dir)
+			order((enum break_op)atoi(line), dir + 1);
+		else
+			puts("over"); /* what was to be done to a call has come too late */
 	}
 	return 0;
 }
