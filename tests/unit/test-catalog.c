@@ -390,7 +390,10 @@ static void test_damage(void **state)
 	assert_int_not_equal(access(copy, F_OK), 0);
 }
 
-/* SQLite holds any value in any column: what is no whole number is damage, never rounded to one. */
+/*
+ * SQLite holds any value in any column: what is no whole number is damage, never rounded to one; and a name of another
+ * type than ours would stay beside the one that is written in its place.
+ */
 static void test_types(void **state)
 {
 	static const char *const wrong[] = {
@@ -402,6 +405,9 @@ static void test_types(void **state)
 		"UPDATE dir SET n_dirs = 0.5",
 		"UPDATE name SET ino = ino || 'x'",
 		"UPDATE guest SET ino = ino || 'x'",
+		"UPDATE name SET name = 2 WHERE name = (SELECT min(name) FROM name)",
+		"UPDATE name SET name = CAST(name AS TEXT)",
+		"UPDATE dir SET name = 2 WHERE parent",
 	};
 	struct vu_guests gs;
 	struct vu_catalog *cat;
