@@ -7,7 +7,7 @@
 # VU_CASES: how many are tried (1010, and whatever must be; VU_NIGHTLY: all kills, 30,000 errors); VU_SEED:
 # which; VU_CASE=N: only that one; VU_LIKE=PATTERN: those whose text fits it, "scan: fail * at statx *".
 #
-# By day each place where vunify can be killed is tried on two of the three file systems.
+# By day each place where vunify can be killed is tried on one of the three file systems.
 
 # shellcheck source=tests/lib/vunify.bash
 . "${BATS_TEST_DIRNAME:?}/../lib/vunify.bash"

@@ -6,8 +6,8 @@
  *
  * Which calls there are is found out by tracing undisturbed runs; then each case runs a command with
  * one call disturbed, looks at the guests, lets one more run end the work, and looks again. CASES is
- * how many are tried, evenly chosen (0: all). Of the places that are always tried the THIRD third (0 to 2;
- * -1: none) is left out. Each DIR is a room: mnt/ is a file system of its own,
+ * how many are tried, evenly chosen (0: all). Of the places that are always tried it is the THIRD third
+ * (0 to 2; -1: all). Each DIR is a room: mnt/ is a file system of its own,
  * state/ is not on it; the rooms are worked in at the same time. VU_CASE=N: only this one, told in
  * full. VU_LIKE=PATTERN: only such, "scan: fail * at statx *".
  *

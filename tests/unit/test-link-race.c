@@ -31,7 +31,7 @@
 /* How long each race lasts; tests/race has the long ones. */
 static long seconds(void)
 {
-	return getenv("VU_NIGHTLY") ? 20 : 2;
+	return getenv("VU_NIGHTLY") ? 20 : 1;
 }
 
 static void race_renames(const struct farm *f, volatile unsigned long *last)
