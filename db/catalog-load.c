@@ -32,7 +32,8 @@ bool vu_catalog_column_name(sqlite3_stmt *s, int col, char name[NAME_MAX + 1])
 	const void *p = sqlite3_column_blob(s, col);
 	int n = sqlite3_column_bytes(s, col);
 
-	if (!ours || !p || n < 1 || n > NAME_MAX || memchr(p, 0, (size_t)n) || memchr(p, '/', (size_t)n))
+	if (!ours || !p || n < 1 || n > NAME_MAX || memchr(p, 0, (size_t)n) ||
+	    memchr(p, '/', (size_t)n))
 		return false;
 	memcpy(name, p, (size_t)n);
 	name[n] = 0;
