@@ -21,21 +21,7 @@ int vu_iattr_get(int fd, uint32_t *ret_flags)
 	return 0;
 }
 
-/*
- * Of a file with FS_COMPR_FL, FS_IOC_SETFLAGS makes the compression the file system's own, whatever the
- * property btrfs.compression was (btrfs, Linux 6.18); this leaves it.
- */
-static int set_compressed(int fd, bool on)
-{
-	struct fsxattr x;
-
-	if (ioctl(fd, FS_IOC_FSGETXATTR, &x))
-		return -errno;
-	x.fsx_xflags = on ? x.fsx_xflags | FS_XFLAG_IMMUTABLE : x.fsx_xflags & ~FS_XFLAG_IMMUTABLE;
-	return ioctl(fd, FS_IOC_FSSETXATTR, &x) ? -errno : 0;
-}
-
-int vu_iattr_set_immutable(int fd, bool on)
+static int set_by_flags(int fd, bool on)
 {
 	int flags = 0;
 
@@ -46,9 +32,28 @@ int vu_iattr_set_immutable(int fd, bool on)
 
 	if (wanted[0] == flags)
 		return 0;
-	if (flags & FS_COMPR_FL)
-		return set_compressed(fd, on);
 	return ioctl(fd, FS_IOC_SETFLAGS, wanted) ? -errno : 0;
+}
+
+/*
+ * By FS_IOC_FSSETXATTR where that is known, because of btrfs (Linux 6.18): FS_IOC_SETFLAGS is about compression there
+ * too. Of a file with FS_COMPR_FL it makes that the file system's own, whatever the property btrfs.compression was; and
+ * of any other it looks for that property, to remove it, which takes a quarter of the time that it needs. ext4 and
+ * XFS do the same for both.
+ */
+int vu_iattr_set_immutable(int fd, bool on)
+{
+	struct fsxattr x = {0};
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &x))
+		return errno == ENOTTY || errno == EOPNOTSUPP ? set_by_flags(fd, on) : -errno;
+	uint32_t wanted = on ? x.fsx_xflags | FS_XFLAG_IMMUTABLE
+			     : x.fsx_xflags & ~(uint32_t)FS_XFLAG_IMMUTABLE;
+
+	if (wanted == x.fsx_xflags)
+		return 0;
+	x.fsx_xflags = wanted;
+	return ioctl(fd, FS_IOC_FSSETXATTR, &x) ? -errno : 0;
 }
 
 int vu_iattr_project(int fd, uint32_t *ret_project)

@@ -157,7 +157,7 @@ static bool is_step(const struct __ptrace_syscall_info *s)
 	case SYS_unlinkat:
 		return true;
 	case SYS_ioctl:
-		return s->entry.args[1] == FS_IOC_SETFLAGS;
+		return s->entry.args[1] == FS_IOC_SETFLAGS || s->entry.args[1] == FS_IOC_FSSETXATTR;
 	case SYS_fcntl:
 		return s->entry.args[1] == F_SETLEASE || s->entry.args[1] == F_GETLEASE;
 	case SYS_write: /* of the freezer, and to the journal */

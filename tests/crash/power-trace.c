@@ -89,8 +89,8 @@ static bool counts(pid_t tid, const struct user_regs_struct *r, dev_t dev, bool 
 	long nr = (long)r->orig_rax;
 
 	*ret_sync = false;
-	if (nr == SYS_ioctl &&
-	    (r->rsi == FS_IOC_SETFLAGS || r->rsi == FICLONE || r->rsi == FIDEDUPERANGE))
+	if (nr == SYS_ioctl && (r->rsi == FS_IOC_SETFLAGS || r->rsi == FS_IOC_FSSETXATTR ||
+				r->rsi == FICLONE || r->rsi == FIDEDUPERANGE))
 		return on_device(tid, r->rdi, dev);
 	if (nr == SYS_openat && r->rdx & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)))
 		return on_device(tid, r->rdi, dev);
