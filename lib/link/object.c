@@ -122,35 +122,32 @@ int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, i
  * Under the guard, and that alone: it had its lease when its flag was taken off (lsm/keep.c), and since then nobody has
  * got in. While it is claimed the flag does not come back.
  */
-static bool is_marked(int fd)
+static bool is_marked(int fd, const struct vu_stat *st)
 {
-	struct vu_stat st;
-
-	return !vu_stat_fd(fd, &st) && !(st.attributes & STATX_ATTR_IMMUTABLE) &&
-	       vu_guard_holds(fd);
+	return !(st->attributes & STATX_ATTR_IMMUTABLE) && vu_guard_holds(fd);
 }
 
 static int open_object(const struct vu_pool *pool, const struct vu_key *key, bool claim,
 		       bool leased, size_t max_xattr_bytes, struct vu_object **ret,
 		       struct vu_stat *ret_st)
 {
-	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
 	struct vu_stat st;
+	_cleanup_fd_ int fd = vu_pool_object_open_stat(pool, key, &st);
 	int r = 0;
 
 	if (fd < 0)
 		return fd;
 	if (claim) {
-		r = vu_stat_fd(fd, &st);
-		if (!r)
-			r = vu_object_claim(pool, st.version.ino);
+		r = vu_object_claim(pool, st.version.ino);
 		if (r)
 			return r;
+		r = vu_stat_fd(fd, &st); /* whoever had it has done with it now */
 	}
 	/* those who wait to write to it (lib/lsm) would keep the lease from being had */
-	bool marked = leased && is_marked(fd);
+	bool marked = !r && leased && is_marked(fd, &st);
 
-	r = leased && !marked ? vu_guard_lease(fd) : 0;
+	if (!r && leased && !marked)
+		r = vu_guard_lease(fd);
 	if (!r)
 		r = describe_consume(pool, key, fd, max_xattr_bytes, ret, ret_st);
 	if (r && claim)
