@@ -15,3 +15,14 @@
  * non-zero result of fn in the order of i, or 0.
  */
 int vu_crew_run(unsigned n, int (*fn)(void *arg, unsigned i), void *arg);
+
+struct vu_crew;
+
+/*
+ * The same without waiting: also with n == 1 in a thread of its own. NULL without memory; what could not be
+ * started is run by the wait.
+ */
+struct vu_crew *vu_crew_start(unsigned n, int (*fn)(void *arg, unsigned i), void *arg);
+
+/* Waits for all, and frees it. Returns as vu_crew_run; 0 for NULL. */
+int vu_crew_wait(struct vu_crew *c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -149,6 +150,32 @@ static void crew_runs_each_once(void **state)
 	assert_int_equal(seen, 255);
 }
 
+static int wait_and_add(void *arg, unsigned i)
+{
+	atomic_uint *seen = arg;
+
+	while (!(atomic_load(seen) & 1U << 8))
+		sched_yield();
+	return add_one(arg, i);
+}
+
+static void crew_does_not_keep_who_starts_it(void **state)
+{
+	atomic_uint seen = 0;
+	struct vu_crew *c = vu_crew_start(1, wait_and_add, &seen);
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(seen, 0);
+	atomic_fetch_add(&seen, 1U << 8);
+	assert_int_equal(vu_crew_wait(c), 0);
+	assert_int_equal(seen, (1U << 8) + 1);
+	c = vu_crew_start(4, wait_and_add, &seen);
+	assert_int_equal(vu_crew_wait(c), -EIO);
+	assert_int_equal(seen, (1U << 8) + 1 + 15);
+	assert_int_equal(vu_crew_wait(NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +186,7 @@ int main(void)
 		cmocka_unit_test(hex_goes_round),
 		cmocka_unit_test(hash_is_sha256),
 		cmocka_unit_test(crew_runs_each_once),
+		cmocka_unit_test(crew_does_not_keep_who_starts_it),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
