@@ -41,9 +41,11 @@ struct vu_copying {
 	int links;	      /* owned; inodes with several names, by copytree-entry.c */
 	uint64_t dev, mount;  /* of the root */
 	uint64_t n_names;
-	unsigned n_open; /* struct vu_copydir */
-	int error;	 /* of a name that waited: the first, or 0 */
-	char *at;	 /* owned; where the run ended, or NULL */
+	unsigned n_open;   /* struct vu_copydir */
+	unsigned max_open; /* of these; two descriptors each */
+	unsigned n_since;  /* opened since names were given to threads the last time */
+	int error;	   /* of a name that waited: the first, or 0 */
+	char *at;	   /* owned; where the run ended, or NULL */
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,8 +27,8 @@
 #include "link/copytree-int.h"
 #include "link/dirs.h"
 
-#define OPEN_MAX 256 /* directories with names that wait; two descriptors each */
-#define JOBS_MAX 512 /* names that are copied together */
+#define OPEN_MAX 1024 /* directories with names that wait; fewer where descriptors are scarce */
+#define JOBS_MAX 512  /* names that are copied together */
 
 /* ---- directories ---- */
 
@@ -179,6 +180,22 @@ static int flush(struct vu_copying *c)
 	return r ? r : e ? e : c->error;
 }
 
+/*
+ * Names are given behind those that wait already, so that there is always something to do for all; and
+ * directories that wait for them do not become too many.
+ */
+static int make_room(struct vu_copying *c)
+{
+	if (c->n_open >= c->max_open)
+		return flush(c);
+	if (++c->n_since < c->max_open / 2)
+		return 0;
+	c->n_since = 0;
+	int r = run_jobs(c), e = vu_naming_push(c->naming);
+
+	return r ? r : e;
+}
+
 static int entry(struct vu_copying *c, struct vu_copydir *d, const struct dirent *e,
 		 enum vu_reset how)
 {
@@ -239,8 +256,8 @@ static int copy_dir(struct vu_copying *c, uint32_t dir)
 	struct vu_copydir *d = NULL;
 	int r = path ? 0 : -ENOMEM;
 
-	if (!r && c->n_open >= OPEN_MAX)
-		r = flush(c);
+	if (!r)
+		r = make_room(c);
 	r = r ? r : c->error;
 	if (!r)
 		r = open_dir(c, dir, path, &d);
@@ -259,6 +276,14 @@ static int copy_dir(struct vu_copying *c, uint32_t dir)
 
 /* ---- the whole ---- */
 
+static unsigned open_max(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_NOFILE, &l) ? OPEN_MAX / 4
+					    : (unsigned)VU_MAX(VU_MIN(l.rlim_cur / 4, OPEN_MAX), 8);
+}
+
 static int begin(struct vu_copying *c, int place)
 {
 	struct vu_stat st;
@@ -275,6 +300,7 @@ static int begin(struct vu_copying *c, int place)
 	vu_tree_dir(c->tree, root)->ino = st.version.ino;
 	c->dev = st.version.dev;
 	c->mount = st.mount;
+	c->max_open = open_max();
 	if (c->env->dry_run)
 		return 0;
 	if (mkdirat(place, "root", 0700) || mkdirat(place, "links", 0700))

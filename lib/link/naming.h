@@ -5,6 +5,8 @@
  * leaves a tree in the pool (link/trees.h), which says as well as a line would that recovery is needed. Owns the batches: objects opened together, and a moment for
  * each, by several threads. The objects' other names stay what they are, and are guarded as ever
  * (link/moment.h). Called by the coordinating thread, with the pool's lock held.
+ *
+ * Threads of its own work on a batch while the caller goes on and adds names to the next one.
  */
 #pragma once
 
@@ -43,14 +45,17 @@ int vu_naming_new(const struct vu_naming_env *env, struct vu_naming **ret);
 
 /*
  * Adds a name (copied) in the open directory dir, which stays open until done was called, for the object
- * with this key and inode. Works on what is there when that is enough for a batch. Returns as _flush; done is
- * called for the name whatever it returns.
+ * with this key and inode. Has what is there worked on when that is enough for a batch, behind the one before,
+ * for which it waits. Returns as _flush, of that one; done is called for the name whatever it returns.
  */
 int vu_naming_add(struct vu_naming *n, const struct vu_key *key, uint64_t ino, int dir,
 		  const char *name, void *cookie);
 
+/* The same for what was added until now, however little that is. */
+int vu_naming_push(struct vu_naming *n);
+
 /*
- * Works on all that was added. Returns 0, or a negative errno that ends the run: done was called all the
+ * Works on all that was added, and waits. Returns 0, or a negative errno that ends the run: done was called all the
  * same for each name, with what became of it.
  */
 int vu_naming_flush(struct vu_naming *n);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,7 +30,8 @@
 #include "link/naming.h"
 
 #define DEPTH_MAX 32   /* levels below the top that are entered before a directory is moved there */
-#define OPEN_MAX 256   /* directories that are open at a time */
+#define OPEN_MAX 1024  /* directories that are open at a time; fewer where descriptors are scarce */
+#define OPEN_MIN 64    /* more than are being listed */
 #define PASSES_MAX 100 /* over the top, with less in it each time */
 
 /* A directory that goes away. */
@@ -53,7 +55,8 @@ struct rmtree {
 	int top;
 	struct frame stack[DEPTH_MAX];
 	unsigned depth;
-	unsigned n_open;
+	unsigned n_open, max_open;
+	unsigned n_since;   /* opened since names were given to threads the last time */
 	uint64_t next_name; /* of what is moved to the top */
 	uint64_t done;	    /* whatever was removed or moved */
 	bool again;	    /* not the first pass: what fails now is told */
@@ -207,9 +210,20 @@ static int move_to_top(struct rmtree *t, const struct doomed *in, const char *na
 	}
 }
 
+/* Directories that wait for their names do not become too many, and threads have always something to do. */
+static int make_room(struct rmtree *t)
+{
+	if (t->n_open >= t->max_open)
+		return vu_naming_flush(t->naming);
+	if (++t->n_since < t->max_open / 2)
+		return 0;
+	t->n_since = 0;
+	return vu_naming_push(t->naming);
+}
+
 static int enter(struct rmtree *t, struct doomed *in, const char *name)
 {
-	int r = t->n_open >= OPEN_MAX ? vu_naming_flush(t->naming) : 0;
+	int r = make_room(t);
 
 	if (r)
 		return r;
@@ -321,9 +335,18 @@ static int pass(struct rmtree *t)
 	return r ? r : e2 ? e2 : n;
 }
 
+static unsigned open_max(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_NOFILE, &l)
+		       ? OPEN_MAX / 4
+		       : (unsigned)VU_MAX(VU_MIN(l.rlim_cur / 4, OPEN_MAX), OPEN_MIN);
+}
+
 int vu_rmtree(const struct vu_rmtree_env *env, int top, struct vu_rmtree_stats *stats)
 {
-	struct rmtree t = {.env = env, .stats = stats, .top = top};
+	struct rmtree t = {.env = env, .stats = stats, .top = top, .max_open = open_max()};
 	const struct vu_naming_env naming = {
 		.pool = env->pool,
 		.moment = env->moment,
