@@ -154,21 +154,21 @@ static void count(const struct vu_tree *t, struct vu_remove_report *ret)
 	for (uint32_t i = 0; i < t->dirs.n; i++)
 		ret->files += vu_tree_dir(t, i)->n_other;
 	for (uint32_t i = 0; i < t->inodes.n; i++)
-		if (!(vu_tree_inode(t, i)->flags & VU_INODE_OBJECT))
-			ret->private_bytes += vu_tree_inode(t, i)->size;
+		ret->private_bytes += vu_tree_inode(t, i)->size;
 }
 
-int vu_leaving_check_tree(struct vu_session *s, size_t guest, struct vu_remove_report *ret)
+int vu_leaving_check_tree(struct vu_session *s, size_t guest, const struct vu_pool_listing *objects,
+			  struct vu_remove_report *ret)
 {
 	vu_cleanup(vu_farm_close_p) struct vu_farm f = {0};
-	struct look l = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct look l = {.lock = PTHREAD_MUTEX_INITIALIZER, .objects = &objects->by_ino};
 	int r = check_mounts(s, guest);
 
 	if (!r)
-		r = vu_farm_open(&f, s, 0);
+		r = vu_farm_open(&f, s, VU_FARM_LATER); /* its objects are listed already */
 	if (r)
 		return r;
-	l.objects = &f.objects[s->guest_fs[guest]];
+	f.walk_guests[guest].objects = l.objects;
 	f.walk.on_stat = on_stat;
 	f.walk.on_stat_arg = &l;
 	r = vu_farm_walk(&f);

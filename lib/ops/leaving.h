@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "link/pool-listing.h"
 #include "ops/ops-remove.h"
 #include "ops/session.h"
 
@@ -12,6 +13,7 @@ int vu_leaving_check_idle(struct vu_session *s, size_t guest);
 
 /*
  * Refuses when something is mounted below the guest's root, another subvolume lies there, or somebody made
- * something immutable or append-only that is no object. Fills what is counted in ret. Returns as before.
+ * something immutable or append-only that is none of the objects. Fills what is counted in ret. Returns as before.
  */
-int vu_leaving_check_tree(struct vu_session *s, size_t guest, struct vu_remove_report *ret);
+int vu_leaving_check_tree(struct vu_session *s, size_t guest, const struct vu_pool_listing *objects,
+			  struct vu_remove_report *ret);

@@ -46,7 +46,8 @@ struct removal {
 	struct vu_session session;
 	struct vu_eviction eviction;
 	struct vu_run run;
-	struct vu_guest guest; /* owned; as registered */
+	struct vu_guest guest;		/* owned; as registered */
+	struct vu_pool_listing objects; /* owned */
 	enum state state;
 	char *root; /* owned; where it is now; of one that is gone: what is nearest to it */
 	char place[VU_TREE_NAME_MAX];
@@ -291,11 +292,10 @@ static int explain(struct removal *m, int r)
 static int remove_tree(struct removal *m)
 {
 	struct vu_moment_env moment;
-	struct vu_pool_listing objects = {0};
 	struct vu_rmtree_stats stats = {0};
 	struct vu_rmtree_env env = {
 		.pool = pool_of(m),
-		.objects = &objects,
+		.objects = &m->objects,
 		.moment = &moment,
 		.jobs = vu_farm_jobs(m->ops->config),
 		.progress = m->ops->progress,
@@ -309,15 +309,12 @@ static int remove_tree(struct removal *m)
 				  0);
 	vu_moment_env_init(&moment, &m->session.counting, VU_XATTR_ANY);
 	moment.watch = &m->eviction.watch;
-	int r = vu_pool_listing_read(&objects, env.pool);
+	int r = vu_trees_remove(&env, m->place, &stats);
 
-	if (!r)
-		r = vu_trees_remove(&env, m->place, &stats);
 	m->report->names = stats.names;
 	m->report->files = stats.files;
 	m->report->dirs = stats.dirs;
 	m->report->objects_removed = stats.objects_removed;
-	vu_pool_listing_done(&objects);
 	vu_moment_env_done(&moment);
 	return explain(m, r);
 }
@@ -344,7 +341,7 @@ static int begin(struct removal *m)
 	int r = vu_leaving_check_idle(&m->session, 0);
 
 	if (!r)
-		r = vu_leaving_check_tree(&m->session, 0, m->report);
+		r = vu_leaving_check_tree(&m->session, 0, &m->objects, m->report);
 	if (!r && !m->o->dry_run && m->o->confirm && !m->o->confirm(m->o->arg, m->report))
 		r = vu_fail(m->ops, -EPERM, "not removed", m->guest.name, "it was not confirmed",
 			    NULL);
@@ -360,6 +357,8 @@ static int run(struct removal *m)
 	if (m->state == STATE_GONE)
 		return m->o->dry_run ? 0 : forget(m);
 	r = vu_recovery_before_run(&m->eviction, m->o->dry_run);
+	if (!r && pool_of(m))
+		r = vu_pool_listing_read(&m->objects, pool_of(m));
 	if (!r && m->state == STATE_THERE)
 		r = begin(m);
 	if (r || m->o->dry_run)
@@ -391,6 +390,7 @@ static void finish(struct removal *m, int r)
 	p->damages = m->session.damages;
 	vu_eviction_close(&m->eviction);
 	vu_session_close(&m->session);
+	vu_pool_listing_done(&m->objects);
 	vu_guest_done(&m->guest);
 	free(m->root);
 }
