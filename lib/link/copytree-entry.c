@@ -151,13 +151,16 @@ int vu_copy_links_end(struct vu_copying *c)
 /* ---- regular files ---- */
 
 /* Once. 0; 1: it changed meanwhile; or a negative errno. *st: what it is now. */
-static int copy_once(int from, int to, struct vu_stat *st, bool empty)
+static int copy_once(struct vu_copying *c, int from, int to, struct vu_stat *st, bool empty)
 {
 	struct vu_stat before = *st;
+	bool shared = true;
 	int r = 0;
 
 	if (!empty)
-		r = vu_copy_content(from, to, st->version.size, NULL);
+		r = vu_copy_content(from, to, st->version.size, &shared);
+	if (!shared)
+		atomic_fetch_add(&c->unsynced, st->version.size);
 	if (r && r != -ESTALE)
 		return r;
 	if (!r)
@@ -180,7 +183,7 @@ static int copy_content(struct vu_copying *c, const struct vu_copydir *d, const 
 	for (int i = 0; r > 0 && i < TRIES; i++) {
 		if (i && ftruncate(to, 0))
 			return -errno;
-		r = copy_once(from, to, st, empty);
+		r = copy_once(c, from, to, st, empty);
 	}
 	if (r > 0) {
 		count(&c->stats->changed, 1);
@@ -321,8 +324,10 @@ static int copy_special(struct vu_copying *c, const struct vu_copydir *d, const 
 	int r = 0;
 
 	if (!c->env->dry_run) {
-		link_name(st, pin, known);
-		r = st->n_links > 1 ? link_known(c, d, name, known) : 0;
+		if (st->n_links > 1) {
+			link_name(st, pin, known);
+			r = link_known(c, d, name, known);
+		}
 		if (r)
 			return r > 0 ? 0 : r;
 		r = S_ISLNK(st->mode) ? make_symlink(d, name, pin) : make_special(d, name, pin);

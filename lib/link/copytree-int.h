@@ -41,11 +41,14 @@ struct vu_copying {
 	int links;	      /* owned; inodes with several names, by copytree-entry.c */
 	uint64_t dev, mount;  /* of the root */
 	uint64_t n_names;
-	unsigned n_open;   /* struct vu_copydir */
-	unsigned max_open; /* of these; two descriptors each */
-	unsigned n_since;  /* opened since names were given to threads the last time */
-	int error;	   /* of a name that waited: the first, or 0 */
-	char *at;	   /* owned; where the run ended, or NULL */
+	unsigned n_open;	   /* struct vu_copydir */
+	unsigned max_open;	   /* of these; two descriptors each */
+	unsigned n_since;	   /* opened since names were given to threads the last time */
+	struct vu_crew *sync;	   /* owned; writes what was copied to the disk; or NULL */
+	atomic_bool synced;	   /* it has ended */
+	_Atomic uint64_t unsynced; /* bytes that were written since it began */
+	int error;		   /* of a name that waited: the first, or 0 */
+	char *at;		   /* owned; where the run ended, or NULL */
 };
 
 /*

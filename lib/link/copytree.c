@@ -28,7 +28,9 @@
 #include "link/dirs.h"
 
 #define OPEN_MAX 1024 /* directories with names that wait; fewer where descriptors are scarce */
-#define JOBS_MAX 512  /* names that are copied together */
+/* Names that are copied together: few, as what is large is to be on its way to the disk soon. */
+#define JOBS_MAX 128
+#define SYNC_BYTES (UINT64_C(8) << 20)
 
 /* ---- directories ---- */
 
@@ -137,6 +139,44 @@ static int copy_jobs(void *arg, unsigned thread)
 	return 0;
 }
 
+/* ---- the disk ---- */
+
+static int sync_all(void *arg, unsigned thread)
+{
+	struct vu_copying *c = arg;
+	int r = vu_pool_sync(c->env->pool);
+
+	(void)thread;
+	c->synced = true;
+	return r;
+}
+
+static int wait_sync(struct vu_copying *c)
+{
+	int r = vu_crew_wait(vu_take_ptr(c->sync));
+
+	if (r && !c->error)
+		c->error = r;
+	return r;
+}
+
+/*
+ * All of it has to be on the disk before the tree gets its name, and the processors have enough to do without it: so
+ * the disk begins early.
+ */
+static void sync_behind(struct vu_copying *c)
+{
+	if (c->unsynced < SYNC_BYTES || (c->sync && !c->synced))
+		return;
+	if (wait_sync(c))
+		return;
+	c->unsynced = 0;
+	c->synced = false;
+	c->sync = vu_crew_start(1, sync_all, c);
+}
+
+/* ---- several names together ---- */
+
 /* Copies what waits, unless the run has ended. */
 static int run_jobs(struct vu_copying *c)
 {
@@ -158,6 +198,7 @@ static int run_jobs(struct vu_copying *c)
 		free(j->name);
 	}
 	c->n_jobs = 0;
+	sync_behind(c);
 	return c->error;
 }
 
@@ -351,6 +392,8 @@ int vu_copytree(const struct vu_copytree_env *env, int from, int place,
 		e = flush(&c);
 		r = r ? r : e;
 	}
+	e = wait_sync(&c);
+	r = r ? r : e;
 	free(c.jobs);
 	pthread_mutex_destroy(&c.lock);
 	c.naming = vu_naming_free(c.naming);
