@@ -11,8 +11,9 @@
 
 #define VU_NAMING_OBJECTS_MAX 2048 /* in a batch; fewer where descriptors are scarce */
 #define VU_NAMING_OBJECTS_CLAIMED                                                                  \
-	256			 /* the same while others share the pool (link/claim.c says why) */
-#define VU_NAMING_NAMES_MAX 8192 /* in a batch */
+	256 /* the same while others share the pool (link/claim.c says why) */
+#define VU_NAMING_OBJECTS_FIRST 512 /* in one that finds the threads idle: they are to begin soon */
+#define VU_NAMING_NAMES_MAX 8192    /* in a batch */
 
 #define VU_NAMING_END UINT32_MAX
 

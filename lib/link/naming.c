@@ -145,6 +145,8 @@ static bool is_full(const struct vu_naming *n, const struct vu_naming_batch *b)
 	uint32_t most = n->claims ? VU_MIN(n->max_slots, (uint32_t)VU_NAMING_OBJECTS_CLAIMED)
 				  : n->max_slots;
 
+	if (!n->crew && n->env->jobs > 1)
+		most = VU_MIN(most, (uint32_t)VU_NAMING_OBJECTS_FIRST);
 	return b->n_names == VU_NAMING_NAMES_MAX || b->n_slots >= most;
 }
 
