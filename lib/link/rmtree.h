@@ -24,7 +24,10 @@ struct vu_rmtree_env {
 	struct vu_progress *progress;	       /* files: names gone; or NULL */
 	bool to_end;			       /* a stop that is asked for does not end it */
 	bool clear_flags; /* also what is immutable or append-only by another hand than ours */
-	/* Is told what could not be removed, by its last name; or NULL. */
+	/*
+	 * Is told what could not be removed, by its last name; or NULL. Called by the coordinating thread, while others
+	 * may tell something through moment.
+	 */
 	void (*failed)(void *arg, const char *name, int err);
 	void *arg;
 };

@@ -23,6 +23,7 @@
 #include "db/catalog-guest.h"
 #include "fs/stat.h"
 #include "fs/xattr.h"
+#include "link/moment.h"
 #include "link/trees.h"
 #include "ops/eviction.h"
 #include "ops/farm.h"
@@ -48,6 +49,7 @@ struct removal {
 	struct vu_run run;
 	struct vu_guest guest;		/* owned; as registered */
 	struct vu_pool_listing objects; /* owned */
+	struct vu_moment_env *moment;	/* borrowed, while the tree is removed */
 	enum state state;
 	char *root; /* owned; where it is now; of one that is gone: what is nearest to it */
 	char place[VU_TREE_NAME_MAX];
@@ -251,19 +253,20 @@ static int take_root(struct removal *m)
 	return r;
 }
 
+/* Threads that take names at the same time tell things, too. */
 static void tell_failed(void *arg, const char *name, int err)
 {
 	struct removal *m = arg;
 
-	vu_emit(&m->session.counting,
-		&(struct vu_event){
-			.kind = VU_EVENT_WARN,
-			.guest = m->guest.name,
-			.err = err == -ETXTBSY ? 0 : err,
-			.path = name,
-			.text = err == -ETXTBSY ? "somebody has it open for writing, or works on it"
-						: "this cannot be removed",
-		});
+	vu_moment_emit(m->moment, &(struct vu_event){
+					  .kind = VU_EVENT_WARN,
+					  .guest = m->guest.name,
+					  .err = err == -ETXTBSY ? 0 : err,
+					  .path = name,
+					  .text = err == -ETXTBSY ? "somebody has it open for "
+								    "writing, or works on it"
+								  : "this cannot be removed",
+				  });
 }
 
 static int explain(struct removal *m, int r)
@@ -309,12 +312,14 @@ static int remove_tree(struct removal *m)
 				  0);
 	vu_moment_env_init(&moment, &m->session.counting, VU_XATTR_ANY);
 	moment.watch = &m->eviction.watch;
+	m->moment = &moment;
 	int r = vu_trees_remove(&env, m->place, &stats);
 
 	m->report->names = stats.names;
 	m->report->files = stats.files;
 	m->report->dirs = stats.dirs;
 	m->report->objects_removed = stats.objects_removed;
+	m->moment = NULL;
 	vu_moment_env_done(&moment);
 	return explain(m, r);
 }
