@@ -11,6 +11,7 @@ static const char *const sql[N_STMT] = {
 	[DEL_DIR_NAMES] = "DELETE FROM name WHERE guest = ? AND dir = ?",
 	[DEL_DIR_UNAMES] = "DELETE FROM uname WHERE guest = ? AND dir = ?",
 	[DEL_NAME] = "DELETE FROM name WHERE guest = ? AND dir = ? AND name = ?",
+	[DEL_UNAME] = "DELETE FROM uname WHERE guest = ? AND dir = ? AND name = ?",
 	[DEL_INODE] = "DELETE FROM inode WHERE guest = ? AND ino = ?",
 	[DEL_OBJECT] = "DELETE FROM object WHERE fs = ? AND ino = ?",
 	[PUT_CONTENT] = "INSERT INTO content VALUES (?, ?)",

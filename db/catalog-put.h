@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Single rows of a save: statements prepared when first used, and one function for each kind of row.
- * What is written, and in which order, is decided by catalog-save.c, which alone calls this.
+ * What is written, and in which order, is decided by catalog-save.c and catalog-unames.c, which alone call this.
  */
 #pragma once
 
@@ -13,6 +13,7 @@ enum vu_save_stmt {
 	DEL_DIR_NAMES,
 	DEL_DIR_UNAMES,
 	DEL_NAME,
+	DEL_UNAME,
 	DEL_INODE,
 	DEL_OBJECT,
 	PUT_CONTENT,

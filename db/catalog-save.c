@@ -14,6 +14,7 @@
 #include "db/catalog-int.h"
 #include "db/catalog-put.h"
 #include "db/catalog-tree.h"
+#include "db/catalog-unames.h"
 
 static bool is_written(uint8_t fate)
 {
@@ -209,43 +210,6 @@ static int gather(struct vu_save *s, uint32_t dir)
 	return r;
 }
 
-/* Are the unified names recorded for a directory those gathered? */
-static int unames_equal(struct vu_save *s, const struct vu_dir *d, bool *ret_equal)
-{
-	sqlite3_stmt *q;
-	uint32_t i = 0;
-	bool equal = true;
-	int r = vu_save_get(s, GET_UNAMES, vu_save_guest(s, d->guest), d->row, &q), rc;
-
-	if (r)
-		return r;
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW && equal) {
-		const struct vu_entry *e = &s->unames.v[i];
-		const void *name = sqlite3_column_blob(q, 0);
-		size_t n = (size_t)sqlite3_column_bytes(q, 0);
-
-		equal = i++ < s->unames.n && name && strlen(e->name) == n &&
-			!memcmp(e->name, name, n) && (uint64_t)sqlite3_column_int64(q, 1) == e->ino;
-	}
-	*ret_equal = equal && i == s->unames.n;
-	r = vu_sql_result(s->cat->db, rc);
-	sqlite3_reset(q);
-	return r;
-}
-
-static int save_unames(struct vu_save *s, const struct vu_dir *d, bool is_new)
-{
-	bool equal = false;
-	int r = 0;
-
-	if (d->flags & VU_DIR_LISTED && !is_new) {
-		r = unames_equal(s, d, &equal);
-		if (!r && !equal)
-			r = vu_save_run(s, DEL_DIR_UNAMES, vu_save_guest(s, d->guest), d->row);
-	}
-	return r || equal ? r : vu_save_entries(s, PUT_UNAME, d, &s->unames);
-}
-
 static int save_dir(struct vu_save *s, uint32_t i, int64_t *row)
 {
 	struct vu_dir *d = vu_tree_dir(s->t, i);
@@ -265,7 +229,7 @@ static int save_dir(struct vu_save *s, uint32_t i, int64_t *row)
 		r = gather(s, i);
 	if (!r)
 		r = vu_save_entries(s, PUT_NAME, d, &s->names);
-	return r ? r : save_unames(s, d, is_new);
+	return r ? r : vu_save_unames(s, d, is_new);
 }
 
 /* An inode's place in key order, and its number: sorting looks at no record. */
