@@ -541,7 +541,15 @@ static int link_slots(struct vu_batch *b, uint32_t n)
 	return r;
 }
 
-static int run_objects(struct vu_batch *b, const uint32_t *objects, uint32_t n)
+/* While what was replaced waits, so does whoever wants to see the directories as they are from then on. */
+static void restore_times(struct vu_batch *b)
+{
+	const struct vu_linker_env *env = b->run->env;
+
+	vu_touched_restore_early(&b->run->touched, env->tree, env->guests, env->root_fds);
+}
+
+static int run_objects(struct vu_batch *b, const uint32_t *objects, uint32_t n, bool last)
 {
 	const struct vu_plan *plan = b->run->plan;
 	uint32_t opened = 0;
@@ -554,6 +562,8 @@ static int run_objects(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 		r = write_intents(b, opened);
 	if (!r)
 		r = link_slots(b, opened);
+	if (last)
+		restore_times(b);
 	vu_reaper_drain(&b->reaper);
 	for (uint32_t i = 0; i < opened; i++) {
 		e = close_slot(b, &b->slots[i]);
@@ -568,7 +578,7 @@ static int run_objects(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 	return r;
 }
 
-int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
+int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n, bool last)
 {
 	int r = enter_fs(b, b->run->plan->objects[objects[0]].fs);
 
@@ -578,7 +588,7 @@ int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n)
 	if (r < 0)
 		return r;
 	b->claims = r;
-	r = run_objects(b, objects, n);
+	r = run_objects(b, objects, n, last);
 	if (!b->claims)
 		vu_claims_end(vu_pool_claims(pool_of(b)));
 	return r;

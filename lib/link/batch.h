@@ -33,11 +33,11 @@ int vu_batch_init(struct vu_batch *b, struct vu_linkrun *run, unsigned worker, u
 unsigned vu_batch_size(const struct vu_batch *b);
 
 /*
- * Works on n objects of the plan (their numbers; all of one file system, at most max_objects). Returns
- * 0, also after a stop, or a negative errno that ends the run. Nothing is left on its way, but where
- * run->unsettled says so.
+ * Works on n objects of the plan (their numbers; all of one file system, at most max_objects). last: nobody has taken
+ * further ones. Returns 0, also after a stop, or a negative errno that ends the run. Nothing is left on its way, but
+ * where run->unsettled says so.
  */
-int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n);
+int vu_batch_run(struct vu_batch *b, const uint32_t *objects, uint32_t n, bool last);
 
 /* Returns 0 or a negative errno. */
 int vu_batch_done(struct vu_batch *b);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fs/beneath.h"
 #include "fs/stat.h"
 
@@ -203,6 +204,7 @@ void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h)
 		d->err = r;
 	else if (d)
 		d->left_ns = st.version.mtime_ns;
+	t->changed_ns = vu_clock_ns();
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -214,10 +216,13 @@ static int by_dir(const void *a, const void *b)
 }
 
 /* Returns 0, also where there is nothing to be put back any more, or a negative errno. */
-static int restore(const struct vu_dirs *c, const struct vu_touched_dir *d)
+static int restore(struct vu_touched *t, const struct vu_dirs *c, struct vu_touched_dir *d)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, vu_stat_timespec(d->mtime_ns)};
 	struct vu_stat st;
+
+	if (d->foreign || (!d->err && d->left_ns == d->mtime_ns))
+		return 0;
 	_cleanup_fd_ int fd = open_dir(c, d->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 
 	if (fd < 0) /* the guest has moved or removed it */
@@ -226,7 +231,27 @@ static int restore(const struct vu_dirs *c, const struct vu_touched_dir *d)
 
 	if (r || st.version.mtime_ns != d->left_ns)
 		return r;
-	return futimens(fd, times) ? -errno : 0;
+	if (futimens(fd, times))
+		return -errno;
+	d->left_ns = d->mtime_ns;
+	t->changed_ns = vu_clock_ns();
+	return 0;
+}
+
+/* One at a time under the lock: an exchange, which is in a moment, waits for no more. */
+void vu_touched_restore_early(struct vu_touched *t, const struct vu_tree *tree,
+			      const struct vu_guests *guests, const int *root_fds)
+{
+	struct vu_dirs c = {.tree = tree, .guests = guests, .root_fds = root_fds};
+	bool more = true;
+
+	for (size_t i = 0; more; i++) {
+		pthread_mutex_lock(&t->lock);
+		more = i < t->n;
+		if (more)
+			(void)restore(t, &c, &t->v[i]);
+		pthread_mutex_unlock(&t->lock);
+	}
 }
 
 void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
@@ -238,8 +263,8 @@ void vu_touched_restore(struct vu_touched *t, const struct vu_tree *tree,
 	if (t->n)
 		qsort(t->v, t->n, sizeof(*t->v), by_dir);
 	for (size_t i = 0; i < t->n; i++) {
-		const struct vu_touched_dir *d = &t->v[i];
-		int r = d->foreign ? 0 : restore(&c, d);
+		struct vu_touched_dir *d = &t->v[i];
+		int r = restore(t, &c, d);
 
 		if (!r)
 			continue;

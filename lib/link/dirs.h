@@ -57,7 +57,8 @@ struct vu_touched {
 		int err;	   /* it cannot be told any more whether that is so: why; 0 */
 	} * v;			   /* owned */
 	size_t n, cap;
-	uint32_t *index; /* owned; by the number of the directory: index in v, plus 1 */
+	uint32_t *index;    /* owned; by the number of the directory: index in v, plus 1 */
+	int64_t changed_ns; /* when a directory was last changed by us (base/clock.h); 0: never */
 };
 
 /* For directories with numbers below n_dirs. Returns 0 or -ENOMEM; vu_touched_done in any case. */
@@ -77,6 +78,13 @@ int vu_touched_add(struct vu_touched *t, struct vu_tree *tree, const struct vu_d
  */
 void vu_touched_begin(struct vu_touched *t, const struct vu_dirh *h);
 void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h);
+
+/*
+ * Puts back what can be put back while other threads go on: nothing is told, and vu_touched_restore() is called all the
+ * same. For the end of a run, which then waits for the times of directories to settle and for what was replaced at once.
+ */
+void vu_touched_restore_early(struct vu_touched *t, const struct vu_tree *tree,
+			      const struct vu_guests *guests, const int *root_fds);
 
 /*
  * Puts all mtimes back where the guest has changed nothing, in the order of the tree. Directories that

@@ -16,7 +16,8 @@
  *     temporary name of the object in the stage, exchanged with the guest's, and what came out looked
  *     at (link/target.c); flag on.
  *  4. What was replaced waits in the stage for the grace time with its lease held, is looked at again,
- *     and is freed or put back (link/reaper.c).
+ *     and is freed or put back (link/reaper.c). In the last batches the directories' mtimes are put back meanwhile,
+ *     and once more where something was put back after that.
  *  5. When nothing of the batch is left in the stage, the journal is emptied.
  *
  * All names of one inode move together, or none; nothing is freed before the last has moved. So the
@@ -97,7 +98,7 @@ static int make_order(struct share *s)
 }
 
 /* Takes the next objects, all of one file system; none are left: 0. */
-static uint32_t take(struct share *s, uint32_t most, uint32_t *ret_first)
+static uint32_t take(struct share *s, uint32_t most, uint32_t *ret_first, bool *ret_last)
 {
 	const struct vu_plan *p = s->run.plan;
 	uint32_t n = 0;
@@ -112,6 +113,7 @@ static uint32_t take(struct share *s, uint32_t most, uint32_t *ret_first)
 	       p->objects[s->order[s->next + n]].fs == p->objects[s->order[s->next]].fs)
 		n++;
 	s->next += n;
+	*ret_last = s->next == p->n_objects;
 	pthread_mutex_unlock(&s->lock);
 	return n;
 }
@@ -121,13 +123,14 @@ static int work(void *arg, unsigned i)
 	struct share *s = arg;
 	struct vu_batch b;
 	uint32_t first, n = 0;
+	bool last;
 	int r = vu_batch_init(&b, &s->run, i, s->quota);
 
 	while (!r && !s->run.error && !vu_stop_requested()) {
-		n = take(s, vu_batch_size(&b), &first);
+		n = take(s, vu_batch_size(&b), &first, &last);
 		if (!n)
 			break;
-		r = vu_batch_run(&b, s->order + first, n);
+		r = vu_batch_run(&b, s->order + first, n, last);
 	}
 	if (r && !s->run.error)
 		s->run.error = r;
@@ -191,6 +194,7 @@ int vu_linker_run(const struct vu_linker_env *env, const struct vu_plan *plan,
 	deal_descriptors(&s, env->jobs);
 	if (!r)
 		r = run_all(&s);
+	ret->dirs_changed_ns = s.run.touched.changed_ns;
 	ret->interrupted = s.run.moment.stats.interrupted;
 	ret->slips = s.run.moment.stats.slips;
 	ret->put_right = s.run.moment.stats.put_right;

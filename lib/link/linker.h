@@ -40,8 +40,9 @@ struct vu_linker_stats {
 	uint64_t put_back; /* inodes whose names were moved and moved back: somebody needed them */
 	uint64_t interrupted; /* moments after which somebody had to be interrupted */
 	uint64_t slips; /* somebody got an object open for writing all the same: see link/evict.h */
-	uint64_t put_right; /* metadata changed in a moment and put right */
-	uint64_t failed;    /* inodes that could not be moved: they have a skip now */
+	uint64_t put_right;	 /* metadata changed in a moment and put right */
+	uint64_t failed;	 /* inodes that could not be moved: they have a skip now */
+	int64_t dirs_changed_ns; /* when a directory was last changed (base/clock.h); 0: none was */
 	uint32_t
 		stopped_at; /* where an error ended the run: 1 + index of the file system; 0: it did not */
 };

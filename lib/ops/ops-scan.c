@@ -222,14 +222,20 @@ static int note_new_objects(struct scan *s)
 
 /*
  * Touched directories are read once more, so that the next run finds them clean. Their timestamps are
- * those of the last link: wait until these are old enough to prove something.
+ * those of the last link, or of their mtime that was put back: wait until these are old enough to prove something.
  */
 static int look_again(struct scan *s)
 {
-	struct timespec t = {.tv_nsec = VU_WALK_GRANULARITY_NS + VU_WALK_GRANULARITY_NS / 4};
+	/* a little more, for a clock that is corrected meanwhile */
+	uint64_t until = (uint64_t)s->link.dirs_changed_ns + VU_WALK_GRANULARITY_NS +
+			 VU_WALK_GRANULARITY_NS / 20;
+	struct timespec t = {.tv_sec = (time_t)(until / UINT64_C(1000000000)),
+			     .tv_nsec = (long)(until % UINT64_C(1000000000))};
 	uint64_t odd = 0;
 
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR &&
+	       !vu_stop_requested())
+		;
 	int r = vu_walk_verify(&s->farm.walk, s->farm.tree, &odd);
 
 	/* after a stop the directories stay fresh, and are read by the next run */

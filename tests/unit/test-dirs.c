@@ -131,6 +131,66 @@ static void changed_by_the_guest(void **state)
 	close_one(&o);
 }
 
+static bool is_back(const struct one *o)
+{
+	struct vu_stat st;
+
+	assert_int_equal(vu_stat_fd(o->root, &st), 0);
+	return st.version.mtime_ns == UINT64_C(1600000000000000000);
+}
+
+static void restore_early(struct one *o)
+{
+	int64_t before = o->touched.changed_ns;
+
+	vu_touched_restore_early(&o->touched, o->tree, &o->guests, &o->root);
+	assert_true(is_back(o));
+	assert_true(o->touched.changed_ns > before);
+}
+
+/* Also what is exchanged once more after that; what was put back already is not touched again. */
+static void put_back_early(void **state)
+{
+	struct one o;
+	struct vu_stat st, later;
+
+	(void)state;
+	open_one(&o);
+	exchange(&o, false);
+	restore_early(&o);
+	exchange(&o, false);
+	assert_false(is_back(&o));
+	restore_early(&o);
+	assert_int_equal(vu_stat_fd(o.root, &st), 0);
+	int64_t changed_ns = o.touched.changed_ns;
+
+	usleep(10000);
+	assert_true(restored(&o));
+	assert_int_equal(vu_stat_fd(o.root, &later), 0);
+	assert_int_equal(st.version.ctime_ns, later.version.ctime_ns);
+	assert_int_equal(o.touched.changed_ns, changed_ns);
+	assert_int_equal(o.told, 0);
+	close_one(&o);
+}
+
+static void changed_by_the_guest_after_it(void **state)
+{
+	struct one o;
+
+	(void)state;
+	for (int again = 0; again < 2; again++) {
+		open_one(&o);
+		exchange(&o, false);
+		restore_early(&o);
+		change(&o);
+		if (again)
+			exchange(&o, false);
+		assert_false(restored(&o));
+		assert_int_equal(o.told, 0);
+		close_one(&o);
+	}
+}
+
 /* What an exchange left is not known: the next one finds another time, and nobody knows whose it is. */
 static void unknown(void **state)
 {
@@ -148,8 +208,8 @@ static void unknown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(put_back),
-		cmocka_unit_test(changed_by_the_guest),
+		cmocka_unit_test(put_back),	  cmocka_unit_test(changed_by_the_guest),
+		cmocka_unit_test(put_back_early), cmocka_unit_test(changed_by_the_guest_after_it),
 		cmocka_unit_test(unknown),
 	};
 
