@@ -55,17 +55,27 @@ void vu_key_name(const struct vu_key *key, char *name)
 	sprintf(name + VU_DIGEST_HEX, "-%u", key->generation);
 }
 
+/* Decimal, at most 9 digits, as vu_key_name() writes it. Pools hold many names: sscanf(3) is most of what that would take. */
+static int parse_generation(const char *s, uint32_t *ret)
+{
+	uint32_t n = 0;
+	int digits = 0;
+
+	for (; *s >= '0' && *s <= '9' && digits < 9; s++, digits++)
+		n = n * 10 + (uint32_t)(*s - '0');
+	if (!digits || *s || (digits > 1 && s[-digits] == '0'))
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
 int vu_key_parse(const char *name, struct vu_key *ret_key)
 {
-	char again[VU_KEY_NAME_MAX];
-	struct vu_key k;
+	struct vu_key k = {0};
 
 	if (strlen(name) >= VU_KEY_NAME_MAX || strlen(name) < VU_DIGEST_HEX + 2 ||
-	    vu_hex_decode(name, sizeof(k.hash.b), k.hash.b) ||
-	    sscanf(name + VU_DIGEST_HEX, "-%9u", &k.generation) != 1)
-		return -EINVAL;
-	vu_key_name(&k, again);
-	if (strcmp(again, name))
+	    vu_hex_decode(name, sizeof(k.hash.b), k.hash.b) || name[VU_DIGEST_HEX] != '-' ||
+	    parse_generation(name + VU_DIGEST_HEX + 1, &k.generation))
 		return -EINVAL;
 	*ret_key = k;
 	return 0;

@@ -78,12 +78,20 @@ static void names_of_objects_go_round(void **state)
 	assert_int_equal(strlen(name), VU_DIGEST_HEX + 3);
 	assert_int_equal(vu_key_parse(name, &again), 0);
 	assert_memory_equal(&k, &again, sizeof(k));
+	for (uint32_t n = 0; n < 1000000000; n = n * 10 + 9) {
+		k.generation = n;
+		vu_key_name(&k, name);
+		assert_int_equal(vu_key_parse(name, &again), 0);
+		assert_memory_equal(&k, &again, sizeof(k));
+		if (n == 999999999)
+			break;
+	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(vu_key_parse(bad[i], &again), -EINVAL);
 	/* one way of writing each name only */
 	name[VU_DIGEST_HEX] = 0;
-	for (const char *const *tail =
-		     (const char *const[]){"-017", "-", "- 1", "-+1", "-1x", "", NULL};
+	for (const char *const *tail = (const char *const[]){"-017", "-00", "-", "- 1", "-+1",
+							     "-1x", "_1", "-1234567890", "", NULL};
 	     *tail; tail++) {
 		stpcpy(stpcpy(other, name), *tail);
 		assert_int_equal(vu_key_parse(other, &again), -EINVAL);
