@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Only directories that were listed are asked for, one range of rows each: what stands in a clean one has not come apart.
- * Both sides are sorted by name, as bytes, and merged: a guest chooses how many there are.
+ * Both sides are sorted by name, as bytes, and merged: a guest chooses how many there are. Where few names of many are new,
+ * each of these is looked up instead.
  */
 #include "db/catalog-apart.h"
 
@@ -11,6 +12,8 @@
 
 #include "db/catalog-int.h"
 
+#define LOOKUP 8 /* rows that are read in the time in which one is looked up */
+
 struct found {
 	const char *text;
 	uint32_t name;
@@ -19,7 +22,8 @@ struct found {
 struct apart {
 	struct vu_catalog *cat;
 	struct vu_tree *t;
-	sqlite3_stmt *unames; /* owned */
+	sqlite3_stmt *unames; /* owned; all of a directory */
+	sqlite3_stmt *uname;  /* owned; one */
 	struct found *found;  /* owned; private names of the directory at hand that are new to it */
 	size_t n, max;
 };
@@ -27,6 +31,7 @@ struct apart {
 static void apart_done(struct apart *a)
 {
 	sqlite3_finalize(a->unames);
+	sqlite3_finalize(a->uname);
 	free(a->found);
 }
 
@@ -77,14 +82,11 @@ static int compare(const struct found *f, sqlite3_stmt *s)
 	return c ? c : (len > n) - (len < n);
 }
 
-static int mark_dir(struct apart *a, const struct vu_dir *d, int64_t guest)
+static int merge(struct apart *a, const struct vu_dir *d, int64_t guest)
 {
 	size_t i = 0;
-	int rc = SQLITE_DONE, r = find_new(a, d);
+	int rc = SQLITE_DONE, r = vu_sql_bind(a->unames, "ii", guest, (int64_t)d->row);
 
-	if (r || !a->n)
-		return r;
-	r = vu_sql_bind(a->unames, "ii", guest, (int64_t)d->row);
 	while (!r && i < a->n && (rc = sqlite3_step(a->unames)) == SQLITE_ROW) {
 		while (i < a->n && compare(&a->found[i], a->unames) < 0)
 			i++;
@@ -95,6 +97,36 @@ static int mark_dir(struct apart *a, const struct vu_dir *d, int64_t guest)
 	return r ? r : vu_sql_result(a->cat->db, rc);
 }
 
+static int look_up(struct apart *a, const struct vu_dir *d, int64_t guest)
+{
+	int rc = SQLITE_DONE, r = 0;
+
+	for (size_t i = 0; !r && i < a->n; i++) {
+		const struct found *f = &a->found[i];
+
+		r = vu_sql_bind(a->uname, "iib", guest, (int64_t)d->row, f->text,
+				(int)strlen(f->text));
+		if (!r)
+			rc = sqlite3_step(a->uname);
+		if (!r && rc == SQLITE_ROW)
+			vu_tree_name(a->t, f->name)->apart = true;
+		else if (!r)
+			r = vu_sql_result(a->cat->db, rc);
+		sqlite3_reset(a->uname);
+	}
+	return r;
+}
+
+/* How many rows there are is not known: about as many as names of objects are there now. */
+static int mark_dir(struct apart *a, const struct vu_dir *d, int64_t guest)
+{
+	int r = find_new(a, d);
+
+	if (r || !a->n)
+		return r;
+	return a->n < d->n_unified / LOOKUP ? look_up(a, d, guest) : merge(a, d, guest);
+}
+
 int vu_catalog_mark_apart(struct vu_catalog *cat, const struct vu_guests *guests, struct vu_tree *t)
 {
 	vu_cleanup(apart_done_p) struct apart a = {.cat = cat, .t = t};
@@ -102,6 +134,10 @@ int vu_catalog_mark_apart(struct vu_catalog *cat, const struct vu_guests *guests
 			       "SELECT name FROM uname WHERE guest = ? AND dir = ? ORDER BY name",
 			       &a.unames);
 
+	if (!r)
+		r = vu_sql_prepare(cat->db,
+				   "SELECT 1 FROM uname WHERE guest = ? AND dir = ? AND name = ?",
+				   &a.uname);
 	for (uint32_t i = 0; !r && i < t->dirs.n; i++) {
 		const struct vu_dir *d = vu_tree_dir(t, i);
 
