@@ -14,7 +14,9 @@
 
 int vu_sound_digest(struct vu_hash *hash, int fd, uint64_t size, struct vu_digest *ret)
 {
-	_cleanup_free_ uint8_t *buf = malloc(READ_BYTES);
+	/* most are small: then no memory is mapped for it, and nothing is read beyond the end */
+	size_t max = (size_t)VU_MIN(size, (uint64_t)READ_BYTES);
+	_cleanup_free_ uint8_t *buf = malloc(max + 1);
 	struct vu_quiet_reader q;
 	uint64_t at = 0;
 	ssize_t n = 0;
@@ -24,7 +26,7 @@ int vu_sound_digest(struct vu_hash *hash, int fd, uint64_t size, struct vu_diges
 	vu_hash_begin(hash);
 	vu_quiet_begin(&q, fd, size, true);
 	while (at < size && !vu_stop_requested() &&
-	       (n = vu_quiet_read(&q, buf, READ_BYTES, at)) > 0) {
+	       (n = vu_quiet_read(&q, buf, (size_t)VU_MIN(size - at, (uint64_t)max), at)) > 0) {
 		vu_hash_add(hash, buf, (size_t)n);
 		at += (uint64_t)n;
 	}
@@ -37,10 +39,10 @@ int vu_sound_digest(struct vu_hash *hash, int fd, uint64_t size, struct vu_diges
 int vu_sound_object(const struct vu_pool *pool, const struct vu_key *key, struct vu_hash *hash,
 		    const struct vu_digest *digest)
 {
-	_cleanup_fd_ int fd = vu_pool_object_open(pool, key);
 	struct vu_digest found;
 	struct vu_stat st;
-	int r = fd < 0 ? fd : vu_stat_fd(fd, &st);
+	_cleanup_fd_ int fd = vu_pool_object_open_stat(pool, key, &st);
+	int r = fd < 0 ? fd : 0;
 
 	if (!r)
 		r = vu_sound_digest(hash, fd, st.version.size, &found);
