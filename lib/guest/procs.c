@@ -347,22 +347,35 @@ static bool is_hosts(const struct scan *s, int proc_fd, const char *pid)
 	return fd >= 0 && !place_of(fd, &p) && same_place(&p, &s->our_root);
 }
 
-/* All threads of a process. It counts once for each root that one of them has. */
+/* Is our own root directory known to be none of the given ones, nor to lie in one? */
+static bool is_host_apart(const struct scan *s)
+{
+	for (size_t i = 0; i < s->n_known; i++)
+		if (same_place(&s->known[i].place, &s->our_root))
+			return s->known[i].root == NO_ROOT;
+	return false;
+}
+
+/*
+ * All threads of a process. It counts once for each root that one of them has. Most processes of a host are its own:
+ * once it is known that these are of no guest, nothing more is asked of them.
+ */
 static int look_at_process(struct scan *s, int proc_fd, const char *pid)
 {
 	char path[32];
 	struct dirent *d;
 	size_t root, last = NO_ROOT;
 	int r = 0;
+	bool first_only = is_hosts(s, proc_fd, pid);
 
+	if (first_only && is_host_apart(s))
+		return 0;
 	snprintf(path, sizeof(path), "%.20s/task", pid);
 	_cleanup_closedir_ DIR *tasks = open_dir(proc_fd, path);
 
 	if (!tasks)
 		return vu_is_want(-errno) ? -errno : 0;
 	s->told = false;
-	bool first_only = is_hosts(s, proc_fd, pid);
-
 	while (!r && !s->told && (d = readdir(tasks))) {
 		if (!is_number(d->d_name) || (first_only && strcmp(d->d_name, pid)))
 			continue;
