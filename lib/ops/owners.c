@@ -4,6 +4,10 @@
  * all the same: of a damaged file, or one that met the WAL of another time. A missing row would let a
  * guest's second file have the object that its first is a name of. So the links of an object are
  * counted: the inode says how many there are, and who is in the catalog too few is looked for on disk.
+ *
+ * There are as many rows as unified names, and of nearly all of them nobody asks: those of an object are kept if its content is
+ * that of a file that was read in this run, or is not known. Were the catalog wrong about a content, another object could be
+ * asked for: then all rows are read once more, and all are kept.
  */
 #include "ops/owners.h"
 
@@ -27,14 +31,23 @@ void vu_owners_done(struct vu_owners *o)
 		vu_inomap_done(&o->names[i]);
 	for (size_t i = 0; o->doubts && i < o->session->n_fs; i++)
 		vu_inomap_done(&o->doubts[i]);
+	for (size_t i = 0; o->wanted && i < o->session->n_fs; i++)
+		vu_inomap_done(&o->wanted[i]);
 	for (size_t i = 0; o->listed && i < o->session->guests.n; i++)
 		vu_inomap_done(&o->listed[i]);
 	vu_inomap_done(&o->outdated);
 	free(o->listed);
 	free(o->doubts);
+	free(o->wanted);
 	free(o->objects);
 	free(o->names);
 	*o = (struct vu_owners){0};
+}
+
+/* Is this object looked for, as one that the guest may have? */
+static bool is_wanted(const struct vu_owners *o, uint32_t guest, uint64_t ino)
+{
+	return o->all || vu_inomap_get(&o->wanted[o->session->guest_fs[guest]], ino, NULL);
 }
 
 static uint64_t dir_key(uint16_t guest, uint32_t row)
@@ -61,6 +74,8 @@ static int note(void *arg, uint16_t guest, uint32_t dir, uint64_t ino)
 	struct vu_owners *o = arg;
 	uint32_t worth = 0;
 
+	if (!is_wanted(o, guest, ino))
+		return 0;
 	(void)vu_inomap_get(&o->outdated, dir_key(guest, dir), &worth);
 	if (worth == OUTDATED)
 		return 0;
@@ -133,6 +148,8 @@ static int note_listed(struct vu_owners *o, const struct vu_unified_name *u)
 	const struct vu_dir *d = vu_tree_dir(o->tree, u->dir);
 	uint32_t first = u->dir;
 
+	if (!is_wanted(o, d->guest, u->ino))
+		return 0;
 	(void)vu_inomap_get(&o->listed[d->guest], d->ino, &first);
 	int r = vu_inomap_set(&o->objects[d->guest], u->ino, 1);
 
@@ -151,28 +168,71 @@ static int from_catalog(struct vu_owners *o)
 	return r == VU_CATALOG_DAMAGED ? vu_session_catalog_failed(s, r) : r;
 }
 
-int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t)
+/* Are there any? Returns a negative errno, 0 or 1. */
+static int know_wanted(struct vu_owners *o)
 {
-	int r = 0;
+	const struct vu_tree *t = o->tree;
+	_cleanup_free_ bool *read = calloc((size_t)t->contents.n + 1, sizeof(*read));
+	int r = read ? 0 : -ENOMEM, any = 0;
 
-	*o = (struct vu_owners){.session = s, .tree = t};
-	o->objects = calloc(s->guests.n + 1, sizeof(*o->objects));
-	o->names = calloc(s->n_fs + 1, sizeof(*o->names));
-	o->doubts = calloc(s->n_fs + 1, sizeof(*o->doubts));
-	o->listed = calloc(s->guests.n + 1, sizeof(*o->listed));
-	if (!o->objects || !o->names || !o->doubts || !o->listed)
-		return -ENOMEM;
-	r = know_listed(o);
-	if (!r && s->catalog)
-		r = from_catalog(o);
-	for (uint32_t i = 0; !r && i < t->unified.n; i++)
-		r = note_listed(o, vu_tree_unified(t, i));
+	for (uint32_t i = 0; !r && i < t->inodes.n; i++) {
+		const struct vu_inode *n = vu_tree_inode(t, i);
+
+		if (n->flags & VU_INODE_READ && !(n->flags & VU_INODE_OBJECT) &&
+		    n->content != VU_NONE)
+			read[n->content] = true;
+	}
+	for (uint32_t i = 0; !r && i < t->inodes.n; i++) {
+		const struct vu_inode *n = vu_tree_inode(t, i);
+
+		if (!(n->flags & VU_INODE_OBJECT) || n->fate == VU_GONE ||
+		    (n->content != VU_NONE && !read[n->content]))
+			continue;
+		r = vu_inomap_set(&o->wanted[n->fs], n->ino, i);
+		any = 1;
+	}
+	return r ? r : any;
+}
+
+static int know_names(struct vu_owners *o)
+{
+	int r = o->session->catalog ? from_catalog(o) : 0;
+
+	for (uint32_t i = 0; !r && i < o->tree->unified.n; i++)
+		r = note_listed(o, vu_tree_unified(o->tree, i));
 	return r;
 }
 
-bool vu_owners_has(const struct vu_owners *o, uint32_t guest, uint64_t ino)
+int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t)
 {
-	return vu_inomap_get(&o->objects[guest], ino, NULL) ||
+	*o = (struct vu_owners){.session = s, .tree = t};
+	o->objects = calloc(s->guests.n + 1, sizeof(*o->objects));
+	o->names = calloc(s->n_fs + 1, sizeof(*o->names));
+	o->wanted = calloc(s->n_fs + 1, sizeof(*o->wanted));
+	o->doubts = calloc(s->n_fs + 1, sizeof(*o->doubts));
+	o->listed = calloc(s->guests.n + 1, sizeof(*o->listed));
+	if (!o->objects || !o->names || !o->wanted || !o->doubts || !o->listed)
+		return -ENOMEM;
+	int r = know_listed(o), any = r ? r : know_wanted(o);
+
+	return any > 0 ? know_names(o) : any;
+}
+
+static int know_all(struct vu_owners *o)
+{
+	for (size_t i = 0; i < o->session->guests.n; i++)
+		vu_inomap_done(&o->objects[i]);
+	for (size_t i = 0; i < o->session->n_fs; i++)
+		vu_inomap_done(&o->names[i]);
+	o->all = true;
+	return know_names(o);
+}
+
+bool vu_owners_has(struct vu_owners *o, uint32_t guest, uint64_t ino)
+{
+	if (!o->error && !is_wanted(o, guest, ino))
+		o->error = know_all(o);
+	return o->error || vu_inomap_get(&o->objects[guest], ino, NULL) ||
 	       vu_inomap_get(&o->doubts[o->session->guest_fs[guest]], ino, NULL);
 }
 
@@ -183,9 +243,9 @@ static int is_in_doubt(const struct vu_owners *o, const struct vu_inode *object,
 {
 	struct vu_stat st;
 	uint32_t known = 0;
-	_cleanup_fd_ int fd = vu_pool_object_open(o->session->fs[object->fs].pool,
-						  vu_tree_key(o->tree, object->key));
-	int r = fd < 0 ? fd : vu_stat_fd(fd, &st);
+	_cleanup_fd_ int fd = vu_pool_object_open_stat(o->session->fs[object->fs].pool,
+						       vu_tree_key(o->tree, object->key), &st);
+	int r = fd < 0 ? fd : 0;
 
 	vu_inomap_get(&o->names[object->fs], object->ino, &known);
 	*ret = !r && st.n_links != known + 1;
@@ -364,6 +424,9 @@ int vu_owners_prove(struct vu_owners *o, const struct vu_plan *plan)
 {
 	size_t n_fs = o->session->n_fs, n = 0;
 	vu_cleanup(vu_guests_done_p) struct vu_guests others = {0};
+
+	if (o->error)
+		return o->error;
 	struct vu_inomap *doubts = calloc(n_fs + 1, sizeof(*doubts)),
 			 *left = calloc(n_fs + 1, sizeof(*left));
 	int r = doubts && left ? find_doubts(o, plan, doubts, &n) : -ENOMEM;

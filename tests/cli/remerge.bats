@@ -421,3 +421,14 @@ sys.stdin.readline()' "$G/g2/$D/f1"
 	vx 0 remerge
 	same "$G/g2/$D/new1" "$G/g3/$D/new1"
 }
+
+@test "a catalog that is wrong about what an object holds keeps nobody from joining it" {
+	unified
+	apart "$G/g2/$D/f1"
+	ino=$(stat -c %i "$G/g1/$D/f1")
+	sqlite3 "$CAT" "UPDATE object SET content = (SELECT content FROM object WHERE ino <> $ino LIMIT 1)
+		WHERE ino = $ino"
+	vx 0 remerge
+	same "$G/g1/$D/f1" "$G/g2/$D/f1"
+	"$VU_TOP/tests/lib/pool-check" "$MNT"
+}
