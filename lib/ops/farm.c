@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/crew.h"
 #include "base/hash.h"
 #include "db/catalog-tree.h"
 #include "fs/stat.h"
@@ -129,6 +130,8 @@ static int keep_listed(struct vu_farm *f, uint8_t fs, uint32_t first)
 	for (uint32_t i = first; !r && i < f->tree->inodes.n; i++) {
 		struct vu_inode *o = vu_tree_inode(f->tree, i);
 
+		if (o->fs != fs)
+			continue;
 		if (o->fate == VU_UNSEEN)
 			o->fate = VU_GONE;
 		else
@@ -139,22 +142,89 @@ static int keep_listed(struct vu_farm *f, uint8_t fs, uint32_t first)
 	return r;
 }
 
-static int load_objects(struct vu_farm *f, uint8_t fs, bool catalog)
+/* What the catalog remembers and what the pools hold: each is read by a thread, since that takes as long. */
+struct load {
+	struct vu_farm *f;
+	bool catalog;
+	struct listed {
+		uint64_t ino;
+		struct vu_key key;
+		uint8_t fs;
+	} * v; /* owned; what the pools hold */
+	size_t n, max;
+	uint8_t fs;	/* that is being listed */
+	uint32_t first; /* object in the tree */
+};
+
+static void load_done(struct load *l)
 {
-	struct vu_session_fs *sfs = &f->session->fs[fs];
-	struct listing l = {.f = f, .fs = fs};
-	uint32_t before = f->tree->inodes.n;
+	free(l->v);
+}
+
+VU_DEFINE_CLEANUP_DONE(struct load, load_done)
+
+static int note_object(void *arg, uint64_t ino, const struct vu_key *key)
+{
+	struct load *l = arg;
+
+	if (l->n == l->max) {
+		size_t max = l->max ? l->max * 2 : 1024;
+		struct listed *v = reallocarray(l->v, max, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->max = max;
+	}
+	l->v[l->n++] = (struct listed){.ino = ino, .key = *key, .fs = l->fs};
+	return 0;
+}
+
+static int list_pools(struct load *l)
+{
+	const struct vu_session *s = l->f->session;
 	int r = 0;
 
-	/* also tells the catalog the file system's number */
-	if (catalog && f->session->catalog)
-		r = vu_catalog_load_objects(f->session->catalog, sfs->mount.fs_id, fs, f->tree,
-					    &f->objects[fs]);
-	if (r)
-		return vu_session_catalog_failed(f->session, r);
-	if (!r && sfs->pool)
-		r = vu_pool_list(sfs->pool, list_object, &l);
-	return r ? r : keep_listed(f, fs, before);
+	for (size_t i = 0; !r && i < s->n_fs; i++) {
+		l->fs = (uint8_t)i;
+		if (s->fs[i].pool)
+			r = vu_pool_list(s->fs[i].pool, note_object, l);
+	}
+	return r;
+}
+
+static int load_catalog(struct load *l)
+{
+	struct vu_farm *f = l->f;
+	struct vu_session *s = f->session;
+	int r = l->catalog ? vu_catalog_load_tree(s->catalog, &s->guests, f->tree) : 0;
+
+	l->first = f->tree->inodes.n;
+	/* also tells the catalog the file systems' numbers */
+	for (size_t i = 0; !r && l->catalog && i < s->n_fs; i++)
+		r = vu_catalog_load_objects(s->catalog, s->fs[i].mount.fs_id, (uint8_t)i, f->tree,
+					    &f->objects[i]);
+	return r ? vu_session_catalog_failed(s, r) : 0;
+}
+
+static int load_part(void *arg, unsigned i)
+{
+	return i ? list_pools(arg) : load_catalog(arg);
+}
+
+static int know_listed(struct load *l)
+{
+	struct vu_farm *f = l->f;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < l->n; i++) {
+		struct listing at = {.f = f, .fs = l->v[i].fs};
+
+		r = list_object(&at, l->v[i].ino, &l->v[i].key);
+	}
+	for (size_t i = 0; !r && i < f->session->n_fs; i++)
+		r = keep_listed(f, (uint8_t)i, l->first);
+	return r;
 }
 
 VU_DEFINE_CLEANUP(struct vu_hash *, vu_hash_free)
@@ -289,17 +359,11 @@ int vu_farm_open(struct vu_farm *f, struct vu_session *s, unsigned flags)
 
 int vu_farm_load(struct vu_farm *f, unsigned flags)
 {
-	struct vu_session *s = f->session;
-	int r = 0;
+	vu_cleanup(load_done_p) struct load l = {
+		.f = f, .catalog = flags & VU_FARM_CATALOG && f->session->catalog};
+	int r = vu_crew_run(2, load_part, &l);
 
-	if (flags & VU_FARM_CATALOG && s->catalog) {
-		r = vu_catalog_load_tree(s->catalog, &s->guests, f->tree);
-		if (r)
-			return vu_session_catalog_failed(s, r);
-	}
-	for (size_t i = 0; !r && i < s->n_fs; i++)
-		r = load_objects(f, (uint8_t)i, flags & VU_FARM_CATALOG);
-	return r;
+	return r ? r : know_listed(&l);
 }
 
 static void tell_unreadable(void *arg, const struct vu_event *e)
