@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/stop.h"
 #include "cmd/cmd.h"
 #include "cmd/help.h"
@@ -283,6 +284,8 @@ static int tell_end(struct vu_ctx *ctx, const struct vu_guardian_end *end)
 }
 
 #define WORKERS_MORE 1000 /* workers that take the place of one that was killed */
+#define DESCRIPTORS                                                                                \
+	20000 /* with 1024 batches are small, and each waits for the end of its cool-down */
 
 /* Runs the command, in a process of its own if it changes guests. */
 static int run_guarded(struct vu_ctx *ctx, const struct vu_cmd *c, void *options)
@@ -299,6 +302,9 @@ static int run_guarded(struct vu_ctx *ctx, const struct vu_cmd *c, void *options
 		.arg = ctx->shared,
 	};
 
+	/* What one that goes on starts inherits the limit. The guardian, which shares descriptors, has it too. */
+	if (!c->share)
+		vu_descriptors_raise(DESCRIPTORS);
 	fflush(stdout);
 	fflush(stderr);
 	r = vu_guardian_split(ctx->shared ? &again : NULL, &ctx->ops.ledger, &end);

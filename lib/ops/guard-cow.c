@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/fork.h"
 #include "base/stop.h"
 #include "link/interrupt.h"
@@ -364,17 +364,6 @@ struct vu_held *vu_guard_cow_add_pool(struct vu_guard_cow *c, const char *point,
 	return v[c->n_held] ? v[c->n_held++] : NULL;
 }
 
-/* As many leases as may be. */
-static void raise_limit(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur == l.rlim_max)
-		return;
-	l.rlim_cur = l.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &l);
-}
-
 static int open_signals(void)
 {
 	sigset_t set;
@@ -397,7 +386,7 @@ int vu_guard_cow_new(struct vu_ops *ops, const struct vu_lsm_asking *asking, cha
 	if (!c)
 		return -ENOMEM;
 	*c = (struct vu_guard_cow){.ops = ops, .command = command, .n_command = n};
-	raise_limit();
+	vu_descriptors_raise(UINT64_MAX); /* as many leases as may be */
 	c->signals = open_signals();
 	int r = c->signals < 0 ? c->signals : vu_guard_farm_new(ops, &c->farm);
 

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/stop.h"
 #include "cow/handoff-peer.h"
 #include "cow/lxc-channel.h"
@@ -278,17 +278,6 @@ static int block_signals(struct cowd *d)
 	return d->signals < 0 || sigprocmask(SIG_BLOCK, &set, NULL) ? -errno : 0;
 }
 
-/* Two for each container, and what is passed on the way. */
-static void raise_limit(void)
-{
-	struct rlimit l;
-
-	if (!getrlimit(RLIMIT_NOFILE, &l)) {
-		l.rlim_cur = l.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &l);
-	}
-}
-
 static int open_sockets(struct cowd *d)
 {
 	const char *const paths[] = {
@@ -311,7 +300,8 @@ static int set_up(struct cowd *d)
 {
 	int r = block_signals(d);
 
-	raise_limit();
+	/* two for each container, and what is passed on the way */
+	vu_descriptors_raise(UINT64_MAX);
 	d->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	d->inbox = vu_inbox_new();
 	d->servers = vu_servers_new(d->o->server);

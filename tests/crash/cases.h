@@ -77,7 +77,7 @@ struct cases {
 	bool errors; /* calls fail; else: processes are killed */
 	unsigned seed;
 	uint32_t quota; /* cases; 0: all */
-	int third;	/* of the places where it is killed, the others are left out: 0 to 2; -1: none is */
+	int third; /* of the places where it is killed, the others are left out: 0 to 2; -1: none is */
 
 	struct scenario scenarios[MAX_SCENARIOS];
 	unsigned n_scenarios;
