@@ -203,7 +203,7 @@ static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w
 		vu_breaking_tmp(b, w->tmp + k, tmp + at);
 		r = vu_journal_add(&b->journal,
 				   &(struct vu_intent){
-					   .kind = w->into ? VU_JOURNAL_LINK : VU_JOURNAL_COPY,
+					   .kind = w->into ? VU_JOURNAL_LEAD : VU_JOURNAL_COPY,
 					   .tmp = tmp,
 					   .key = w->into ? w->into->key : w->it->key,
 					   .object_ino = w->into ? w->into->ino : w->it->ino,
@@ -320,6 +320,41 @@ static bool is_slipped(const struct vu_breaking *b, const struct vu_object *o)
 	return o->lost && vu_pool_slip_writes(pool_of(b));
 }
 
+/* Inside of moments of both: the names that have moved move to back->into again. Returns 0 or why one did not. */
+static int names_back(struct vu_breaking *b, const struct vu_breaking_item *back,
+		      uint32_t *ret_moved, bool *moved)
+{
+	int r = 0;
+
+	for (uint32_t k = 0; r >= 0 && k < back->it->n_paths; k++) {
+		r = moved[k] ? vu_breaking_move_name(b, back, k) : 0;
+		*ret_moved -= r > 0;
+		moved[k] = moved[k] && r <= 0;
+	}
+	return VU_MIN(r, 0);
+}
+
+/* A name could not be led over: then none is, for they are names of one file. */
+static int lead_back(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
+		     bool *moved)
+{
+	struct vu_break_item it = *w->it;
+	struct vu_breaking_item back = *w;
+
+	it.ino = w->into->ino;
+	back.it = &it;
+	back.object = w->into;
+	back.into = w->object;
+	back.copy_ino = w->object->ino;
+	int r = begin(b, &back), e;
+
+	if (r)
+		return r;
+	r = names_back(b, &back, ret_moved, moved);
+	e = end(b, &back);
+	return e ? e : r;
+}
+
 /*
  * Somebody slipped in during the moment, of this guest maybe: then the inode is to be left to it, with
  * all its names. So they change places again with the copy, which nobody can have written to yet.
@@ -338,17 +373,13 @@ static int take_back(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t
 	back.into = w->object;
 	back.copy_ino = w->object->ino;
 	back.copy_fd = -EBADF;
-	for (uint32_t k = 0; r >= 0 && k < it.n_paths; k++) {
-		r = moved[k] ? vu_breaking_move_name(b, &back, k) : 0;
-		*ret_moved -= r > 0;
-		moved[k] = moved[k] && r <= 0;
-	}
+	r = names_back(b, &back, ret_moved, moved);
 	e = vu_moment_end(&b->moment, w->object, -EBADF);
 	/* who came to write to the copy starts anew, and finds the object at the path */
 	for (int i = 0; i < 10 && !vu_lease_quiet(w->copy_fd); i++)
 		if (vu_interrupt_waiters(vu_pool_super_dev(pool_of(b)), w->copy_ino, NULL) <= 0)
 			break;
-	return e ? e : VU_MIN(r, 0);
+	return e ? e : r;
 }
 
 static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
@@ -377,8 +408,10 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 	/* one that could not be moved: then none is, for they are names of one file */
 	if (!e && w->copy_fd >= 0 && (is_slipped(b, w->object) || (first && !b->unsettled)))
 		e = take_back(b, w, ret_moved, moved);
+	else if (!e && w->into && first && *ret_moved && !b->unsettled)
+		e = lead_back(b, w, ret_moved, moved);
 	w->copy_fd = -EBADF;
-	if (!w->into && (e || first) && (*ret_moved || b->unsettled)) {
+	if ((e || first) && (*ret_moved || b->unsettled)) {
 		/* that went wrong too: recovery lets the others follow */
 		b->unsettled = e ? e : first;
 		w->n_tmp = 0;

@@ -50,14 +50,32 @@ static int open_parent(const struct vu_breaking *b, const struct vu_breaking_ite
 				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME);
 }
 
-bool vu_breaking_name_holds(const struct vu_breaking *b, const struct vu_breaking_item *w,
-			    uint32_t k)
+/* Nothing is there, or not inside of the guest: an answer, unlike other errors. */
+static bool is_nowhere(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -ELOOP || err == -EXDEV;
+}
+
+int vu_breaking_ino_at(const struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
+		       uint64_t *ret_ino)
 {
 	const char *base;
 	struct vu_stat st;
 	_cleanup_fd_ int dir = open_parent(b, w, k, &base);
+	int r = dir < 0 ? dir : vu_stat_at(dir, base, &st);
 
-	return dir >= 0 && !vu_stat_at(dir, base, &st) && st.version.ino == w->object->ino;
+	if (r && !is_nowhere(r))
+		return r;
+	*ret_ino = r ? 0 : st.version.ino;
+	return 0;
+}
+
+bool vu_breaking_name_holds(const struct vu_breaking *b, const struct vu_breaking_item *w,
+			    uint32_t k)
+{
+	uint64_t ino;
+
+	return !vu_breaking_ino_at(b, w, k, &ino) && ino == w->object->ino;
 }
 
 /* The directory of a name. */

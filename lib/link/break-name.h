@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One name of an item of the breaker: exchanged with its temporary name, against a guest that replaces it at the
- * same time, and the time of its directory put back. Part of link/break-item; nobody else calls it.
+ * same time, and the time of its directory put back. Part of link/break-item and recovery; nobody else calls it.
  */
 #pragma once
 
@@ -11,6 +11,10 @@
 
 /* The temporary name with this number; tmp has VU_BREAKING_TMP_MAX bytes. */
 void vu_breaking_tmp(const struct vu_breaking *b, uint64_t n, char *tmp);
+
+/* Which inode is at name k? 0: none, or nothing inside of the guest. Returns 0 or a negative errno. */
+int vu_breaking_ino_at(const struct vu_breaking *b, const struct vu_breaking_item *w, uint32_t k,
+		       uint64_t *ret_ino);
 
 /* Is it a name of the object right now? */
 bool vu_breaking_name_holds(const struct vu_breaking *b, const struct vu_breaking_item *w,

@@ -2,7 +2,7 @@
 /*
  * Format: one line for each temporary name,
  *
- *   link|copy TMP OBJECT OBJECT-INO INO ROOT-INO MTIME =DOMAIN =ROOT =PATH LF
+ *   link|copy|lead TMP OBJECT OBJECT-INO INO ROOT-INO MTIME =DOMAIN =ROOT =PATH LF
  *
  * numbers in decimal, MTIME 0 or 1; in the last three every byte that is not a visible ASCII
  * character, and '%', is written as %XX. A line without its LF was cut off by the crash: nothing had
@@ -22,6 +22,12 @@
 #include "base/cleanup.h"
 #include "base/hex.h"
 #include "fs/stat.h"
+
+static const char *const kinds[] = {
+	[VU_JOURNAL_LINK] = "link",
+	[VU_JOURNAL_COPY] = "copy",
+	[VU_JOURNAL_LEAD] = "lead",
+};
 
 static void name_of(unsigned n, char *name, size_t size)
 {
@@ -109,9 +115,8 @@ int vu_journal_add(struct vu_journal *j, const struct vu_intent *in)
 	vu_key_name(&in->key, object);
 	char *to = j->buf + j->len;
 
-	to += sprintf(to, "%s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %d ",
-		      in->kind == VU_JOURNAL_LINK ? "link" : "copy", in->tmp, object,
-		      in->object_ino, in->ino, in->root_ino, in->with_mtime);
+	to += sprintf(to, "%s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %d ", kinds[in->kind],
+		      in->tmp, object, in->object_ino, in->ino, in->root_ino, in->with_mtime);
 	to = put_text(to, in->domain);
 	*to++ = ' ';
 	to = put_text(to, in->root);
@@ -209,6 +214,17 @@ static bool tmp_ok(const char *tmp)
 	       !strchr(tmp + digits + 1, '/');
 }
 
+static int take_kind(const char *s, enum vu_journal_kind *ret)
+{
+	for (size_t i = 0; i < VU_ARRAY_SIZE(kinds); i++) {
+		if (strcmp(s, kinds[i]))
+			continue;
+		*ret = (enum vu_journal_kind)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 static int parse(char *line, struct vu_intent *in)
 {
 	char *f[F_N];
@@ -219,9 +235,8 @@ static int parse(char *line, struct vu_intent *in)
 		if (!f[i])
 			return -EINVAL;
 	}
-	if (line || (strcmp(f[F_KIND], "link") && strcmp(f[F_KIND], "copy")) || !tmp_ok(f[F_TMP]))
+	if (line || take_kind(f[F_KIND], &in->kind) || !tmp_ok(f[F_TMP]))
 		return -EINVAL;
-	in->kind = f[F_KIND][0] == 'l' ? VU_JOURNAL_LINK : VU_JOURNAL_COPY;
 	in->tmp = f[F_TMP];
 	if (vu_key_parse(f[F_OBJECT], &in->key) || take_number(f[F_OBJECT_INO], &in->object_ino) ||
 	    take_number(f[F_INO], &in->ino) || take_number(f[F_ROOT_INO], &in->root_ino) ||

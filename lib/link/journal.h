@@ -16,6 +16,7 @@
 enum vu_journal_kind {
 	VU_JOURNAL_LINK, /* tmp: a name of the object, to change places with inode at path */
 	VU_JOURNAL_COPY, /* tmp: inode, a private copy of the object, to change places with it at path */
+	VU_JOURNAL_LEAD, /* as LINK, but inode is another object; those of an inode together */
 };
 
 /* One intent. All strings borrowed. */
@@ -24,7 +25,7 @@ struct vu_intent {
 	const char *tmp;     /* "N/NAME" below the stage */
 	struct vu_key key;   /* of the object */
 	uint64_t object_ino; /* its inode */
-	uint64_t ino;	     /* the private inode: the one at path, or the copy */
+	uint64_t ino;	     /* the inode at path (LEAD: an object, too), or the copy */
 	uint64_t root_ino;   /* inode of the guest's root, on the pool's file system */
 	const char *root;    /* path of the guest's root, as last seen */
 	const char *path;    /* relative to it */

@@ -11,10 +11,12 @@
  *     removed then. Else the guest has just put something there: it is exchanged back.
  *  4. Objects that only the pool has are removed; the journal is emptied.
  *
+ * A name that could not be moved leads those of its item back: they are names of one file.
+ *
  * Killed, or power lost: each name is one of the old or of the new object. What is left in the stage is a
  * name of an object, and is removed; or a guest's own file, which the journal says the place of. Of an
- * inode with several names some may have moved by then: the next run leads the others after them, since
- * they are names of the old object still.
+ * inode with several names some may have moved by then: recovery leads the others after them
+ * (link/recover-lead.c), before anybody else works on the pool.
  */
 #include "link/lead.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What recovery's files share: objects (recover.c), the stage (recover-stage.c), trees (recover-trees.c). */
+/* What recovery's files share: objects (recover.c), the stage (recover-stage.c), leads (recover-lead.c), trees (recover-trees.c). */
 #pragma once
 
 #include <stdbool.h>
@@ -35,8 +35,17 @@ enum vu_recover_e {
  */
 int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struct vu_object **ret);
 
+/*
+ * The open root of the guest that an intent names; borrowed until the next call. Or -ESTALE when it is not known, or
+ * another negative errno.
+ */
+int vu_recover_root(const struct vu_recover *c, const struct vu_intent *in);
+
 /* The whole stage. Returns 0 or a negative errno. */
 int vu_recover_stage(struct vu_recover *c);
+
+/* Names of one inode that were being led over (link/lead.h). Behind the stage. Returns 0 or a negative errno. */
+int vu_recover_leads(struct vu_recover *c);
 
 /* The trees that a run was making or removing (link/trees.h). Returns 0 or a negative errno. */
 int vu_recover_trees(struct vu_recover *c);

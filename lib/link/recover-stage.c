@@ -311,13 +311,9 @@ static int look_at_path(struct leftover *l)
 	if (!dir)
 		return -ENOMEM;
 	l->base = slash ? slash + 1 : in->path;
-	root = l->c->env->root ? l->c->env->root(l->c->env->root_arg, in->root_ino, in->root)
-			       : -ENOENT;
+	root = vu_recover_root(l->c, in);
 	if (root < 0)
-		return 1;
-	r = vu_stat_fd(root, &st);
-	if (r || st.version.ino != in->root_ino || st.version.dev != vu_pool_dev(l->c->pool))
-		return r ? r : 1;
+		return root == -ESTALE ? 1 : root;
 	l->parent = vu_dirs_open_path(root, dir, O_PATH | O_DIRECTORY);
 	r = l->parent < 0 ? l->parent : vu_stat_at(l->parent, l->base, &st);
 	if (!r)
@@ -516,7 +512,7 @@ static int settle(struct leftover *l)
 	}
 	if (r)
 		return r;
-	return l->in->kind == VU_JOURNAL_LINK ? settle_link(l) : settle_copy(l);
+	return l->in->kind == VU_JOURNAL_COPY ? settle_copy(l) : settle_link(l);
 }
 
 static int settle_name(struct vu_recover *c, int dir, unsigned worker, const char *name)

@@ -14,7 +14,8 @@
  *   - else it is damage: told, and left as it is
  * An object with its flag, or with a mark of the guard (fs/guard.h) in its place, is believed; one that only the pool has is removed.
  *
- * Then the stage (recover-stage.c) and trees on their way (recover-trees.c), then the journals are emptied, unless something had to be left. All of
+ * Then the stage (recover-stage.c), names that were being led over (recover-lead.c) and trees on their way
+ * (recover-trees.c), then the journals are emptied, unless something had to be left. All of
  * that is metadata, whose order the file systems keep, as linker and breaker rely on as well: a journal is
  * not empty before what it told of is settled. Power lost or killed in between: the same again.
  */
@@ -255,6 +256,23 @@ int vu_recover_object_open(struct vu_recover *c, const struct vu_key *key, struc
 	return r;
 }
 
+/* ---- guests ---- */
+
+int vu_recover_root(const struct vu_recover *c, const struct vu_intent *in)
+{
+	struct vu_stat st;
+	int fd = c->env->root ? c->env->root(c->env->root_arg, in->root_ino, in->root) : -ESTALE;
+
+	if (fd < 0)
+		return -ESTALE;
+	int r = vu_stat_fd(fd, &st);
+
+	if (r)
+		return r;
+	return st.version.ino == in->root_ino && st.version.dev == vu_pool_dev(c->pool) ? fd
+											: -ESTALE;
+}
+
 /* ---- journals ---- */
 
 static int keep_intent(void *arg, const struct vu_intent *in)
@@ -350,6 +368,8 @@ int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 		r = check_object(&c, &c.objects.keys[i]);
 	if (!r)
 		r = vu_recover_stage(&c);
+	if (!r)
+		r = vu_recover_leads(&c);
 	if (!r)
 		r = vu_recover_trees(&c);
 	if (!r && !env->dry_run && stats->left == left)

@@ -9,7 +9,8 @@
  *    go.
  *
  * Killed in 3, a file is an object that is shared with nobody: the next run leads it on, or a scan unifies
- * it. Killed in 4, each name is one of the old or of the new object, and the next run goes on.
+ * it. Killed in 4, each name is one of the old or of the new object; recovery lets the other names of the inode at hand
+ * follow (link/recover-lead.c), and the next run goes on.
  */
 #include "ops/ops-propagate.h"
 

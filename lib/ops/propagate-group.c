@@ -6,7 +6,7 @@
  *     hard links of one file: then the guest's are left, for they would come apart);
  *   - no other inode of the guest follows to the same one: they were two files, and would be one;
  *   - the guest has no name of that object already, but where the template has it, too. (A run that was
- *     killed between two names of one inode leaves such: the rest follows.)
+ *     killed between two names of one inode leaves such, where recovery did not know the guest: the rest follows.)
  */
 #include "ops/propagate-group.h"
 

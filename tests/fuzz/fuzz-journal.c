@@ -52,7 +52,7 @@ static int keep(void *arg, const struct vu_intent *in)
 	struct list *l = arg;
 
 	CHECK(inside_stage(in->tmp));
-	CHECK(in->kind == VU_JOURNAL_LINK || in->kind == VU_JOURNAL_COPY);
+	CHECK(in->kind <= VU_JOURNAL_LEAD);
 	if (l->n == INTENTS)
 		return 0;
 	struct vu_intent *to = &l->v[l->n++];
@@ -112,13 +112,23 @@ static void any_text(struct input *in)
 	list_done(&again);
 }
 
+/* Odd and even mean what they did when there were two kinds, and the corpus was found. */
+static enum vu_journal_kind take_kind(struct input *in)
+{
+	uint8_t b = take_byte(in);
+
+	if (b % 8 == 7)
+		return VU_JOURNAL_LEAD;
+	return b & 1 ? VU_JOURNAL_LINK : VU_JOURNAL_COPY;
+}
+
 static void take_intent(struct input *in, struct vu_intent *ret)
 {
 	char *tmp = NULL;
 
 	CHECK(asprintf(&tmp, "%u/%x", take_byte(in), take_byte(in)) > 0);
 	*ret = (struct vu_intent){
-		.kind = take_byte(in) & 1 ? VU_JOURNAL_LINK : VU_JOURNAL_COPY,
+		.kind = take_kind(in),
 		.tmp = tmp,
 		.key.generation = take_byte(in) * 3921568U,
 		.with_mtime = take_byte(in) & 1,
