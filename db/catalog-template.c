@@ -86,6 +86,9 @@ static int load_row(struct vu_catalog *cat, sqlite3_stmt *s, struct vu_template_
 		return -ENOMEM;
 	if (!ok || !path_ok || !column_version(s, &v))
 		return vu_catalog_bad_row(cat, "template_file");
+	/* a path that is no blob sorts before all that are: they are searched in order, and each is there once */
+	if (!age && f && strcmp(f->path, path) >= 0)
+		return vu_catalog_bad_row(cat, "template_file");
 	if (!age) {
 		f = vu_template_files_add(fs, path);
 		if (!f)

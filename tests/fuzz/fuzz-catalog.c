@@ -2,8 +2,8 @@
 /*
  * A catalog that somebody else wrote. The first byte chooses: rows of any values in the tables that
  * there are; or bytes of the file that were changed. Whatever is loaded holds together (every number
- * is one of the tree, every name one that a directory can hold); and what was loaded and is saved again
- * is loaded as the same.
+ * is one of the tree, every name one that a directory can hold, every version of a template's file one
+ * behind another); and what was loaded and is saved again is loaded as the same.
  */
 #include "fuzz.h"
 
@@ -13,6 +13,7 @@
 #include "db/catalog-find.h"
 #include "db/catalog-guest.h"
 #include "db/catalog-run.h"
+#include "db/catalog-template.h"
 #include "db/catalog-tree.h"
 #include "model/skip.h"
 
@@ -66,7 +67,20 @@ static const struct table tables[] = {
 	{"INSERT OR REPLACE INTO guest_skip VALUES (?,?,?,?)", 4},
 	{"INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", 17},
 	{"INSERT OR REPLACE INTO meta VALUES (?,?)", 2},
+	{"INSERT OR REPLACE INTO template_note VALUES (?,?)", 2},
+	{"INSERT OR REPLACE INTO template_file VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", 15},
 };
+
+/* Those of templates came later: the other bytes mean what they did when the corpus was found. */
+#define FIRST_TEMPLATES 13
+#define TEMPLATES_BYTE 247
+
+static const struct table *take_table(struct input *in)
+{
+	uint8_t b = take_byte(in);
+
+	return &tables[b < TEMPLATES_BYTE ? b % FIRST_TEMPLATES : FIRST_TEMPLATES + b % 2];
+}
 
 /* A byte says what follows; most values are small numbers, which is what leads on. */
 static void bind(sqlite3_stmt *s, int col, struct input *in)
@@ -104,7 +118,7 @@ static void put_rows(struct input *in)
 	sqlite3_exec(db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN", NULL, NULL,
 		     NULL);
 	while (in->n) {
-		const struct table *t = &tables[take_byte(in) % VU_ARRAY_SIZE(tables)];
+		const struct table *t = take_table(in);
 		sqlite3_stmt *s = NULL;
 
 		CHECK(!sqlite3_prepare_v2(db, t->insert, -1, &s, NULL));
@@ -247,6 +261,54 @@ static void check_saved(struct vu_catalog *cat, struct vu_guests *gs, struct vu_
 	vu_tree_free(again);
 }
 
+static void check_templates(const struct vu_template_files *fs)
+{
+	for (size_t i = 0; i < fs->n; i++) {
+		const struct vu_template_file *f = &fs->v[i];
+
+		CHECK(*f->path && *f->path != '/' && f->n && f->n <= VU_TEMPLATE_VERSIONS);
+		CHECK(!i || strcmp(fs->v[i - 1].path, f->path) < 0);
+		CHECK(vu_template_files_find(fs, f->path) == f);
+		for (unsigned k = 0; k < f->n; k++)
+			CHECK(f->v[k].attr.full && f->v[k].size <= INT64_MAX);
+	}
+}
+
+static bool same_file(const struct vu_template_file *a, const struct vu_template_file *b)
+{
+	if (strcmp(a->path, b->path) || a->n != b->n ||
+	    memcmp(&a->stamp, &b->stamp, sizeof(a->stamp)))
+		return false;
+	for (unsigned k = 0; k < a->n; k++)
+		if (a->v[k].size != b->v[k].size ||
+		    memcmp(&a->v[k].content, &b->v[k].content, sizeof(a->v[k].content)) ||
+		    memcmp(&a->v[k].packages, &b->v[k].packages, sizeof(a->v[k].packages)) ||
+		    a->v[k].attr.mode != b->v[k].attr.mode ||
+		    a->v[k].attr.has_xattrs != b->v[k].attr.has_xattrs)
+			return false;
+	return true;
+}
+
+/* What a guest has as a template is saved again, and is the same then. */
+static void read_templates(struct vu_catalog *cat, uint32_t guest, bool writable)
+{
+	struct vu_template_files fs = {0}, again = {0};
+	struct vu_template_note note;
+	int r = vu_catalog_template_load(cat, guest, &fs);
+
+	CHECK(r == 0 || r == VU_CATALOG_DAMAGED);
+	vu_catalog_template_note(cat, guest, &note);
+	if (!r)
+		check_templates(&fs);
+	if (!r && writable && !vu_catalog_template_save(cat, guest, &fs, 1)) {
+		CHECK(!vu_catalog_template_load(cat, guest, &again) && again.n == fs.n);
+		for (size_t i = 0; i < fs.n; i++)
+			CHECK(same_file(&fs.v[i], &again.v[i]));
+	}
+	vu_template_files_done(&again);
+	vu_template_files_done(&fs);
+}
+
 static void read_all(struct vu_catalog *cat, bool writable)
 {
 	struct vu_guests gs = {0};
@@ -260,6 +322,7 @@ static void read_all(struct vu_catalog *cat, bool writable)
 		vu_catalog_guest_stat(cat, gs.v[i].id, &stat);
 		vu_catalog_find_inode(cat, gs.v[i].id, 3, &inode);
 		vu_catalog_find_unified(cat, gs.v[i].id, 3, 10, on_path, NULL);
+		read_templates(cat, gs.v[i].id, writable);
 	}
 	vu_catalog_meta_get(cat, "name", &v);
 	vu_catalog_runs(cat, 10, on_run, NULL);
