@@ -47,6 +47,7 @@ static const struct vu_column columns[] = {
 	{"CHARGED-MAPPED", "charged_mapped_bytes", VU_COLUMN_SIZE, true},
 	{"ANON-FAIR", "anon_fair_bytes", VU_COLUMN_SIZE, true},
 	{"RSS", "rss_bytes", VU_COLUMN_SIZE, true},
+	{"SWAPPED-SHARED", "swapped_shared_bytes", VU_COLUMN_SIZE, true},
 	{"PATH", "path", VU_COLUMN_NAME, true},
 	{0},
 };
@@ -68,6 +69,7 @@ static void row(struct vu_printer *p, const struct vu_mem_guest *g, uint64_t pag
 		{.u = g->charge.mapped, .none = free_of_charge},
 		{.u = (uint64_t)(m->anon_fair * (double)page + 0.5), .none = no},
 		{.u = m->mapped * page, .none = no},
+		{.u = m->swapped_shared * page, .none = no},
 		{.s = g->path},
 	};
 
@@ -77,7 +79,7 @@ static void row(struct vu_printer *p, const struct vu_mem_guest *g, uint64_t pag
 /* What is in physical pages: no sum of what stands above. */
 static void total(struct vu_printer *p, const struct vu_mem *m)
 {
-	uint64_t processes = 0, swapped = 0, rss = 0, charged = 0, file = 0, mapped = 0;
+	uint64_t processes = 0, swapped = 0, rss = 0, charged = 0, file = 0, mapped = 0, shared = 0;
 	bool charges = true, no = m->hidden || m->n_unknown;
 
 	for (size_t i = 0; i < m->n_guests; i++) {
@@ -85,6 +87,7 @@ static void total(struct vu_printer *p, const struct vu_mem *m)
 
 		processes += g->pages.processes;
 		swapped += g->pages.swapped;
+		shared += g->pages.swapped_shared;
 		rss += g->pages.mapped;
 		charged += g->charge.all;
 		file += g->charge.file;
@@ -104,6 +107,7 @@ static void total(struct vu_printer *p, const struct vu_mem *m)
 		{.u = mapped, .none = !charges},
 		{.u = m->total.anon * m->page_bytes, .none = no},
 		{.u = rss * m->page_bytes, .none = no},
+		{.u = shared * m->page_bytes, .none = no},
 		{.none = true},
 	};
 

@@ -117,6 +117,7 @@ static struct vu_json *json_row(const struct vu_pages_row *w, uint64_t page)
 	vu_json_count(j, "huge", w->huge);
 	vu_json_count(j, "hugetlb", w->hugetlb);
 	vu_json_count(j, "swapped", w->swapped);
+	vu_json_count(j, "swapped_shared", w->swapped_shared);
 	vu_json_count(j, "moved", w->moved);
 	vu_json_count(j, "unread", w->unread);
 	vu_json_count(j, "denied", w->denied);
@@ -217,6 +218,9 @@ static void sentence(const struct vu_pages_report *r)
 		printf("Not looked at: %s that are swapped out, %s of hugetlbfs.\n",
 		       vu_size_text(t->swapped * page, all),
 		       vu_size_text(t->hugetlb * page, freed));
+	if (t->swapped_shared)
+		printf("Shared memory, which is not looked at: %s of it are swapped out.\n",
+		       vu_size_text(t->swapped_shared * page, all));
 	if (r->level)
 		printf("Memory for the census was short: one of %" PRIu64
 		       " contents was looked at, and stands for the others (see --max-memory).\n",

@@ -35,6 +35,7 @@ struct vu_census_counts {
 	uint64_t hugetlb;   /* frames of hugetlbfs: nothing can be merged there */
 	uint64_t
 		swapped; /* swapped out: not looked at; with a swap these alone are, and it counts for each process that has one */
+	uint64_t shared; /* of shared memory, swapped out: never looked at (mem/shared-swap.h) */
 	uint64_t unnumbered; /* of these, in an area that is not known: not looked at */
 	uint64_t stayed;     /* of these, read through their owner, and in memory since */
 	uint64_t moved;	     /* frames that went away while they were read: not looked at */

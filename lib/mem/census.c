@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/stop.h"
 #include "base/want.h"
+#include "mem/shared-swap.h"
 
 #define POLL_MS 50
 #define REAP_MS 200
@@ -86,6 +87,7 @@ static void add_counts(struct vu_census_counts *to, const struct vu_census_count
 	to->huge += n->huge;
 	to->hugetlb += n->hugetlb;
 	to->swapped += n->swapped;
+	to->shared += n->shared;
 	to->unnumbered += n->unnumbered;
 	to->stayed += n->stayed;
 	to->moved += n->moved;
@@ -99,6 +101,7 @@ struct child {
 	struct shared *shared;
 	struct vu_frame_set seen;
 	struct vu_tally *tally;
+	struct vu_shared_swap *swap;
 	_Atomic size_t next; /* subject */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -137,6 +140,8 @@ static int look_at(struct worker *w, struct vu_census_reader *rd, size_t i)
 	}
 	rd->pidfd = pidfd;
 	r = vu_census_process(rd, fd, s->owner, s->program, &n);
+	if (!r)
+		r = vu_shared_swap_add(w->c->swap, s->owner, fd, &w->beat, &n.shared);
 	if (r && !vu_is_want(r)) {
 		n.denied++;
 		r = 0;
@@ -287,6 +292,8 @@ static int take(struct child *c)
 	struct vu_tally_sum sum;
 	int r = vu_frame_set_init(&c->seen);
 
+	if (!r)
+		r = vu_shared_swap_new(&c->swap);
 	if (!r)
 		r = vu_tally_new(o->max_bytes, o->n_owners, o->n_programs, &c->tally);
 	if (!r)

@@ -69,11 +69,23 @@ bool vu_map_is_special(const struct vu_map *m)
 
 struct lines {
 	int (*fn)(void *arg, const struct vu_map *m);
+	int (*fn_swapped)(void *arg, const struct vu_map *m, uint64_t bytes); /* or NULL: of maps */
 	void *arg;
+	struct vu_map now; /* of smaps: what the lines behind it are about */
 	char line[VU_MAPS_LINE_MAX + 1];
 	size_t len;
 	bool cut;
 };
+
+/* "Swap:                 12 kB" */
+static int take_swapped(struct lines *l)
+{
+	char *p = l->line + sizeof("Swap:") - 1;
+	uint64_t kib;
+
+	p += strspn(p, " ");
+	return number(&p, 10, ' ', &kib) ? l->fn_swapped(l->arg, &l->now, kib * 1024) : 0;
+}
 
 static int take_line(struct lines *l)
 {
@@ -83,8 +95,15 @@ static int take_line(struct lines *l)
 	l->line[l->len] = 0;
 	l->len = 0;
 	l->cut = false;
+	if (l->fn_swapped && !strncmp(l->line, "Swap:", sizeof("Swap:") - 1))
+		return take_swapped(l);
 	if (vu_map_parse(l->line, &m))
 		return 0;
+	if (l->fn_swapped) {
+		l->now = m;
+		l->now.path = "";
+		return 0;
+	}
 	m.cut = cut;
 	m.deleted = m.deleted || cut;
 	return l->fn(l->arg, &m);
@@ -112,11 +131,9 @@ static int take_text(struct lines *l, const char *p, size_t n)
 	return r;
 }
 
-int vu_maps_each(int task_fd, uint64_t max_bytes, int (*fn)(void *arg, const struct vu_map *m),
-		 void *arg)
+static int read_lines(int task_fd, const char *name, uint64_t max_bytes, struct lines *l)
 {
-	_cleanup_fd_ int fd = openat(task_fd, "maps", O_RDONLY | O_CLOEXEC);
-	struct lines l = {.fn = fn, .arg = arg};
+	_cleanup_fd_ int fd = openat(task_fd, name, O_RDONLY | O_CLOEXEC);
 	char buf[16384];
 	uint64_t sum = 0;
 	int r = 0;
@@ -133,7 +150,23 @@ int vu_maps_each(int task_fd, uint64_t max_bytes, int (*fn)(void *arg, const str
 		if (!n)
 			break;
 		sum += (uint64_t)n;
-		r = take_text(&l, buf, (size_t)n);
+		r = take_text(l, buf, (size_t)n);
 	}
 	return r;
+}
+
+int vu_maps_each(int task_fd, uint64_t max_bytes, int (*fn)(void *arg, const struct vu_map *m),
+		 void *arg)
+{
+	struct lines l = {.fn = fn, .arg = arg};
+
+	return read_lines(task_fd, "maps", max_bytes, &l);
+}
+
+int vu_maps_each_swapped(int task_fd, int (*fn)(void *arg, const struct vu_map *m, uint64_t bytes),
+			 void *arg)
+{
+	struct lines l = {.fn_swapped = fn, .arg = arg};
+
+	return read_lines(task_fd, "smaps", 0, &l);
 }

@@ -45,3 +45,10 @@ bool vu_map_is_special(const struct vu_map *m);
  */
 int vu_maps_each(int task_fd, uint64_t max_bytes, int (*fn)(void *arg, const struct vu_map *m),
 		 void *arg);
+
+/*
+ * The same by smaps, which takes a walk of the page tables: with each mapping, whose path is empty here, the bytes
+ * of it that are swapped out; of shared memory as far as it is in this mapping's range of the file (Linux 4.5).
+ */
+int vu_maps_each_swapped(int task_fd, int (*fn)(void *arg, const struct vu_map *m, uint64_t bytes),
+			 void *arg);

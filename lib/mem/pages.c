@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/stop.h"
 #include "base/watched.h"
+#include "mem/shared-swap.h"
 
 #define SETS_MAX (1 << 18)
 #define SLOTS ((size_t)2 * SETS_MAX)
@@ -55,6 +56,7 @@ struct vu_pages {
 	uint8_t *seen;		      /* owned; shared: blocks with frames that have one */
 	/* of the child: sets that the guest at hand was added to, and what they became */
 	uint32_t recent[RECENT][2];
+	struct vu_shared_swap *swap; /* owned; of the child, too */
 };
 
 static size_t blocks(const struct vu_pages *p)
@@ -94,6 +96,8 @@ int vu_pages_new(size_t n_guests, struct vu_pages **ret)
 		r = -E2BIG;
 	if (!r && p->frames.kpageflags < 0)
 		r = -ENOENT;
+	if (!r)
+		r = vu_shared_swap_new(&p->swap);
 	if (!r) {
 		p->n_guests = n_guests;
 		p->n_frames = count_frames(&p->frames);
@@ -118,6 +122,7 @@ struct vu_pages *vu_pages_free(struct vu_pages *p)
 	if (!p)
 		return NULL;
 	vu_frames_close(&p->frames);
+	vu_shared_swap_free(p->swap);
 	if (p->counted)
 		munmap(p->counted, sizeof(*p->counted));
 	if (p->guest)
@@ -230,6 +235,16 @@ static int on_pages(void *arg, const struct vu_map *m, uint64_t address, uint64_
 	return 0;
 }
 
+static int add_shared_swap(struct vu_pages *p, struct vu_pages_guest *g, int task_fd)
+{
+	uint64_t before = g->swapped_shared;
+	int r = vu_shared_swap_add(p->swap, p->counted->now, task_fd, &p->counted->progress,
+				   &g->swapped_shared);
+
+	g->swapped += g->swapped_shared - before;
+	return r;
+}
+
 int vu_pages_add(struct vu_pages *p, size_t guest, int task_fd)
 {
 	if (p->counted->now != guest)
@@ -241,7 +256,7 @@ int vu_pages_add(struct vu_pages *p, size_t guest, int task_fd)
 	if (r == -ENOENT || r == -ESRCH || r == -EACCES || r == -EPERM)
 		return 0;
 	p->guest[guest].processes++;
-	return r;
+	return r ? r : add_shared_swap(p, &p->guest[guest], task_fd);
 }
 
 /* ---- sums ---- */

@@ -19,12 +19,14 @@
 /* All in pages. */
 struct vu_pages_guest {
 	uint64_t processes;
-	uint64_t mapped;  /* as addresses: what its processes' RSS sum up to */
-	uint64_t swapped; /* swapped out of it; what forked processes still share counts for each */
-	uint64_t file_own;    /* frames of files that it alone has */
-	uint64_t file_shared; /* that others of these guests have too */
-	double file_fair;     /* its fair share of both */
-	uint64_t anon;	      /* frames of anonymous memory, those that others have too included */
+	uint64_t mapped; /* as addresses: what its processes' RSS sum up to */
+	/* Swapped out of it; what forked processes still share counts for each, shared memory once. */
+	uint64_t swapped;
+	uint64_t swapped_shared; /* of that, shared memory (mem/shared-swap.h) */
+	uint64_t file_own;	 /* frames of files that it alone has */
+	uint64_t file_shared;	 /* that others of these guests have too */
+	double file_fair;	 /* its fair share of both */
+	uint64_t anon; /* frames of anonymous memory, those that others have too included */
 	double anon_fair;
 };
 

@@ -96,6 +96,7 @@ static void take_counts(struct vu_pages_row *row, const struct vu_census_counts 
 	row->huge = c->huge;
 	row->hugetlb = c->hugetlb;
 	row->swapped = c->swapped;
+	row->swapped_shared = c->shared;
 	row->moved = c->moved;
 	row->unread = c->unread;
 	row->denied = c->denied;

@@ -51,10 +51,11 @@ struct vu_pages_row {
 	uint64_t hugetlb;     /* frames of hugetlbfs: not looked at */
 	uint64_t
 		swapped; /* swapped out: not looked at; with swap, of all processes that have them */
-	uint64_t moved;	 /* went away while they were read: not looked at */
-	uint64_t unread; /* could not be read */
-	uint64_t denied; /* processes that could not be looked at */
-	uint64_t holes;	 /* of a file: nothing is there, and nothing to be freed */
+	uint64_t swapped_shared; /* of shared memory: swapped out, and not looked at either way */
+	uint64_t moved;		 /* went away while they were read: not looked at */
+	uint64_t unread;	 /* could not be read */
+	uint64_t denied;	 /* processes that could not be looked at */
+	uint64_t holes;		 /* of a file: nothing is there, and nothing to be freed */
 };
 
 /* A zram device. Its bytes are those of mm_stat, from before it was read. */

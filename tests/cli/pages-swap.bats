@@ -63,6 +63,29 @@ near() {
 	eq "$(total swapped)" 600 "told as swapped out by the census of memory"
 }
 
+# A process that forked has the same memory as its child: it counts once.
+@test "shared memory that is swapped out is counted, by guest, and its content not looked at" {
+	swap_begin
+	zram 64
+	swap_on "$ZRAM"
+	process 1 "$G/g1"
+	process 2 "$G/g2"
+	tell 1 shared 300
+	tell 1 fork
+	push_out 1
+	tell 2 shared 40
+	push_out 2
+	count "$G/g1" "$G/g2" "$G/g3"
+	eq "$(row g1 swapped_shared) $(row g2 swapped_shared) $(row g3 swapped_shared)" '300 40 0' "of guests"
+	eq "$(total pages) $(total swapped_shared)" '0 340' "looked at, and not"
+	vx 0 pages --swap "$G/g1"
+	has "$OUT" 'Shared memory, which is not looked at: 1.2 MiB of it are swapped out.'
+	vx 0 mem --json "$G/g1" "$G/g2" "$G/g3"
+	of() { jq --arg n "$1" '.guests[] | select(.guest == $n) | .'"$2" <<<"$OUT"; }
+	eq "$(of g1 swapped_bytes) $(of g1 swapped_shared_bytes)" "$((300 * 4096)) $((300 * 4096))" "mem: g1"
+	eq "$(of g2 swapped_shared_bytes) $(of g3 swapped_shared_bytes)" "$((40 * 4096)) 0" "mem: g2, g3"
+}
+
 @test "guests: what is the same inside of one, and across them; a fork's pages are one" {
 	swap_begin
 	zram 64

@@ -67,6 +67,13 @@ static void fill(size_t copies, size_t zeros, size_t unique, uint64_t seed)
 		write_page(filled + i * page, seed, i - copies - zeros);
 }
 
+static void shared(size_t n)
+{
+	n_filled = n;
+	filled = map(n * page + page, MAP_SHARED, MADV_NORMAL);
+	memset(filled, 1, n * page);
+}
+
 static void huge(uint64_t seed)
 {
 	size_t size = 2UL << 20, there = 0;
@@ -182,7 +189,7 @@ static void act(const char *line)
 	else if (!strcmp(line, "sparse\n"))
 		*map(1UL << 40, MAP_PRIVATE | MAP_NORESERVE, MADV_NOHUGEPAGE) = 1;
 	else if (sscanf(line, "shared %zu", &a) == 1 && a < PAGES_MAX)
-		memset(map(a * page + page, MAP_SHARED, MADV_NORMAL), 1, a * page);
+		shared(a);
 	else if (!strcmp(line, "fork\n"))
 		fork_child();
 	else if (!strcmp(line, "change\n"))
