@@ -2,9 +2,9 @@
 #include "base/watched.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -12,10 +12,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fork.h"
 #include "base/stop.h"
 
 #define POLL_MS 100 /* how soon a stop is seen */
+#define REAP_MS 200
 
 void *vu_watched_memory(size_t bytes)
 {
@@ -31,56 +31,81 @@ void vu_watched_clear(void *memory, size_t bytes)
 	(void)madvise(memory, bytes, MADV_REMOVE);
 }
 
-static int child(int (*fn)(void *arg), void *arg, pid_t parent)
+/* Says what came of it by the pipe: it may be that a thread of its keeps the process from ending. */
+_Noreturn static void child(const struct vu_watched *w, int out, pid_t parent)
 {
+	int r = 0;
+
 	signal(SIGINT, SIG_IGN); /* the parent sees to it */
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
-		return -ESRCH;
-	return fn(arg);
+		r = -ESRCH;
+	if (!r)
+		r = w->fn(w->arg);
+	(void)!write(out, &r, sizeof(r));
+	_exit(0);
 }
 
-/* Until the child has ended (true), or is to be killed. */
-static bool watch(int pidfd, const _Atomic uint64_t *progress, unsigned idle_ms)
+/* What the child says in the end, or why that is not waited for any more. */
+static int watch(const struct vu_watched *w, int in)
 {
-	uint64_t last = *progress, now;
+	uint64_t last = w->progress ? *w->progress : 0, now;
 	int64_t since = vu_clock_ms();
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	struct pollfd p = {.fd = in, .events = POLLIN};
+	int r;
 
 	for (;;) {
+		if (w->look)
+			w->look(w->arg);
 		int ready = poll(&p, 1, POLL_MS);
 
 		if (ready > 0)
-			return true;
-		if (vu_stop_requested() || (ready < 0 && errno != EINTR))
-			return false;
-		now = *progress;
+			return read(in, &r, sizeof(r)) == sizeof(r) ? r : -EIO;
+		if (ready < 0 && errno != EINTR)
+			return -errno;
+		if (vu_stop_requested())
+			return -ECANCELED;
+		now = w->progress ? *w->progress : last + 1;
 		if (now != last)
 			since = vu_clock_ms();
-		else if (vu_clock_ms() - since >= idle_ms)
-			return false;
+		else if (vu_clock_ms() - since >= w->idle_ms)
+			return VU_WATCHED_STUCK;
 		last = now;
 	}
+}
+
+static void end_child(pid_t pid)
+{
+	int64_t until = vu_clock_ms() + REAP_MS;
+
+	kill(pid, SIGKILL);
+	while (!waitpid(pid, NULL, WNOHANG) && vu_clock_ms() < until)
+		poll(NULL, 0, 1);
+}
+
+int vu_watched_do(const struct vu_watched *w)
+{
+	int fds[2], r;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	_cleanup_fd_ int in = fds[0], out = fds[1];
+	pid_t self = getpid(), pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		child(w, out, self);
+	close(vu_take_fd(out));
+	r = watch(w, in);
+	end_child(pid);
+	return r;
 }
 
 int vu_watched_run(const _Atomic uint64_t *progress, unsigned idle_ms, int (*fn)(void *arg),
 		   void *arg)
 {
-	_cleanup_fd_ int pidfd = -EBADF;
-	pid_t self = getpid(), pid = vu_fork(0, &pidfd);
-	int status = 0;
-
-	if (pid < 0)
-		return (int)pid;
-	if (!pid)
-		_exit(-child(fn, arg, self) & 0xff);
-	bool ended = watch(pidfd, progress, idle_ms);
-
-	if (!ended)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!ended)
-		return vu_stop_requested() ? -ECANCELED : VU_WATCHED_STUCK;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+	return vu_watched_do(&(struct vu_watched){
+		.fn = fn, .arg = arg, .progress = progress, .idle_ms = idle_ms});
 }

@@ -21,10 +21,22 @@ enum vu_watched_e {
 void *vu_watched_memory(size_t bytes);
 void vu_watched_clear(void *memory, size_t bytes);
 
+/* What a child is to do. */
+struct vu_watched {
+	int (*fn)(void *arg); /* in the child; may have threads, which end with it */
+	void *arg;
+	const _Atomic uint64_t *progress; /* shared; NULL: fn sees to it that it ends */
+	unsigned idle_ms;		  /* how long that may stay as it is */
+	void (*look)(void *arg);	  /* in the parent, some times a second; or NULL */
+};
+
 /*
- * Runs fn in a child until it ends, or *progress (shared) has not changed for idle_ms, or a stop is asked for
- * (base/stop.h). Returns what fn returned, which is 0 or a negative errno; VU_WATCHED_STUCK; -ECANCELED; -EIO if it
- * died; or why there is no child. To be called while the process has one thread.
+ * Runs w->fn in a child until it ends, or *progress has not changed for idle_ms, or a stop is asked for (base/stop.h).
+ * Returns what fn returned, which is 0 or a negative errno; VU_WATCHED_STUCK; -ECANCELED; -EIO if it died; or why there
+ * is no child. A child in a wait that ends for no signal is not waited for for long.
  */
+int vu_watched_do(const struct vu_watched *w);
+
+/* The same of these. */
 int vu_watched_run(const _Atomic uint64_t *progress, unsigned idle_ms, int (*fn)(void *arg),
 		   void *arg);

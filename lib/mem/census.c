@@ -5,41 +5,38 @@
  * long as it likes, and some of these waits end for no signal. So a child takes the census, with threads; one that
  * makes no step is given up, another takes its place, and the child is left behind when it has said its sum.
  *
+ * The child is a watched one (base/watched.h) that sees to it itself that it ends, as it knows which thread is stuck.
+ *
  * What both know is in shared memory: the sum, then the counts and shares of the owners, then those of the programs.
  */
 #include "mem/census.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/stop.h"
 #include "base/want.h"
+#include "base/watched.h"
 #include "mem/shared-swap.h"
 
 #define POLL_MS 50
-#define REAP_MS 200
 
 /* The result, on its way. */
 struct shared {
 	struct vu_tally_sum sum; /* without its arrays */
-	_Atomic uint64_t beats;
 	_Atomic uint64_t processes;
 	unsigned n_stuck;
 	pid_t stuck;
+	bool hidden; /* VU_CENSUS_HIDDEN */
 };
 
 static struct vu_census_counts *counts_of(struct shared *s)
@@ -93,6 +90,11 @@ static void add_counts(struct vu_census_counts *to, const struct vu_census_count
 	to->moved += n->moved;
 	to->unread += n->unread;
 }
+
+struct taking {
+	const struct vu_census_options *o;
+	struct shared *shared;
+};
 
 /* ---- the child ---- */
 
@@ -231,7 +233,6 @@ static int watch(struct child *c, struct worker *w, size_t n)
 
 	while (!r && busy) {
 		struct timespec until;
-		uint64_t beats = 0;
 		size_t have = n;
 
 		clock_gettime(CLOCK_REALTIME, &until);
@@ -240,14 +241,12 @@ static int watch(struct child *c, struct worker *w, size_t n)
 		until.tv_nsec %= 1000000000;
 		busy = false;
 		for (size_t i = 0; !r && i < have; i++) {
-			beats += atomic_load(&w[i].beat);
 			if (w[i].ended || atomic_load(&w[i].given_up))
 				continue;
 			busy = true;
 			if (is_stuck(&w[i], vu_clock_ms()))
 				r = give_up(c, &w[i], &w[n++]);
 		}
-		atomic_store(&c->shared->beats, beats);
 		if (!r && busy)
 			pthread_cond_timedwait(&c->ended, &c->lock, &until);
 	}
@@ -305,60 +304,32 @@ static int take(struct child *c)
 	return 0;
 }
 
-/* Ends without giving anything back: a thread that was given up may use it still. */
-static void child(const struct vu_census_options *o, struct shared *shared, int out, pid_t parent)
+/* Gives nothing back: a thread that was given up may use it still. */
+static int run_child(void *arg)
 {
+	const struct taking *t = arg;
 	struct child *c = calloc(1, sizeof(*c));
-	int r = c ? 0 : -ENOMEM;
 
-	signal(SIGINT, SIG_IGN); /* the parent sees to it */
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	if (!r && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
-		r = -ESRCH;
-	if (!r) {
-		c->o = o;
-		c->shared = shared;
-		pthread_mutex_init(&c->lock, NULL);
-		pthread_cond_init(&c->ended, NULL);
-		r = take(c);
-	}
-	(void)!write(out, &r, sizeof(r));
-	_exit(0);
+	if (!c)
+		return -ENOMEM;
+	c->o = t->o;
+	c->shared = t->shared;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->ended, NULL);
+	int r = take(c);
+
+	t->shared->hidden = r == VU_CENSUS_HIDDEN;
+	return t->shared->hidden ? 0 : r;
 }
 
 /* ---- the parent ---- */
 
-static void show(const struct vu_census_options *o, const struct shared *s)
+static void show(void *arg)
 {
-	if (!o->progress)
-		return;
-	atomic_store(&o->progress->files, atomic_load(&s->processes));
-}
+	const struct taking *t = arg;
 
-/* What the child says in the end. */
-static int wait_for(const struct vu_census_options *o, const struct shared *s, int in)
-{
-	struct pollfd p = {.fd = in, .events = POLLIN};
-	int r;
-
-	while (!vu_stop_requested()) {
-		show(o, s);
-		if (poll(&p, 1, POLL_MS) <= 0)
-			continue;
-		return read(in, &r, sizeof(r)) == sizeof(r) ? r : -EIO;
-	}
-	return -ECANCELED;
-}
-
-/* Not for long: a thread of its may be in a wait that ends for no signal. */
-static void end_child(pid_t pid)
-{
-	int64_t until = vu_clock_ms() + REAP_MS;
-
-	kill(pid, SIGKILL);
-	while (!waitpid(pid, NULL, WNOHANG) && vu_clock_ms() < until)
-		poll(NULL, 0, 1);
+	if (t->o->progress)
+		atomic_store(&t->o->progress->files, atomic_load(&t->shared->processes));
 }
 
 static int copy_out(const struct vu_census_options *o, struct shared *s, struct vu_census *ret)
@@ -382,43 +353,24 @@ static int copy_out(const struct vu_census_options *o, struct shared *s, struct 
 	return 0;
 }
 
-static int take_in_child(const struct vu_census_options *o, struct shared *s)
-{
-	pid_t pid, self = getpid();
-	int fds[2], r;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return -errno;
-	_cleanup_fd_ int in = fds[0], out = fds[1];
-
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (!pid)
-		child(o, s, out, self);
-	close(vu_take_fd(out));
-	r = wait_for(o, s, in);
-	end_child(pid);
-	return r;
-}
-
 int vu_census_take(const struct vu_census_options *o, struct vu_census *ret)
 {
 	size_t bytes =
 		sizeof(struct shared) +
 		o->n_owners * (sizeof(struct vu_census_counts) + sizeof(struct vu_tally_share)) +
 		o->n_programs * sizeof(struct vu_tally_share);
-	struct shared *s =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *s = vu_watched_memory(bytes);
 	int r;
 
-	if (s == MAP_FAILED)
+	if (!s)
 		return -ENOMEM;
 	if (o->progress)
 		vu_progress_begin(o->progress, VU_PHASE_READ, o->n, 0);
-	r = take_in_child(o, s);
+	struct taking t = {o, s};
+
+	r = vu_watched_do(&(struct vu_watched){.fn = run_child, .arg = &t, .look = show});
 	if (!r)
-		r = copy_out(o, s, ret);
+		r = s->hidden ? VU_CENSUS_HIDDEN : copy_out(o, s, ret);
 	munmap(s, bytes);
 	return r;
 }
