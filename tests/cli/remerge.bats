@@ -54,6 +54,19 @@ g2	$D/f2" "what is unified"
 	"$VU_TOP/tests/lib/pool-check" "$MNT"
 }
 
+@test "an object that has lost its flag gets no further names, and that is told" {
+	unified
+	apart "$G/g2/$D/f1"
+	chattr -i "$G/g1/$D/f1"
+	vx 3 remerge
+	has "$ERR" 'not what the pool and the catalog say: not used'
+	is_private "$G/g2/$D/f1"
+	vx 0 recover
+	is_object "$G/g1/$D/f1"
+	vx 0 remerge
+	same "$G/g1/$D/f1" "$G/g2/$D/f1"
+}
+
 @test "for people: how many came apart, and why some stay so" {
 	unified
 	apart "$G/g2/$D/f1"

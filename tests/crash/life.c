@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vunify clone and remove, killed, or with an error, at their system calls.
+ * vunify clone, remove, export and import, killed, or with an error, at their system calls.
  *
- * usage: life kill|fail VUNIFY CASES SEED DIR
+ * usage: life kill|fail VUNIFY CASES SEED DIR COMMAND...
  *
- * DIR is a room (room.h). Its guests g1 to g3 are unified; g4 is a clone of g2, which is made and removed. Which
- * calls there are is found out by tracing undisturbed runs; each case disturbs one, looks at all guests, lets
- * another run end the work (every other time a recovery before it), and looks again. CASES is how many are
- * tried besides those at each change behind each other kind of change (0: all). VU_CASE=N: only that one, told in full.
+ * DIR is a room (room.h). Its guests g1 to g3 are unified; g4 is a clone of g2, or comes from an archive of it, and is
+ * removed; and g2 is exported. Which calls there are is found out by tracing undisturbed runs of the commands that are
+ * named; each case disturbs one, looks at all guests, lets another run end the work (every other time a recovery before
+ * it), and looks again. CASES is how many are tried besides those at each change behind each other kind of change (0:
+ * all; -N: N, and none besides). VU_CASE=N: only that one, told in full.
  *
  * Prints a line for each case that lost something, and last "CASES LOST MISSED" as every-call does.
  */
@@ -33,12 +34,19 @@
 #define MAX_JOBS 200000
 #define ALL "g1 g2 g3"
 
+/* Beside the file system of the guests: that a disk is full there is another test's. */
+#define ARCHIVE "../state/g2.tar"
+#define EXPORTED "../state/new.tar"
+
 static const struct command {
 	const char *name, *line;
-	bool makes; /* g4 is there behind it; else it is gone */
+	const char *what; /* there behind it if it makes that; else gone */
+	bool makes;
 } commands[] = {
-	{"clone", "clone g2 g4", true},
-	{"remove", "remove -y g4", false},
+	{"clone", "clone g2 g4", "g4", true},
+	{"remove", "remove -y g4", "g4", false},
+	{"import", "import --setid " ARCHIVE " g4 --in .", "g4", true},
+	{"export", "export g2 -o " EXPORTED, EXPORTED, true},
 };
 
 struct job {
@@ -52,6 +60,9 @@ struct job {
 struct life {
 	const char *vunify;
 	bool errors;
+	bool partly; /* the archive has not all: that is exit status 3, and told */
+	/* Imported: of two equal objects it may have either; that it has one is another test's. */
+	bool apart;
 	struct room room;
 	struct point points[MAX_POINTS];
 	size_t n_points;
@@ -97,32 +108,44 @@ static int plain(struct life *l, const char *line)
 	return code;
 }
 
-static bool is_there(const struct life *l)
+static bool is_there(const struct life *l, const char *what)
 {
-	char path[300];
+	char path[400];
 
-	snprintf(path, sizeof(path), "%s/g4", l->room.mnt);
+	snprintf(path, sizeof(path), "%s/%s", l->room.mnt, what);
 	return !access(path, F_OK);
+}
+
+static void drop_exported(const struct life *l)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "%s/" EXPORTED, l->room.mnt);
+	if (unlink(path) && errno != ENOENT)
+		fail("%s: %m", path);
 }
 
 /* g4 is as a run that was not disturbed leaves it, or has never been. */
 static void set_up(struct life *l, const struct command *c)
 {
-	if (is_there(l))
+	bool there = is_there(l, "g4");
+
+	drop_exported(l);
+	if (there)
 		plain(l, "guests add g4"); /* one that is registered already is refused */
-	if (is_there(l) || c->makes)
+	if (there || c->makes)
 		plain(l, "remove -y g4");
 	if (!c->makes)
 		plain(l, "clone g2 g4");
-	if (is_there(l) == c->makes)
+	if (is_there(l, c->what) == c->makes)
 		fail("%s cannot begin", c->name);
 }
 
 static void start(struct life *l, const char *dir)
 {
 	room_make(&l->room, dir);
-	if (plain(l, "scan " ALL))
-		fail("the guests cannot be unified");
+	if (plain(l, "scan " ALL) || plain(l, "export g2 -o " ARCHIVE))
+		fail("the guests cannot be unified, or exported");
 }
 
 /* ---- looking ---- */
@@ -136,12 +159,26 @@ static size_t first_of(const struct snapshot *s, size_t i)
 	return k;
 }
 
+/* An archive that has its name is whole: the same bytes as the other one of the same guest. */
+static void check_exported(struct life *l)
+{
+	char line[900];
+
+	if (l->partly || !is_there(l, EXPORTED))
+		return;
+	snprintf(line, sizeof(line), "cmp -s %s/" ARCHIVE " %s/" EXPORTED, l->room.mnt,
+		 l->room.mnt);
+	if (system(line))
+		room_wrong(&l->room, "the archive is not whole");
+}
+
 /* What is there under the name of the new guest is all of it. */
-static void check_clone(struct life *l)
+static void check_made(struct life *l)
 {
 	struct snapshot a, b;
 
-	if (!is_there(l))
+	check_exported(l);
+	if (!is_there(l, "g4"))
 		return;
 	snapshot_take_one(&l->room, "g2", &a);
 	snapshot_take_one(&l->room, "g4", &b);
@@ -153,9 +190,16 @@ static void check_clone(struct life *l)
 		if (strcmp(x->path + 2, y->path + 2) != 0 || x->mode != y->mode ||
 		    x->uid != y->uid || x->gid != y->gid || x->size != y->size ||
 		    x->digest != y->digest || x->mtime_ns != y->mtime_ns ||
-		    x->immutable != y->immutable || strcmp(x->xattrs, y->xattrs) != 0 ||
-		    first_of(&a, i) != first_of(&b, i) || (x->immutable && x->ino != y->ino))
-			room_wrong(&l->room, "%s is not as %s", y->path, x->path);
+		    strcmp(x->xattrs, y->xattrs) != 0 || first_of(&a, i) != first_of(&b, i) ||
+		    (!l->apart &&
+		     (x->immutable != y->immutable || (x->immutable && x->ino != y->ino))))
+			room_wrong(&l->room,
+				   "%s is not as %s: flag %d and %d, inode %ju and %ju, link of "
+				   "%zu and %zu, mtime %ju and %ju, xattrs %s and %s",
+				   y->path, x->path, y->immutable, x->immutable, (uintmax_t)y->ino,
+				   (uintmax_t)x->ino, first_of(&b, i), first_of(&a, i),
+				   (uintmax_t)y->mtime_ns, (uintmax_t)x->mtime_ns, y->xattrs,
+				   x->xattrs);
 	}
 	snapshot_done(&a);
 	snapshot_done(&b);
@@ -250,21 +294,25 @@ static void explore(struct life *l, const struct command *c)
 	set_up(l, c);
 	l->n_points = 0;
 	run(l, c->line, &r);
-	if (r.status || is_there(l) != c->makes)
+	if (r.status || is_there(l, c->what) != c->makes)
 		fail("vunify %s: status %#x: %s", c->line, r.status, r.err_text);
 	inject_done(&r);
 	for (size_t i = 0; i < l->n_points; i++)
 		add_place(l, c, i);
 }
 
-/* CASES more, evenly. */
-static void choose(struct life *l, unsigned cases, unsigned seed)
+/* CASES more, evenly; or so many in the place of those that are. */
+static void choose(struct life *l, int cases, unsigned seed)
 {
-	uint64_t h = seed + UINT64_C(1);
+	uint64_t h = seed + UINT64_C(1), n = (uint64_t)(cases < 0 ? -cases : cases), always = 0;
 
+	for (size_t i = 0; i < l->n_jobs; i++)
+		always += l->jobs[i].chosen;
 	for (size_t i = 0; i < l->n_jobs; i++) {
 		h = h * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-		if (!cases || (h >> 33) % l->n_jobs < cases)
+		if (cases < 0)
+			l->jobs[i].chosen = l->jobs[i].chosen && (h >> 33) % always < n;
+		else if (!cases || (h >> 33) % l->n_jobs < n)
 			l->jobs[i].chosen = true;
 	}
 }
@@ -273,11 +321,12 @@ static void end_it(struct life *l, const struct job *j, size_t number)
 {
 	if (number % 2)
 		plain(l, "recover " ALL);
-	if (is_there(l) != j->command->makes || !j->command->makes)
+	if (is_there(l, j->command->what) != j->command->makes || !j->command->makes || l->partly)
 		plain(l, j->command->line);
-	if (is_there(l) != j->command->makes)
+	l->partly = false;
+	if (is_there(l, j->command->what) != j->command->makes)
 		room_wrong(&l->room, "the run behind it did not end the work");
-	check_clone(l);
+	check_made(l);
 	check_others(l, 0);
 	room_pool(&l->room);
 }
@@ -291,10 +340,13 @@ static void try(struct life *l, const char *dir, size_t number, bool told)
 	set_up(l, j->command);
 	room_begin(&l->room);
 	run(l, j->command->line, &r);
+	l->partly = !strcmp(j->command->name, "export") && WIFEXITED(r.status) &&
+		    WEXITSTATUS(r.status) == 3;
+	l->apart = !strcmp(j->command->name, "import");
 	check_said(l, &r);
-	check_clone(l);
+	check_made(l);
 	check_others(l, j->mode == INJECT_KILL_ALL || l->errors);
-	if (!r.status && is_there(l) != j->command->makes)
+	if (!r.status && is_there(l, j->command->what) != j->command->makes)
 		room_wrong(&l->room, "exit status 0, but it is not done");
 	end_it(l, j, number);
 	wrong = room_end(&l->room);
@@ -317,13 +369,21 @@ static void try(struct life *l, const char *dir, size_t number, bool told)
 	inject_done(&r);
 }
 
-static int work(struct life *l, const char *dir, unsigned cases, unsigned seed)
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	fail("there is no command %s here", name);
+}
+
+static int work(struct life *l, const char *dir, int cases, unsigned seed, char **names)
 {
 	const char *only = getenv("VU_CASE");
 
 	start(l, dir);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		explore(l, &commands[i]);
+	for (; *names; names++)
+		explore(l, find_command(*names));
 	choose(l, cases, seed);
 	for (size_t i = 0; i < l->n_jobs && l->lost < 100; i++)
 		if (only ? i == strtoul(only, NULL, 10) : l->jobs[i].chosen)
@@ -340,8 +400,8 @@ int main(int argc, char **argv)
 	int status;
 	pid_t pid;
 
-	if (!l || argc != 6 || (strcmp(argv[1], "kill") != 0 && strcmp(argv[1], "fail") != 0))
-		fail("usage: life kill|fail VUNIFY CASES SEED DIR");
+	if (!l || argc < 7 || (strcmp(argv[1], "kill") != 0 && strcmp(argv[1], "fail") != 0))
+		fail("usage: life kill|fail VUNIFY CASES SEED DIR COMMAND...");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	l->errors = !strcmp(argv[1], "fail");
 	l->vunify = argv[2];
@@ -352,8 +412,8 @@ int main(int argc, char **argv)
 	if (!pid) {
 		if (mount("proc", "/proc", "proc", 0, NULL))
 			fail("/proc: %m");
-		_exit(work(l, argv[5], (unsigned)strtoul(argv[3], NULL, 10),
-			   (unsigned)strtoul(argv[4], NULL, 10)));
+		_exit(work(l, argv[5], atoi(argv[3]), (unsigned)strtoul(argv[4], NULL, 10),
+			   argv + 6));
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		fail("fork: %m");
