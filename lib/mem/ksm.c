@@ -67,7 +67,7 @@ static const char *value_of(const char *text, const char *name)
 
 	while (text && strncmp(text, name, n)) {
 		text = strchr(text, '\n');
-		text += text != NULL;
+		text = text ? text + 1 : NULL;
 	}
 	return text ? text + n : NULL;
 }
