@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,6 @@ struct vu_handoff *vu_handoff_free(struct vu_handoff *h)
 	if (!h)
 		return NULL;
 	free(h->id);
-	free(h->bundle);
 	free(h->metadata);
 	vu_close_p(&h->listener);
 	free(h);
@@ -113,14 +111,6 @@ static int get_state(const json_t *state, struct vu_handoff *h, const char **ret
 		return r;
 	if (r || !h->id || !*h->id)
 		return malformed(ret_why, "has no id of a container");
-	r = get_text(state, "bundle", PATH_MAX - 1, &h->bundle);
-	if (r)
-		return r < 0 ? r : malformed(ret_why, "has a bundle that is no path");
-	if (h->bundle && *h->bundle != '/') {
-		/* of the runtime's working directory, which nobody knows */
-		free(h->bundle);
-		h->bundle = NULL;
-	}
 	h->init = h->pid;
 	return get_pid(state, &h->init)
 		       ? malformed(ret_why, "has a pid of the container that is none")

@@ -30,12 +30,12 @@ enum vu_handoff_e {
 };
 
 /*
- * Of the container all is said while it is being made. With "exec", crun 1.8.1 says 0 for both numbers and "." for the
- * bundle: then the id is that of a container that has been handed over before, and whose call it is each call tells.
+ * Of the container all is said while it is being made. With "exec", crun 1.8.1 says 0 for both numbers: then the id is
+ * that of a container that has been handed over before, and whose call it is each call tells. Its bundle is not looked
+ * at: it says where a configuration is, and which guest it is the root directories tell (cow/handoff-guest.h).
  */
 struct vu_handoff {
 	char *id; /* owned; of the container; not empty */
-	char *bundle; /* owned; its directory, an absolute path; or NULL, also where it is no such path */
 	char *metadata; /* owned; what the profile says (listenerMetadata); or NULL */
 	pid_t pid;  /* the process under the filter: with "exec", another than init; 0: not said */
 	pid_t init; /* the container's first process; pid, where the runtime does not say */

@@ -40,16 +40,16 @@ static void check_again(const struct vu_handoff *h, size_t n_fds, size_t listene
 	for (size_t i = 0; i < n_fds; i++)
 		CHECK(!json_array_append_new(fds, json_string(i == listener ? "seccompFd" : "a")));
 	json_t *top =
-		json_pack("{s:o, s:i, s:s*, s:{s:s, s:i, s:s, s:s*}}", "fds", fds, "pid", h->pid,
+		json_pack("{s:o, s:i, s:s*, s:{s:s, s:i, s:s}}", "fds", fds, "pid", h->pid,
 			  "metadata", h->metadata, "state", "id", h->id, "pid", h->init, "status",
-			  h->creating ? "creating" : "running", "bundle", h->bundle);
+			  h->creating ? "creating" : "running");
 	char *text = json_dumps(top, JSON_INDENT(4));
 
 	CHECK(text && strlen(text));
 	CHECK(!parse(text, strlen(text), n_fds, &again, &which));
 	CHECK(which == listener && again->pid == h->pid && again->init == h->init);
 	CHECK(again->creating == h->creating && same_text(again->id, h->id));
-	CHECK(same_text(again->bundle, h->bundle) && same_text(again->metadata, h->metadata));
+	CHECK(same_text(again->metadata, h->metadata));
 	free(text);
 	json_decref(top);
 }
@@ -97,7 +97,6 @@ static void check_oci(struct input in, size_t n_fds)
 	CHECK(listener < n_fds && h->listener == -EBADF);
 	CHECK(h->pid >= 0 && h->pid <= 1 << 22 && h->init >= 0 && h->init <= 1 << 22);
 	CHECK(*h->id && strlen(h->id) <= VU_HANDOFF_ID_MAX);
-	CHECK(!h->bundle || (*h->bundle == '/' && strlen(h->bundle) < 4096));
 	CHECK(!h->metadata || strlen(h->metadata) <= in.n);
 	/* one descriptor more or less is another message */
 	CHECK(parse((const char *)in.p, in.n, n_fds + 1, &h, &listener));

@@ -263,7 +263,6 @@ static void play(const char *program)
 		fail_msg("%s: %d", program, r);
 	}
 	assert_string_equal(h->id, id);
-	assert_string_equal(h->bundle, dir);
 	assert_string_equal(h->metadata, "web1");
 	assert_true(h->creating && h->pid == h->init);
 	/* it has its root already when the filter is installed */

@@ -108,7 +108,6 @@ static int finish(struct wire *w, struct vu_handoff **ret)
 static void expect_web1(struct vu_handoff *h)
 {
 	assert_string_equal(h->id, "c1");
-	assert_string_equal(h->bundle, "/ct/web1");
 	assert_string_equal(h->metadata, "web1");
 	assert_int_equal(h->pid, 4422);
 	assert_int_equal(h->init, 4422);
