@@ -131,15 +131,18 @@ int vu_serve_find(struct vu_server *v, unsigned i, struct vu_serve_found *f)
 	return found(v, i, f);
 }
 
-/* Is the second path's directory the first one's, by what the call says? */
-static bool is_beside(const struct vu_server *v, char *base)
+/* Is the i-th path's directory the other one's, by what the call says, and that one was found? */
+static bool is_beside(const struct vu_server *v, unsigned i, char *base)
 {
 	const struct vu_call_path *p = v->job.call.path;
-	char other[NAME_MAX + 1];
-	ssize_t len = vu_view_split(v->text[1], base);
+	const struct vu_serve_seen *other = &v->job.seen[!i];
+	char name[NAME_MAX + 1];
 
-	return v->job.seen[0].by_text && v->job.seen[0].dir >= 0 && len >= 0 &&
-	       p[0].dirfd == p[1].dirfd && len == vu_view_split(v->text[0], other) &&
+	if (v->job.call.n_paths != 2 || other->dir < 0 || !other->by_text)
+		return false;
+	ssize_t len = vu_view_split(v->text[i], base);
+
+	return len >= 0 && p[0].dirfd == p[1].dirfd && len == vu_view_split(v->text[!i], name) &&
 	       !memcmp(v->text[0], v->text[1], (size_t)len);
 }
 
@@ -150,9 +153,9 @@ int vu_serve_dir(struct vu_server *v, unsigned i, enum vu_view_how how)
 	if (s->dir >= 0)
 		return s->dir;
 	s->by_text = true;
-	if (i && is_beside(v, s->base)) {
-		s->parent = v->job.seen[0].parent;
-		s->dir = fcntl(v->job.seen[0].dir, F_DUPFD_CLOEXEC, 0);
+	if (is_beside(v, i, s->base)) {
+		s->parent = v->job.seen[!i].parent;
+		s->dir = fcntl(v->job.seen[!i].dir, F_DUPFD_CLOEXEC, 0);
 		return s->dir < 0 ? -errno : s->dir;
 	}
 	s->dir = vu_view_resolve_dir(v->view, v->job.tid, &v->job.call.path[i], v->text[i], how,

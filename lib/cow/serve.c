@@ -49,7 +49,10 @@ static void count(uint64_t *counter)
 static int read_texts(struct vu_server *v)
 {
 	const struct vu_call *c = &v->job.call;
+	const uint64_t two[] = {c->path[0].address, c->path[1].address};
 
+	if (c->n_paths == 2 && !c->path[0].self && vu_view_read_two(v->job.tid, two, v->text))
+		return 0;
 	for (unsigned i = 0; i < c->n_paths; i++) {
 		const struct vu_call_path *p = &c->path[i];
 		ssize_t n = p->self ? 0 : vu_view_read_path(v->job.tid, p->address, v->text[i]);
@@ -96,16 +99,15 @@ static int look(struct vu_server *v, unsigned i, struct vu_stat *ret)
 {
 	const struct vu_call_path *p = &v->job.call.path[i];
 	const struct vu_serve_seen *s = &v->job.seen[i];
-	pid_t tid = v->job.tid;
+	char base[NAME_MAX + 1];
 
-	if (p->self)
-		return vu_view_stat(v->view, tid, p->dirfd, ret);
-	if (!is_about_name(&v->job.call, i)) {
-		_cleanup_fd_ int fd =
-			vu_view_resolve(v->view, tid, p, v->text[i], VU_VIEW_QUICKLY, ret);
+	if (is_about_name(&v->job.call, i) && vu_view_split(v->text[i], base) < 0)
+		return -EINVAL;
+	int r = vu_view_look(v->view, v->job.tid, p, v->text[i], ret);
 
-		return VU_MIN(fd, 0);
-	}
+	if (r != -EAGAIN || !is_about_name(&v->job.call, i))
+		return r;
+	/* its directory may tell more */
 	int dir = vu_serve_dir(v, i, VU_VIEW_QUICKLY);
 
 	if (dir < 0)
@@ -173,6 +175,10 @@ static void answer(struct vu_server *v, int r)
 {
 	uint64_t id = v->job.id;
 
+	/* before: what is open may hold up an unmount */
+	for (unsigned i = 0; i < VU_ARRAY_SIZE(v->job.seen); i++)
+		vu_close_p(&v->job.seen[i].dir);
+	vu_view_end(v->view);
 	/* -ENOENT: nobody waits for it any more */
 	if (r == VU_SERVE_DONE)
 		(void)vu_notify_done(v->notify, id);
@@ -180,8 +186,6 @@ static void answer(struct vu_server *v, int r)
 		(void)vu_notify_fail(v->notify, id, r);
 	else
 		(void)vu_notify_continue(v->notify, id);
-	for (unsigned i = 0; i < VU_ARRAY_SIZE(v->job.seen); i++)
-		vu_close_p(&v->job.seen[i].dir);
 }
 
 bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req)
@@ -193,6 +197,7 @@ bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req)
 	j->seen[0].dir = j->seen[1].dir = -EBADF;
 	j->has_caller = j->is_root = false;
 	count(&v->stats->notified);
+	vu_view_begin(v->view);
 	if (vu_notify_is_done(v->notify, j->id)) /* by one that was killed before it could say so */
 		answer(v, VU_SERVE_DONE);
 	/* what cannot be decoded or read the kernel has an answer for */
@@ -220,6 +225,7 @@ int vu_server_new(const struct vu_supervisor_env *env, const struct vu_call_numb
 		  struct vu_server **ret)
 {
 	struct vu_server *v = calloc(1, sizeof(*v));
+	struct vu_stat root;
 
 	if (!v)
 		return -ENOMEM;
@@ -234,7 +240,9 @@ int vu_server_new(const struct vu_supervisor_env *env, const struct vu_call_numb
 	if (!r)
 		r = vu_live_worker_new(env->live, &v->worker);
 	if (!r)
-		r = vu_view_new(vu_pool_dev(env->pool), &v->view);
+		r = vu_stat_fd(env->root_fd, &root);
+	if (!r)
+		r = vu_view_new(vu_pool_dev(env->pool), root.version.ino, &v->view);
 	if (r)
 		vu_server_free(v);
 	else

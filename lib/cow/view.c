@@ -25,20 +25,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cow/proc-walk.h"
+#include "cow/start.h"
 
 #define PAGE 4096UL
+#define PATH_SHORT 256 /* bytes that most paths fit in: the rest of the page is not copied */
 
 struct vu_view {
-	int proc;     /* owned; the host's /proc */
-	int self_fds; /* owned; the host's /proc/self/fd */
-	int host;     /* owned; the host's root */
-	uint64_t dev; /* of the file system that can be waited for */
-	bool inside;  /* of the root below */
+	struct vu_starts *starts; /* owned */
+	int proc;		  /* owned; the host's /proc */
+	int self_fds;		  /* owned; the host's /proc/self/fd */
+	int host;		  /* owned; the host's root */
+	uint64_t dev;		  /* of the file system that can be waited for */
+	bool inside;		  /* of the root below */
 	struct vu_stat root;
 	pid_t tid;	/* whose path was resolved last */
 	int descriptor; /* of vu_view_descriptor */
@@ -46,7 +50,7 @@ struct vu_view {
 
 VU_DEFINE_CLEANUP(struct vu_view *, vu_view_free)
 
-int vu_view_new(uint64_t dev, struct vu_view **ret)
+int vu_view_new(uint64_t dev, uint64_t root, struct vu_view **ret)
 {
 	vu_cleanup(vu_view_free_p) struct vu_view *v = calloc(1, sizeof(*v));
 
@@ -59,6 +63,9 @@ int vu_view_new(uint64_t dev, struct vu_view **ret)
 	v->host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (v->proc < 0 || v->self_fds < 0 || v->host < 0)
 		return -errno;
+	v->starts = vu_starts_new(v->proc, dev, root);
+	if (!v->starts)
+		return -ENOMEM;
 	if (unshare(CLONE_FS))
 		return -errno;
 	*ret = vu_take_ptr(v);
@@ -71,11 +78,22 @@ struct vu_view *vu_view_free(struct vu_view *v)
 		return NULL;
 	if (v->host >= 0)
 		(void)vu_view_leave(v);
+	vu_starts_free(v->starts);
 	vu_close_p(&v->proc);
 	vu_close_p(&v->self_fds);
 	vu_close_p(&v->host);
 	free(v);
 	return NULL;
+}
+
+void vu_view_begin(struct vu_view *v)
+{
+	vu_starts_begin(v->starts);
+}
+
+void vu_view_end(struct vu_view *v)
+{
+	vu_starts_end(v->starts);
 }
 
 /* ---- memory ---- */
@@ -86,7 +104,8 @@ ssize_t vu_view_read_path(pid_t tid, uint64_t address, char *buf)
 
 	/* page by page: what comes behind the string need not be there */
 	while (got < PATH_MAX) {
-		size_t want = VU_MIN(PAGE - (address + got) % PAGE, PATH_MAX - got);
+		size_t want =
+			VU_MIN(PAGE - (address + got) % PAGE, got ? PATH_MAX - got : PATH_SHORT);
 		struct iovec to = {buf + got, want};
 		struct iovec from = {(void *)(uintptr_t)(address + got), want};
 		ssize_t n = process_vm_readv(tid, &to, 1, &from, 1, 0);
@@ -100,6 +119,22 @@ ssize_t vu_view_read_path(pid_t tid, uint64_t address, char *buf)
 		got += (size_t)n;
 	}
 	return -ENAMETOOLONG;
+}
+
+bool vu_view_read_two(pid_t tid, const uint64_t address[2], char *const buf[2])
+{
+	struct iovec to[2], from[2];
+	size_t all = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		size_t want = VU_MIN(PAGE - address[i] % PAGE, PATH_SHORT);
+
+		to[i] = (struct iovec){buf[i], want};
+		from[i] = (struct iovec){(void *)(uintptr_t)address[i], want};
+		all += want;
+	}
+	return process_vm_readv(tid, to, 2, from, 2, 0) == (ssize_t)all &&
+	       memchr(buf[0], 0, to[0].iov_len) && memchr(buf[1], 0, to[1].iov_len);
 }
 
 int vu_view_read(pid_t tid, uint64_t address, void *buf, size_t size)
@@ -116,26 +151,19 @@ int vu_view_read(pid_t tid, uint64_t address, void *buf, size_t size)
 
 static int enter(struct vu_view *v, pid_t tid)
 {
-	char path[32];
-	struct vu_stat st;
-
-	snprintf(path, sizeof(path), "%d/root", tid);
-	_cleanup_fd_ int fd = openat(v->proc, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	int r = vu_stat_fd(fd, &st);
+	struct vu_start s;
+	int r = vu_starts_get(v->starts, tid, true, 0, &s);
 
 	if (r)
 		return r;
-	if (v->inside && st.version.ino == v->root.version.ino &&
-	    st.version.dev == v->root.version.dev && st.mount && st.mount == v->root.mount)
+	if (v->inside && s.st.version.ino == v->root.version.ino &&
+	    s.st.version.dev == v->root.version.dev && s.st.mount && s.st.mount == v->root.mount)
 		return 0;
 	v->inside = true;
 	v->root = (struct vu_stat){0};
-	if (fchdir(fd) || chroot("."))
+	if (fchdir(s.fd) || chroot("."))
 		return -errno;
-	v->root = st;
+	v->root = s.st;
 	return 0;
 }
 
@@ -151,14 +179,12 @@ int vu_view_leave(struct vu_view *v)
 
 /* ---- paths ---- */
 
-/* What a link of the thread's in /proc stands for: "root", or the directory that dirfd means. */
-static int open_link(const struct vu_view *v, pid_t tid, bool root, int dirfd)
+/* What dirfd is of the thread, in /proc. */
+static int open_link(const struct vu_view *v, pid_t tid, int dirfd)
 {
 	char path[48];
 
-	if (root)
-		snprintf(path, sizeof(path), "%d/root", tid);
-	else if (dirfd == AT_FDCWD)
+	if (dirfd == AT_FDCWD)
 		snprintf(path, sizeof(path), "%d/cwd", tid);
 	else
 		snprintf(path, sizeof(path), "%d/fd/%d", tid, dirfd);
@@ -188,22 +214,21 @@ static int open_plain(int start, const char *text, uint64_t flags)
  * What the kernel has in its cache is answered without waiting for anybody (RESOLVE_CACHED, Linux 5.12); else the one
  * file system is asked. Returns -EAGAIN where that does not tell; or as open_outside.
  */
-static int open_quickly(const struct vu_view *v, int start, const char *text, uint64_t flags,
-			uint64_t resolve)
+static int open_quickly(const struct vu_view *v, const struct vu_start *start, const char *text,
+			uint64_t flags, uint64_t resolve)
 {
-	struct vu_stat st;
-	int fd = vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV | RESOLVE_CACHED);
+	int fd = vu_walk_open(start->fd, text, flags, resolve | RESOLVE_NO_XDEV | RESOLVE_CACHED);
 
 	if (fd >= 0)
 		return fd;
-	if (fd != -EXDEV)
-		fd = !vu_stat_fd(start, &st) && st.version.dev == v->dev
-			     ? vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV)
-			     : -EXDEV;
+	/* what is not there in a /proc may be there for the other */
+	if (fd != -EXDEV && start->st.version.dev != v->dev)
+		fd = -EXDEV;
+	else if (fd == -EAGAIN)
+		fd = vu_walk_open(start->fd, text, flags, resolve | RESOLVE_NO_XDEV);
 	if (fd != -EXDEV)
 		return fd;
-	/* what is not there in a /proc may be there for the other */
-	fd = vu_walk_open(start, text, flags, resolve | RESOLVE_CACHED);
+	fd = vu_walk_open(start->fd, text, flags, resolve | RESOLVE_CACHED);
 	return fd < 0 ? -EAGAIN : fd;
 }
 
@@ -211,37 +236,34 @@ static int open_quickly(const struct vu_view *v, int start, const char *text, ui
 static int open_outside(const struct vu_view *v, pid_t tid, const struct vu_call_path *p,
 			const char *text, enum vu_view_how how)
 {
+	struct vu_start start;
 	bool absolute = *text == '/';
 	uint64_t flags = p->follow ? 0 : O_NOFOLLOW;
 	uint64_t resolve = RESOLVE_NO_MAGICLINKS | (absolute ? RESOLVE_IN_ROOT : RESOLVE_BENEATH);
-	_cleanup_fd_ int start = open_link(v, tid, absolute, p->dirfd);
+	int r = vu_starts_get(v->starts, tid, absolute, p->dirfd, &start);
 
-	if (start < 0)
-		return start;
+	if (r)
+		return r;
 	if (how == VU_VIEW_QUICKLY)
-		return open_quickly(v, start, text, flags, resolve);
+		return open_quickly(v, &start, text, flags, resolve);
 	/* as above */
-	return vu_walk_is_proc(start) ? -EXDEV
-				      : vu_walk_open(start, text, flags, resolve | RESOLVE_NO_XDEV);
+	if (start.st.version.dev != v->dev && vu_walk_is_proc(start.fd))
+		return -EXDEV;
+	return vu_walk_open(start.fd, text, flags, resolve | RESOLVE_NO_XDEV);
 }
 
 static int open_inside(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text)
 {
+	struct vu_start start = {.fd = AT_FDCWD};
 	int r = enter(v, tid);
 
+	if (!r && *text != '/')
+		r = vu_starts_get(v->starts, tid, false, p->dirfd, &start);
 	if (r)
 		return r;
-	int start = *text == '/' ? AT_FDCWD : open_link(v, tid, false, p->dirfd);
+	int fd = open_plain(start.fd, text, p->follow ? 0 : O_NOFOLLOW);
 
-	if (start < 0 && start != AT_FDCWD)
-		return start;
-	int fd = open_plain(start, text, p->follow ? 0 : O_NOFOLLOW);
-
-	if (fd == -ELOOP)
-		fd = vu_walk(v->proc, tid, start, text, p->follow, &v->descriptor);
-	if (start >= 0)
-		close(start);
-	return fd;
+	return fd == -ELOOP ? vu_walk(v->proc, tid, start.fd, text, p->follow, &v->descriptor) : fd;
 }
 
 static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
@@ -249,7 +271,7 @@ static int open_target(struct vu_view *v, pid_t tid, const struct vu_call_path *
 {
 	if (p->self || (!*text && p->empty_self)) {
 		v->descriptor = p->dirfd;
-		return open_link(v, tid, false, p->dirfd);
+		return open_link(v, tid, p->dirfd);
 	}
 	int fd = open_outside(v, tid, p, text, how);
 	bool inside = fd == -EXDEV || fd == -ELOOP || fd == -EAGAIN;
@@ -273,11 +295,44 @@ int vu_view_resolve(struct vu_view *v, pid_t tid, const struct vu_call_path *p, 
 	return r ? r : vu_take_fd(fd);
 }
 
-int vu_view_stat(struct vu_view *v, pid_t tid, int number, struct vu_stat *ret)
+/* A name in the directory that the path begins at, on the file system that can be waited for. */
+static bool is_name(const struct vu_view *v, const struct vu_start *start, const char *text)
+{
+	return start->st.version.dev == v->dev && !strchr(text, '/') && strcmp(text, ".") &&
+	       strcmp(text, "..");
+}
+
+static int look_for(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
+		    struct vu_stat *ret)
+{
+	struct vu_start start;
+	int r = vu_starts_get(v->starts, tid, *text == '/', p->dirfd, &start);
+
+	if (r)
+		return r;
+	if (is_name(v, &start, text)) {
+		r = vu_stat_at(start.fd, text, ret);
+		if (r || !p->follow || !S_ISLNK(ret->mode))
+			return r;
+	}
+	_cleanup_fd_ int fd = vu_view_resolve(v, tid, p, text, VU_VIEW_QUICKLY, ret);
+
+	return VU_MIN(fd, 0);
+}
+
+int vu_view_look(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
+		 struct vu_stat *ret)
 {
 	char path[48];
 
-	snprintf(path, sizeof(path), "%d/fd/%d", tid, number);
+	if (!p->self && *text)
+		return look_for(v, tid, p, text, ret);
+	if (!p->self && !p->empty_self)
+		return -ENOENT;
+	if (p->dirfd == AT_FDCWD)
+		snprintf(path, sizeof(path), "%d/cwd", tid);
+	else
+		snprintf(path, sizeof(path), "%d/fd/%d", tid, p->dirfd);
 	return vu_stat_follow(v->proc, path, ret);
 }
 
@@ -296,6 +351,20 @@ ssize_t vu_view_split(const char *text, char *base)
 	return slash == text ? 1 : slash ? slash - text : 0;
 }
 
+/* Of a name that stands alone. */
+static int open_start(struct vu_view *v, pid_t tid, int dirfd, struct vu_stat *ret)
+{
+	struct vu_start start;
+	int r = vu_starts_get(v->starts, tid, false, dirfd, &start);
+
+	if (r)
+		return r;
+	int fd = fcntl(start.fd, F_DUPFD_CLOEXEC, 0);
+
+	*ret = start.st;
+	return fd < 0 ? -errno : fd;
+}
+
 int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path *p,
 			const char *text, enum vu_view_how how, char *base, struct vu_stat *ret_st)
 {
@@ -307,7 +376,8 @@ int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path 
 		return (int)len;
 	memcpy(path, text, (size_t)len);
 	path[len] = 0;
-	_cleanup_fd_ int fd = vu_view_resolve(v, tid, &dir, path, how, ret_st);
+	_cleanup_fd_ int fd = len ? vu_view_resolve(v, tid, &dir, path, how, ret_st)
+				  : open_start(v, tid, p->dirfd, ret_st);
 
 	if (fd >= 0 && (ret_st->mode & S_IFMT) != S_IFDIR)
 		return -ENOTDIR;

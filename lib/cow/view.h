@@ -23,18 +23,28 @@ struct vu_view;
 
 /*
  * For the calling thread, which is in the host's root. dev: of the file system that nobody in the guest can hold up.
- * Returns 0 or a negative errno.
+ * root: the inode of the guest's root, if that is on it (cow/start.h); or 0. Returns 0 or a negative errno.
  */
-int vu_view_new(uint64_t dev, struct vu_view **ret);
+int vu_view_new(uint64_t dev, uint64_t root, struct vu_view **ret);
 
 /* By the same thread. Accepts NULL, returns NULL. */
 struct vu_view *vu_view_free(struct vu_view *v);
+
+/*
+ * From here to vu_view_end all is about one call of a thread, which waits for the answer: where its paths begin is
+ * looked up but once.
+ */
+void vu_view_begin(struct vu_view *v);
+void vu_view_end(struct vu_view *v);
 
 /*
  * Reads the string at this address of a thread's memory; buf has PATH_MAX bytes. Returns its length; -EFAULT
  * when it cannot be read; -ENAMETOOLONG; or another negative errno.
  */
 ssize_t vu_view_read_path(pid_t tid, uint64_t address, char *buf);
+
+/* Two of them by one system call, if they are short. Returns whether it has; else they are to be read one by one. */
+bool vu_view_read_two(pid_t tid, const uint64_t address[2], char *const buf[2]);
 
 /* Reads size bytes. Returns 0, -EFAULT, or another negative errno. */
 int vu_view_read(pid_t tid, uint64_t address, void *buf, size_t size);
@@ -53,8 +63,12 @@ enum vu_view_how {
 int vu_view_resolve(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
 		    enum vu_view_how how, struct vu_stat *ret_st);
 
-/* What a descriptor of the thread is open on: for p->self the least that there is to do. Returns 0 or a negative errno. */
-int vu_view_stat(struct vu_view *v, pid_t tid, int number, struct vu_stat *ret);
+/*
+ * What is there, by the least that there is to do, and as quickly as with VU_VIEW_QUICKLY. Returns 0, -EAGAIN where
+ * that does not tell, or what the kernel says.
+ */
+int vu_view_look(struct vu_view *v, pid_t tid, const struct vu_call_path *p, const char *text,
+		 struct vu_stat *ret);
 
 /*
  * The descriptor by which the path that was resolved last ended: of the process itself (p->self), or of the process

@@ -199,6 +199,37 @@ static void test_quick_rows(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* The same of what is only looked at; again and again, for directories are kept. */
+static void test_look(void **state)
+{
+	unsigned wrong = 0, said = 0;
+
+	(void)state;
+	view_needs_root();
+	assert_int_equal(vu_view_leave(view), 0);
+	for (size_t i = 0; i < 3 * VU_ARRAY_SIZE(rows); i++) {
+		size_t k = i % VU_ARRAY_SIZE(rows);
+		const struct stat *want = &view_answer(k)->st;
+		struct vu_stat st = {0};
+		int r = view_look(view_pids[1], rows[k].dirfd, rows[k].text, rows[k].traits, &st);
+
+		assert_true(is_host_root());
+		if (r == -EAGAIN)
+			continue;
+		said++;
+		if (rows[k].error
+			    ? r < 0 && (rows[k].traits & FAILS || r == -rows[k].error)
+			    : !r && st.version.dev == want->st_dev && st.mode == want->st_mode &&
+				      st.version.ino == want->st_ino)
+			continue;
+		print_error("row %zu, '%.60s' of %d: %d, not %d\n", k, rows[k].text, rows[k].dirfd,
+			    r, rows[k].error);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+	assert_true(said > VU_ARRAY_SIZE(rows));
+}
+
 /* Of which paths it says anything, and of which it cannot. */
 static void test_quick(void **state)
 {
@@ -402,16 +433,47 @@ static void test_memory(void **state)
 	munmap(own, 4 * room);
 }
 
+static void test_memory_of_two(void **state)
+{
+	char a[PATH_MAX], b[PATH_MAX], *const buf[2] = {a, b};
+	const uint64_t room = 4096;
+	char *own =
+		mmap(NULL, 3 * room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t at = (uint64_t)(uintptr_t)own;
+	pid_t me = getpid();
+
+	(void)state;
+	assert_int_equal(mprotect(own + 2 * room, room, PROT_NONE), 0);
+	strcpy(own + 2 * room - 5, "/end");
+	strcpy(own + 100, "/begin");
+	assert_true(vu_view_read_two(me, (uint64_t[]){at + 100, at + 2 * room - 5}, buf));
+	assert_string_equal(a, "/begin");
+	assert_string_equal(b, "/end");
+	assert_true(vu_view_read_two(me, (uint64_t[]){at + 2 * room - 5, at + 106}, buf));
+	assert_string_equal(a, "/end");
+	assert_string_equal(b, "");
+	assert_false(vu_view_read_two(me, (uint64_t[]){at + 100, at + 2 * room}, buf));
+	assert_false(vu_view_read_two(me, (uint64_t[]){0, at + 100}, buf));
+	/* one that goes on behind what is read at once, or over the border of pages */
+	memset(own + 200, 'a', 300);
+	assert_false(vu_view_read_two(me, (uint64_t[]){at + 100, at + 200}, buf));
+	memset(own + room - 3, 'a', 6);
+	assert_false(vu_view_read_two(me, (uint64_t[]){at + room - 3, at + 100}, buf));
+	munmap(own, 3 * room);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_rows, view_leave),
 		cmocka_unit_test_teardown(test_quick_rows, view_leave),
+		cmocka_unit_test_teardown(test_look, view_leave),
 		cmocka_unit_test_teardown(test_quick, view_leave),
 		cmocka_unit_test_teardown(test_descriptor, view_leave),
 		cmocka_unit_test_teardown(test_roots, view_leave),
 		cmocka_unit_test_teardown(test_dir, view_leave),
 		cmocka_unit_test_teardown(test_memory, view_leave),
+		cmocka_unit_test(test_memory_of_two),
 	};
 
 	return cmocka_run_group_tests_name("view", tests, set_up, view_tear_down);

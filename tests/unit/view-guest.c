@@ -121,12 +121,15 @@ static void start(unsigned i, const struct view_row *rows, size_t n)
 		fail_msg("the process failed in line %d", -shared->ready);
 }
 
-/* Of what the roots are on. */
-static uint64_t host_dev(void)
+/* The second process's; both are on the same file system. */
+static struct stat root(void)
 {
+	char path[SCRATCH_PATH_MAX];
 	struct stat st;
 
-	return stat(view_top, &st) ? 0 : st.st_dev;
+	snprintf(path, sizeof(path), "%s/r1", view_top);
+	assert_int_equal(stat(path, &st), 0);
+	return st;
 }
 
 int view_set_up(const struct view_row *rows, size_t n)
@@ -143,7 +146,7 @@ int view_set_up(const struct view_row *rows, size_t n)
 	assert_true(n <= VIEW_ROWS);
 	start(0, rows, n);
 	start(1, rows, n);
-	return vu_view_new(host_dev(), &view);
+	return vu_view_new(root().st_dev, root().st_ino, &view);
 }
 
 const struct view_answer *view_answer(size_t i)
@@ -190,6 +193,21 @@ int view_resolve_how(pid_t pid, int dirfd, const char *text, unsigned traits, en
 	};
 
 	return vu_view_resolve(view, pid, &p, text, how, st);
+}
+
+int view_look(pid_t pid, int dirfd, const char *text, unsigned traits, struct vu_stat *st)
+{
+	struct vu_call_path p = {
+		.dirfd = dirfd,
+		.follow = !(traits & NOFOLLOW),
+		.empty_self = traits & EMPTY,
+	};
+
+	vu_view_begin(view);
+	int r = vu_view_look(view, pid, &p, text, st);
+
+	vu_view_end(view);
+	return r;
 }
 
 int view_resolve(pid_t pid, int dirfd, const char *text, unsigned traits, struct vu_stat *st)

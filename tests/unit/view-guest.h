@@ -65,4 +65,5 @@ void view_needs_root(void);
 /* A path of a process, by the view: wholly, or as it is said. */
 int view_resolve_how(pid_t pid, int dirfd, const char *text, unsigned traits, enum vu_view_how how,
 		     struct vu_stat *st);
+int view_look(pid_t pid, int dirfd, const char *text, unsigned traits, struct vu_stat *st);
 int view_resolve(pid_t pid, int dirfd, const char *text, unsigned traits, struct vu_stat *st);
