@@ -378,3 +378,24 @@ $D/twin-b" paths
 	eq "$(tail -n 1 "$G/g1/$D/f0")$(stat -c %a "$G/g1/$D/f1")" more600 files
 	others_same
 }
+
+@test "a program of 32 bits, by its own system calls" {
+	local flags=(-m32 -O1 -std=gnu17 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pic -no-pie)
+	shells
+	"${CC:-cc}" "${flags[@]}" -o "$STATE/calls-32" "${BATS_TEST_DIRNAME:?}/../lib/calls-32.c" 2>"$STATE/why" ||
+		skip "no compiler for i386: $(tail -n 1 "$STATE/why")"
+	mkdir -p "$STATE/d" && touch "$STATE"/d/f{0..9}
+	"$STATE/calls-32" "$STATE/d" || skip "this kernel runs no programs of 32 bits, or $STATE has no attributes"
+	cp "$STATE/calls-32" "$G/g1/bin/calls-32"
+	vx 0 run g1 -- /bin/calls-32 /usr/share/vu
+	cd "$G/g1/$D"
+	eq "$(cat f0 f1)" "common file 0
+more
+commo" "written to"
+	eq "$(stat -c %a%u%g f2 f3 f4 f6 | tr '\n' ' ')" "60000 64478 64478 60000 " "modes and owners"
+	eq "$(stat -c %Y f5)" 1000000000 f5
+	eq "$(cat f7.link f9)" "common file 7
+common file 8" "names"
+	[[ ! -e f7 && ! -e f8 ]]
+	others_same
+}
