@@ -95,3 +95,49 @@ allowed() {
 	shift
 	"$@" >/tmp/out 2>&1 || complaints+="$name: $* failed: $(cat /tmp/out)"$'\n'
 }
+
+# Ways of vm-attack in which no file is changed, whoever it belongs to.
+NO_WAYS='^(ring-truncate|ring-fallocate|version-32) '
+
+# each_way FILE [EXCEPT]: in no way can it be changed. Of a file that is nobody else's beside it, it can in each, or this
+# proves nothing; but for some that such a mount does not have (EXCEPT).
+each_way() {
+	local file=$1 before free=$1.private none="$NO_WAYS|^(${2:-none}) | (ok|none)\$"
+	before=$(state "$file")
+	vm-attack -1 "$file" >/tmp/ways
+	! grep ' ok$' /tmp/ways >/tmp/out || complaints+="$file: $(tr '\n' ' ' </tmp/out)"$'\n'
+	[[ $(state "$file") == "$before" ]] || complaints+="it is another: $(state "$file")"$'\n'
+	cp "$file" "$free"
+	vm-attack -1 "$free" >/tmp/ways
+	! grep -vE "$none" /tmp/ways >/tmp/out || complaints+="$free: $(tr '\n' ' ' </tmp/out)"$'\n'
+	(($(grep -c ' ok$' /tmp/ways) > 15)) || complaints+="$free: $(tr '\n' ' ' </tmp/ways)"$'\n'
+	rm -f "$free"
+}
+
+# overlays FS LOWER UPPER FILE GONE: overlayfs with two guests' roots, below and above. FILE is changed, GONE removed.
+overlays() {
+	local fs=$1 lower upper file=usr/share/$4 gone=usr/share/$5 dir=/m/$1/overlay complaints='' f
+	grep -qw overlay /proc/filesystems || {
+		tap_skip "$fs: overlayfs above and below" "this kernel was fetched without overlayfs, and no other is to be had"
+		return
+	}
+	lower=$(guest "$fs" "$2") upper=$(guest "$fs" "$3") f=$dir/mnt/$file
+	mkdir -p "$dir"/{up,work,work2,empty,mnt}
+	manifest "$lower" >/tmp/before
+	allowed "mount it above" mount -t overlay -o "lowerdir=$lower,upperdir=$dir/up,workdir=$dir/work" overlay "$dir/mnt"
+	allowed "append to what is below" vm-write more "$f"
+	[[ $(tail -n 1 "$f") == more ]] || complaints+="nothing was written"$'\n'
+	allowed "chmod what is below" chmod 600 "$dir/mnt/$gone"
+	allowed "remove what is below" rm "$dir/mnt/$gone"
+	[[ ! -e $dir/mnt/$gone ]] || complaints+="nothing was removed"$'\n'
+	allowed "unmount" umount "$dir/mnt"
+	manifest "$lower" | diff /tmp/before - >/tmp/diff || complaints+="what is below: $(cat /tmp/diff)"$'\n'
+	allowed "mount it below" mount -t overlay -o "lowerdir=$dir/empty,upperdir=$upper,workdir=$dir/work2" overlay "$dir/mnt"
+	each_way "$f" by-handle
+	allowed "remove what is above" rm "$dir/mnt/$gone"
+	allowed "unmount" umount "$dir/mnt"
+	[[ ! -e $upper/$gone ]] || complaints+="nothing was removed from what is above"$'\n'
+	manifest "$lower" | diff /tmp/before - >/tmp/diff || complaints+="another guest: $(cat /tmp/diff)"$'\n'
+	rm -rf "$dir"
+	tap_result "$fs: overlayfs above a guest copies, and changes nothing by it; with a guest above, it is refused" "$complaints"
+}
