@@ -27,11 +27,29 @@ void vu_serve_leave(struct vu_server *v)
 		v->lost = true;
 }
 
+/* The directory by the pool's mount; owned by the caller. */
+static int on_pools_mount(struct vu_server *v, int parent, const struct vu_stat *st)
+{
+	if (v->place.fd < 0 || v->place.ino != st->version.ino || v->place.dev != st->version.dev) {
+		int fd = vu_view_on_mount(parent, vu_pool_fd(v->env->pool));
+
+		if (fd < 0)
+			return fd;
+		vu_close_p(&v->place.fd);
+		v->place.fd = fd;
+		v->place.dev = st->version.dev;
+		v->place.ino = st->version.ino;
+	}
+	int fd = fcntl(v->place.fd, F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
 /*
  * Where the directory of the spot is by the pool's mount. The thread is in the host's root. Returns 0; VU_LIVE_BUSY
  * when it is not in the guest's root; or a negative errno.
  */
-static int enter_mount(const struct vu_server *v, int parent, struct vu_serve_spot *s)
+static int enter_mount(struct vu_server *v, int parent, struct vu_serve_spot *s)
 {
 	const struct vu_supervisor_env *env = v->env;
 	size_t len = strlen(env->root);
@@ -39,7 +57,7 @@ static int enter_mount(const struct vu_server *v, int parent, struct vu_serve_sp
 	struct statvfs vfs;
 
 	s->read_only = fstatvfs(parent, &vfs) || vfs.f_flag & ST_RDONLY;
-	s->dir = vu_view_on_mount(parent, vu_pool_fd(env->pool));
+	s->dir = on_pools_mount(v, parent, &s->parent);
 	if (s->dir < 0)
 		return s->dir;
 	ssize_t n = vu_view_path(v->view, s->dir, path);

@@ -51,7 +51,13 @@ struct vu_server {
 	struct vu_caller_ours ours;
 	char *text[2]; /* owned; the paths of the call at hand, PATH_MAX each */
 	struct vu_serve_job job;
-	bool lost; /* it cannot get out of the guest's root */
+	/* the directory by the pool's mount that was needed last: the next object is often beside */
+	struct {
+		int fd; /* owned; keeps the inode's number from being another's */
+		uint64_t dev, ino;
+	} place;
+	bool meets_objects; /* the last call about a name did */
+	bool lost;	    /* it cannot get out of the guest's root */
 };
 
 /* Where a name is, or is to be. */

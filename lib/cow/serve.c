@@ -94,20 +94,10 @@ static bool is_about_name(const struct vu_call *c, unsigned i)
 	}
 }
 
-/* What is at the i-th path? Returns 0; -EAGAIN where that is not to be told quickly; or what the kernel says. */
-static int look(struct vu_server *v, unsigned i, struct vu_stat *ret)
+/* The same by its directory. */
+static int look_in_dir(struct vu_server *v, unsigned i, struct vu_stat *ret)
 {
-	const struct vu_call_path *p = &v->job.call.path[i];
 	const struct vu_serve_seen *s = &v->job.seen[i];
-	char base[NAME_MAX + 1];
-
-	if (is_about_name(&v->job.call, i) && vu_view_split(v->text[i], base) < 0)
-		return -EINVAL;
-	int r = vu_view_look(v->view, v->job.tid, p, v->text[i], ret);
-
-	if (r != -EAGAIN || !is_about_name(&v->job.call, i))
-		return r;
-	/* its directory may tell more */
 	int dir = vu_serve_dir(v, i, VU_VIEW_QUICKLY);
 
 	if (dir < 0)
@@ -117,8 +107,26 @@ static int look(struct vu_server *v, unsigned i, struct vu_stat *ret)
 								  : -EXDEV;
 }
 
+/* What is at the i-th path? Returns 0; -EAGAIN where that is not to be told quickly; or what the kernel says. */
+static int look(struct vu_server *v, unsigned i, struct vu_stat *ret)
+{
+	const struct vu_call_path *p = &v->job.call.path[i];
+	char base[NAME_MAX + 1];
+	int r;
+
+	if (!is_about_name(&v->job.call, i))
+		return vu_view_look(v->view, v->job.tid, p, v->text[i], ret);
+	if (vu_view_split(v->text[i], base) < 0)
+		return -EINVAL;
+	/* for an object its directory is needed besides */
+	if (v->meets_objects && v->job.call.op != VU_CALL_RMDIR && strchr(v->text[i], '/'))
+		return look_in_dir(v, i, ret);
+	r = vu_view_look(v->view, v->job.tid, p, v->text[i], ret);
+	return r == -EAGAIN ? look_in_dir(v, i, ret) : r;
+}
+
 /* May there be something to do for it? */
-static bool is_open(struct vu_server *v)
+static bool look_at_all(struct vu_server *v)
 {
 	const struct vu_call *c = &v->job.call;
 
@@ -188,6 +196,16 @@ static void answer(struct vu_server *v, int r)
 		(void)vu_notify_continue(v->notify, id);
 }
 
+static bool is_open(struct vu_server *v)
+{
+	const struct vu_call *c = &v->job.call;
+	bool open = look_at_all(v);
+
+	if (is_about_name(c, c->n_paths - 1) && c->op != VU_CALL_RMDIR)
+		v->meets_objects = open;
+	return open;
+}
+
 bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req)
 {
 	struct vu_serve_job *j = &v->job;
@@ -229,7 +247,11 @@ int vu_server_new(const struct vu_supervisor_env *env, const struct vu_call_numb
 
 	if (!v)
 		return -ENOMEM;
-	*v = (struct vu_server){.env = env, .numbers = numbers, .notify = notify, .stats = stats};
+	*v = (struct vu_server){.env = env,
+				.numbers = numbers,
+				.notify = notify,
+				.stats = stats,
+				.place.fd = -EBADF};
 	v->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	v->text[0] = malloc(PATH_MAX);
 	v->text[1] = malloc(PATH_MAX);
@@ -257,6 +279,7 @@ struct vu_server *vu_server_free(struct vu_server *v)
 	vu_view_free(v->view);
 	vu_live_worker_free(v->worker);
 	vu_close_p(&v->proc);
+	vu_close_p(&v->place.fd);
 	free(v->text[0]);
 	free(v->text[1]);
 	free(v);
