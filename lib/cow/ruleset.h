@@ -6,6 +6,20 @@
  * reads, stats, executions, opens for reading.
  *
  * The rules are no wall. The immutable flag is: what passes a filter meets it, and fails. Any thread.
+ *
+ * So leaving a call out is always safe, but the guest would notice where it meets a shared file: EPERM. Left out is
+ * what cannot, by what a filter sees, which is numbers, no path and no file:
+ *
+ *   reading         opens without a flag that writes or cuts; and so executions, stats, reads
+ *   exclusive       open with O_CREAT and O_EXCL: no file is there. mkdir, mknod, symlink fail where one is (EEXIST)
+ *   writing by descriptor    write, ftruncate, fallocate and all that needs one which was opened for writing: that
+ *                   open has given the path a private copy
+ *
+ * And not what looks as if it could be:
+ *
+ *   rmdir, and unlinkat with AT_REMOVEDIR: of a file the kernel says ENOTDIR, of an immutable one EPERM. dpkg tries
+ *                   rmdir first for each name that it removes, and gives up with any other error.
+ *   fchmod and its like: a number does not say whether the file behind it was opened for writing.
  */
 #pragma once
 

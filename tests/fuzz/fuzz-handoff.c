@@ -39,10 +39,9 @@ static void check_again(const struct vu_handoff *h, size_t n_fds, size_t listene
 
 	for (size_t i = 0; i < n_fds; i++)
 		CHECK(!json_array_append_new(fds, json_string(i == listener ? "seccompFd" : "a")));
-	json_t *top =
-		json_pack("{s:o, s:i, s:s*, s:{s:s, s:i, s:s}}", "fds", fds, "pid", h->pid,
-			  "metadata", h->metadata, "state", "id", h->id, "pid", h->init, "status",
-			  h->creating ? "creating" : "running");
+	json_t *top = json_pack("{s:o, s:i, s:s*, s:{s:s, s:i, s:s}}", "fds", fds, "pid", h->pid,
+				"metadata", h->metadata, "state", "id", h->id, "pid", h->init,
+				"status", h->creating ? "creating" : "running");
 	char *text = json_dumps(top, JSON_INDENT(4));
 
 	CHECK(text && strlen(text));
