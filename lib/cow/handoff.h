@@ -35,7 +35,7 @@ enum vu_handoff_e {
  * at: it says where a configuration is, and which guest it is the root directories tell (cow/handoff-guest.h).
  */
 struct vu_handoff {
-	char *id; /* owned; of the container; not empty */
+	char *id;	/* owned; of the container; not empty */
 	char *metadata; /* owned; what the profile says (listenerMetadata); or NULL */
 	pid_t pid;  /* the process under the filter: with "exec", another than init; 0: not said */
 	pid_t init; /* the container's first process; pid, where the runtime does not say */
