@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include "fs/lease.h"
 #include "fs/reopen.h"
 
+#define SPARE                                                                                      \
+	64 /* descriptors that are left for all else: without them no object can be opened to be guarded */
 #define QUIET_MS 30 /* since somebody was seen to, before a lease is renewed */
 
 struct lease {
@@ -121,6 +124,16 @@ static int take(struct vu_held *h, struct lease *l, uint32_t at, const struct vu
 	return 0;
 }
 
+/* Is this one of the last descriptors? The kernel gives the lowest number that is free. */
+static bool is_spare(int fd)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return true;
+	return (rlim_t)fd >= (l.rlim_cur > 2 * SPARE ? l.rlim_cur - SPARE : l.rlim_cur / 2);
+}
+
 int vu_held_add(struct vu_held *h, const struct vu_guard_mark *mark, int fd)
 {
 	uint32_t at;
@@ -136,6 +149,8 @@ int vu_held_add(struct vu_held *h, const struct vu_guard_mark *mark, int fd)
 
 	if (own < 0)
 		return own;
+	if (is_spare(own))
+		return -EMFILE;
 	r = take(h, &h->v[at], at, mark, own);
 	if (!r)
 		own = -EBADF;

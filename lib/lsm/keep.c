@@ -72,14 +72,17 @@ struct vu_keep {
 	struct vu_keep_stats stats; /* of it */
 };
 
-/* Is what opens it for writing refused by the guard? The flag is off, and a lease held. */
-static bool is_refused(int fd)
+/*
+ * Is what opens it for writing refused by the guard? The flag is off. Returns 1, 0 (it succeeded, or would have waited for
+ * a lease), or a negative errno where it came to neither (-EMFILE).
+ */
+static int is_refused(int fd)
 {
 	int w = vu_reopen(fd, O_WRONLY | O_NONBLOCK);
 
 	if (w >= 0)
 		close(w);
-	return w == -EPERM;
+	return w == -EPERM ? 1 : w >= 0 || w == -EAGAIN ? 0 : w;
 }
 
 static bool is_flagged(const struct vu_stat *st)
@@ -103,7 +106,7 @@ static int try_marked(int fd)
 
 	if (r)
 		return r;
-	if (!is_refused(fd) || !fchmod(fd, st.mode & 07777) || errno != EPERM)
+	if (is_refused(fd) != 1 || !fchmod(fd, st.mode & 07777) || errno != EPERM)
 		return VU_KEEP_UNGUARDED;
 	/* the way back has to be open to the keeper */
 	r = vu_iattr_set_immutable(fd, true);
@@ -114,7 +117,7 @@ static int try_marked(int fd)
 static void try_copies(struct vu_keep *k, int fd, const struct vu_guard_mark *mark)
 {
 	bool held = !vu_held_try_begin(k->held, mark);
-	bool refused = held && is_refused(fd);
+	bool refused = held && is_refused(fd) == 1;
 
 	vu_held_try_end(k->held, mark);
 	if (!refused)
@@ -135,7 +138,9 @@ static int try_guard(struct vu_keep *k)
 	int r = vu_guard_mark_of(fd, &mark);
 
 	/* what refuses without a mark would prove nothing */
-	if (!r && is_refused(fd))
+	if (!r)
+		r = is_refused(fd);
+	if (r == 1)
 		return VU_KEEP_UNGUARDED;
 	if (!r)
 		r = vu_guard_add(k->marks, &mark, &k->id);
@@ -199,14 +204,15 @@ static int keep(struct vu_keep *k, const struct vu_key *key, const struct vu_gua
 /* Steps 2 to 5. Returns 0, VU_LEASE_BUSY, or a negative errno (-EUCLEAN: not kept from being written to). */
 static int lift(int fd)
 {
-	int r = vu_lease_take(fd);
+	int r = vu_lease_take(fd), refused;
 
 	if (r)
 		return r;
 	r = vu_iattr_set_immutable(fd, false);
-	if (!r && !is_refused(fd)) {
+	refused = r ? 1 : is_refused(fd);
+	if (refused != 1) {
 		r = vu_iattr_set_immutable(fd, true);
-		r = r ? r : -EUCLEAN;
+		r = r ? r : refused ? refused : -EUCLEAN;
 	}
 	vu_lease_drop(fd);
 	return r;

@@ -6,6 +6,7 @@ read -ra FS </disks
 NIGHTLY=$(cat /nightly 2>/dev/null)
 GUARD=''
 GUARD_OPTIONS=() # of each vunify cowd --lsm
+GUARD_BY=()      # a program that starts it
 
 guest() { printf '/m/%s/guests/%s' "$1" "$2"; }
 
@@ -38,7 +39,7 @@ SLOWLY=(strace -D -qq -o /dev/null -e trace=ioctl -e inject=ioctl:delay_exit=100
 start_guard() {
 	local slowly=()
 	[[ ${1:-} != slowly ]] || { slowly=("${SLOWLY[@]}") && shift; }
-	"${slowly[@]}" vunify cowd --lsm "${GUARD_OPTIONS[@]}" "$@" >/tmp/guard.out 2>&1 &
+	"${GUARD_BY[@]}" "${slowly[@]}" vunify cowd --lsm "${GUARD_OPTIONS[@]}" "$@" >/tmp/guard.out 2>&1 &
 	GUARD=$!
 	is_ready || {
 		cat /tmp/guard.out
