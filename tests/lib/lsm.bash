@@ -33,7 +33,7 @@ manifest() {
 }
 
 # Each call by which flags change, and those before it, take a while, so that whoever attacks comes in between.
-SLOWLY=(strace -D -qq -o /dev/null -e trace=ioctl -e inject=ioctl:delay_exit=1000)
+SLOWLY=(strace -D -qq -o /dev/null -e trace=ioctl -e inject=ioctl:delay_exit=5000)
 
 # shellcheck disable=SC2120 # arguments come by way of allowed
 start_guard() {
