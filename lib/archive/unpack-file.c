@@ -19,15 +19,6 @@
 #define HOLES_MAX                                                                                  \
 	(UINT64_C(1) << 30) /* a file with more in holes is not hashed: scan does not, either */
 
-struct filling {
-	struct vu_unpack *u;
-	struct vu_unpack_file f; /* data or fd is where it is gathered */
-	uint64_t at;		 /* up to here it is hashed */
-	uint64_t holes;
-	bool hashed;
-	int fd; /* owned; of a large one */
-};
-
 static int write_at(int fd, const char *data, size_t len, uint64_t at)
 {
 	while (len) {
@@ -44,7 +35,7 @@ static int write_at(int fd, const char *data, size_t len, uint64_t at)
 	return 0;
 }
 
-static void hash_hole(struct filling *g, uint64_t len)
+static void hash_hole(struct vu_filling *g, uint64_t len)
 {
 	static const char zeros[65536];
 
@@ -59,7 +50,7 @@ static void hash_hole(struct filling *g, uint64_t len)
 	}
 }
 
-static int take_data(struct filling *g, const struct vu_stream_item *it)
+static int take_data(struct vu_filling *g, const struct vu_stream_item *it)
 {
 	if (it->at < g->at || it->at > g->f.size || it->len > g->f.size - it->at)
 		return -EPROTO;
@@ -69,12 +60,13 @@ static int take_data(struct filling *g, const struct vu_stream_item *it)
 	g->at = it->at + it->len;
 	if (g->fd >= 0)
 		return write_at(g->fd, it->data, it->len, it->at);
-	memcpy(g->u->buf + it->at, it->data, it->len);
+	if (g->f.data)
+		memcpy(g->u->buf + it->at, it->data, it->len);
 	return 0;
 }
 
 /* All data, to the member's end. */
-static int gather(struct filling *g)
+static int gather(struct vu_filling *g)
 {
 	struct vu_stream_item it;
 	int r;
@@ -92,11 +84,13 @@ static int gather(struct filling *g)
 	return g->hashed ? vu_hash_end(g->u->content_hash, g->f.digest.b) : 0;
 }
 
-static int begin(struct filling *g)
+static int begin(struct vu_filling *g)
 {
 	struct vu_unpack *u = g->u;
 
-	if (g->f.size > VU_UNPACK_BUF) {
+	if (g->f.size > VU_UNPACK_BUF && g->unkept) {
+		g->f.data = NULL;
+	} else if (g->f.size > VU_UNPACK_BUF) {
 		g->fd = openat(u->env->root, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 		if (g->fd < 0)
 			return -errno;
@@ -109,6 +103,41 @@ static int begin(struct filling *g)
 	if (g->hashed)
 		vu_hash_begin(u->content_hash);
 	return 0;
+}
+
+static uint64_t mtime_ns(const struct vu_member *m)
+{
+	/* as fs/stat.c does; what lies beyond is equal to nothing */
+	if (m->mtime_sec < -INT64_C(2147483648) || m->mtime_sec > INT64_C(16299260424))
+		return VU_TIME_BEYOND;
+	return (uint64_t)m->mtime_sec * UINT64_C(1000000000) + m->mtime_nsec;
+}
+
+int vu_filling_init(struct vu_filling *g, struct vu_unpack *u, const struct vu_member *m,
+		    const struct vu_attr *attr)
+{
+	*g = (struct vu_filling){
+		.u = u,
+		.f = {.path = u->path,
+		      .size = m->size,
+		      .mtime_ns = mtime_ns(m),
+		      .attr = *attr,
+		      .fd = -EBADF},
+		.fd = -EBADF,
+	};
+	if (m->size > u->env->max_bytes - VU_MIN(u->bytes, u->env->max_bytes))
+		return vu_unpack_refuse(u, "all files together are above max_import_bytes");
+	if (m->size > INT64_MAX / 2)
+		return vu_unpack_refuse(u, "no file can be that large");
+	u->bytes += m->size;
+	return 0;
+}
+
+int vu_filling_gather(struct vu_filling *g)
+{
+	int r = begin(g);
+
+	return r ? r : gather(g);
 }
 
 /* ---- placing it ---- */
@@ -135,7 +164,7 @@ static int place_standin(struct vu_unpack *u, const char *base, uint32_t token)
 }
 
 /* With layers it is: they take away, and name, what lower ones have. */
-static int place_empty(struct filling *g, const char *base, uint32_t token)
+static int place_empty(struct vu_filling *g, const char *base, uint32_t token)
 {
 	struct vu_unpack *u = g->u;
 	struct vu_stat st;
@@ -161,7 +190,7 @@ static bool is_zero(const char *p, size_t n)
 }
 
 /* Where the archive had holes, blocks of zeros are holes again. */
-static int write_small(const struct filling *g, int fd)
+int vu_filling_write_small(const struct vu_filling *g, int fd)
 {
 	const char *data = g->f.data;
 	size_t size = (size_t)g->f.size;
@@ -203,7 +232,7 @@ static int give_name(struct vu_unpack *u, int fd, const char *base)
 	return r ? r : vu_link_fd(fd, u->parent, base);
 }
 
-static int place_whole(struct filling *g, const struct vu_member *m, const char *base)
+static int place_whole(struct vu_filling *g, const struct vu_member *m, const char *base)
 {
 	struct vu_unpack *u = g->u;
 	struct timespec mtime = vu_unpack_mtime(m);
@@ -212,7 +241,7 @@ static int place_whole(struct filling *g, const struct vu_member *m, const char 
 	_cleanup_fd_ int made = g->fd < 0 ? create(u, base) : -EBADF;
 	int fd = g->fd < 0 ? made : g->fd;
 	struct vu_stat st;
-	int r = fd < 0 ? fd : g->fd < 0 ? write_small(g, fd) : 0;
+	int r = fd < 0 ? fd : g->fd < 0 ? vu_filling_write_small(g, fd) : 0;
 
 	if (!r)
 		r = vu_unpack_metadata(u, fd, g->f.attr.mode, m->uid, m->gid, &mtime);
@@ -227,23 +256,13 @@ static int place_whole(struct filling *g, const struct vu_member *m, const char 
 	return note(u, st.version.ino, VU_UNPACK_NONE);
 }
 
-static uint64_t mtime_ns(const struct vu_member *m)
-{
-	/* as fs/stat.c does; what lies beyond is equal to nothing */
-	if (m->mtime_sec < -INT64_C(2147483648) || m->mtime_sec > INT64_C(16299260424))
-		return VU_TIME_BEYOND;
-	return (uint64_t)m->mtime_sec * UINT64_C(1000000000) + m->mtime_nsec;
-}
-
 /* The member is the stream's, and gone with the first item behind it. */
-static int regular(struct filling *g, const struct vu_member *m, const char *base)
+static int regular(struct vu_filling *g, const struct vu_member *m, const char *base)
 {
 	struct vu_unpack *u = g->u;
 	uint32_t token = VU_UNPACK_NONE;
-	int r = begin(g);
+	int r = vu_filling_gather(g);
 
-	if (!r)
-		r = gather(g);
 	if (r)
 		return r;
 	int known = g->hashed ? u->env->known(u->env->arg, &g->f, &token) : 0;
@@ -257,23 +276,13 @@ int vu_unpack_regular(struct vu_unpack *u, const struct vu_member *m, const stru
 		      const char *base)
 {
 	struct vu_member own = *m; /* its texts are not looked at any more */
-	struct filling g = {
-		.u = u,
-		.f = {.path = u->path,
-		      .size = m->size,
-		      .mtime_ns = mtime_ns(m),
-		      .attr = *attr,
-		      .fd = -EBADF},
-		.fd = -EBADF,
-	};
+	struct vu_filling g;
+	int r = vu_filling_init(&g, u, m, attr);
 
-	if (m->size > u->env->max_bytes - VU_MIN(u->bytes, u->env->max_bytes))
-		return vu_unpack_refuse(u, "all files together are above max_import_bytes");
-	if (m->size > INT64_MAX / 2)
-		return vu_unpack_refuse(u, "no file can be that large");
-	u->bytes += m->size;
+	if (r)
+		return r;
 	g.hashed = u->env->wants && u->env->wants(u->env->arg, &g.f);
-	int r = regular(&g, &own, base);
+	r = regular(&g, &own, base);
 
 	vu_close_p(&g.fd);
 	return r;

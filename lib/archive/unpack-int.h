@@ -76,6 +76,30 @@ int vu_unpack_whiteout(struct vu_unpack *u, const char *base);
 
 /* ---- contents (unpack-file.c) ---- */
 
+/* A regular file that comes. */
+struct vu_filling {
+	struct vu_unpack *u;
+	struct vu_unpack_file f; /* data or fd is where it is gathered */
+	uint64_t at;		 /* up to here it is hashed */
+	uint64_t holes;
+	bool hashed; /* wanted before it is gathered; and then, was it? */
+	bool unkept; /* a large one is only hashed, and gathered nowhere */
+	int fd;	     /* owned; of a large one */
+};
+
+/*
+ * Begins the member at hand: nothing is hashed, unless that is set. attr is full but for flags. Returns 0 or
+ * VU_UNPACK_REFUSED.
+ */
+int vu_filling_init(struct vu_filling *g, struct vu_unpack *u, const struct vu_member *m,
+		    const struct vu_attr *attr);
+
+/* Gathers its data, to their end. Returns 0, an enum vu_unpack_e or a negative errno. */
+int vu_filling_gather(struct vu_filling *g);
+
+/* Writes one that was gathered in memory into an open file that is empty. Returns 0 or a negative errno. */
+int vu_filling_write_small(const struct vu_filling *g, int fd);
+
 /*
  * Makes the regular file of a member at base in u->parent, with the data that come in u->in, to their end.
  * attr is full but for flags. Returns 0, an enum vu_unpack_e or a negative errno.
@@ -106,3 +130,6 @@ int vu_unpack_metadata(struct vu_unpack *u, int fd, uint32_t mode, uint32_t uid,
 
 /* The next item of the stream, which is no failure. Returns as vu_unpack_layer. */
 int vu_unpack_next(struct vu_unpack *u, struct vu_stream_item *ret);
+
+/* The content of a member of which nothing is made. The same. */
+int vu_unpack_skip_data(struct vu_unpack *u);

@@ -47,6 +47,16 @@ int vu_unpack_next(struct vu_unpack *u, struct vu_stream_item *ret)
 	return r;
 }
 
+int vu_unpack_skip_data(struct vu_unpack *u)
+{
+	struct vu_stream_item it;
+	int r;
+
+	while (!(r = vu_unpack_next(u, &it)) && it.kind == VU_STREAM_DATA)
+		;
+	return r ? r : it.kind == VU_STREAM_END ? 0 : -EPROTO;
+}
+
 /* ---- directories ---- */
 
 /* The record of a directory, emptied if it has one already. */
@@ -285,17 +295,6 @@ static int check_kind(struct vu_unpack *u, const struct vu_member *m)
 	}
 }
 
-/* Content that nothing is made of. */
-static int skip_data(struct vu_unpack *u)
-{
-	struct vu_stream_item it;
-	int r;
-
-	while (!(r = vu_unpack_next(u, &it)) && it.kind == VU_STREAM_DATA)
-		;
-	return r ? r : it.kind == VU_STREAM_END ? 0 : -EPROTO;
-}
-
 static int make_by_kind(struct vu_unpack *u, const struct vu_member *m)
 {
 	struct vu_attr attr = {.mode = m->mode & (S_IFMT | 07777), .uid = m->uid, .gid = m->gid};
@@ -313,7 +312,7 @@ static int make_by_kind(struct vu_unpack *u, const struct vu_member *m)
 	if (S_ISREG(m->mode))
 		return vu_unpack_regular(u, m, &attr, base);
 	r = S_ISDIR(m->mode) ? make_dir(u, m, &attr, base) : make_other(u, m, attr.mode, base);
-	return r ? r : skip_data(u);
+	return r ? r : vu_unpack_skip_data(u);
 }
 
 static const char *base_of(const char *path)
@@ -333,7 +332,7 @@ static int make_whiteout(struct vu_unpack *u)
 	/* where there is no directory there is nothing to be taken away */
 	if (r == -ENOENT)
 		r = 0;
-	return r ? r : skip_data(u);
+	return r ? r : vu_unpack_skip_data(u);
 }
 
 static int take_member(struct vu_unpack *u, const struct vu_member *m)
@@ -353,7 +352,7 @@ static int take_member(struct vu_unpack *u, const struct vu_member *m)
 		return vu_unpack_refuse(u, "it would be the root, and is no directory");
 	int r = make_link(u, m);
 
-	return r ? r : skip_data(u);
+	return r ? r : vu_unpack_skip_data(u);
 }
 
 static int take_all(struct vu_unpack *u)

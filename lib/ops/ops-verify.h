@@ -23,8 +23,8 @@ struct vu_verify_options {
 	bool resume;		 /* go on where the last run of the same subset stopped */
 	bool repair;		 /* replace what is damaged, or quarantine it */
 	bool dry_run;		 /* with repair: only say so */
-	const char *const
-		*from; /* borrowed; NULL-terminated: files and directories with copies; or NULL */
+	const char *const *
+		from; /* borrowed; NULL-terminated: files, directories and archives with copies; or NULL */
 };
 
 struct vu_verify_report {

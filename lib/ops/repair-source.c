@@ -78,13 +78,20 @@ static int one_failed(struct searching *s, int r)
 	return 0;
 }
 
-/* The content with these metadata: is it what the object was? Then it is noted. 1, 0 or fatal. */
+/* The content with these metadata: is it what the object was? 1, 0 or fatal. */
+static int fits(struct searching *s, uint64_t size, const struct vu_digest *content,
+		const struct metadata *m)
+{
+	return m->known ? vu_identify_value(s->w, &s->o->key, NULL, content, size, m->mtime_ns,
+					    &m->attr)
+			: 0;
+}
+
+/* If it is, it is noted. */
 static int try_metadata(struct searching *s, int fd, uint64_t size, const struct vu_digest *content,
 			const struct metadata *m)
 {
-	int r = m->known ? vu_identify_value(s->w, &s->o->key, NULL, content, size, m->mtime_ns,
-					     &m->attr)
-			 : 0;
+	int r = fits(s, size, content, m);
 
 	if (r <= 0 || s->r->dry_run)
 		return r;
@@ -393,6 +400,53 @@ int vu_repair_source_find(struct vu_repair *r, struct vu_identifier *w, size_t p
 	if (e > 0)
 		*ret_label = vu_take_ptr(s.label);
 	free(s.label);
+	*ret_err = s.err;
+	return e;
+}
+
+/* ---- from elsewhere (ops/repair-archive.c) ---- */
+
+bool vu_repair_source_size(struct vu_repair *r, struct vu_identifier *w, size_t pool,
+			   struct vu_checked *o, uint64_t *ret)
+{
+	struct searching s = {.r = r, .o = o, .pool = pool, .w = w, .fd = -EBADF};
+	bool recorded;
+
+	know(&s, &r->recorded[pool]);
+	recorded = s.record;
+	*ret = recorded ? s.record->size : 0;
+	vu_close_p(&s.fd);
+	return recorded;
+}
+
+int vu_repair_source_fits(struct vu_repair *r, struct vu_identifier *w, size_t pool,
+			  struct vu_checked *o, const struct vu_digest *content, uint64_t size,
+			  uint64_t mtime_ns, const struct vu_attr *attr)
+{
+	struct searching s = {.r = r, .o = o, .pool = pool, .w = w, .fd = -EBADF};
+	struct metadata own = {.mtime_ns = mtime_ns, .attr = *attr, .known = true};
+	int e;
+
+	know(&s, &r->recorded[pool]);
+	own.attr.flags = s.damaged.attr.flags;
+	e = fits(&s, size, content, &own);
+	if (!e)
+		e = fits(&s, size, content, &s.damaged);
+	if (!e)
+		e = fits(&s, size, content, &s.recorded);
+	vu_close_p(&s.fd);
+	return e;
+}
+
+int vu_repair_source_take(struct vu_repair *r, struct vu_identifier *w, size_t pool,
+			  struct vu_checked *o, int fd, int *ret_err)
+{
+	struct searching s = {.r = r, .o = o, .pool = pool, .w = w, .fd = -EBADF};
+
+	know(&s, &r->recorded[pool]);
+	int e = try_open(&s, fd);
+
+	vu_close_p(&s.fd);
 	*ret_err = s.err;
 	return e;
 }

@@ -5,7 +5,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "link/identify.h"
 #include "ops/verify-repair.h"
@@ -17,3 +19,16 @@
  */
 int vu_repair_source_find(struct vu_repair *r, struct vu_identifier *w, size_t pool,
 			  struct vu_checked *o, char **ret_label, int *ret_err);
+
+/*
+ * For who has a file that is not on the disk (yet): the size that the object had, where the catalog knows it; would a file
+ * with this content and these metadata serve (1, 0, or -EIO); and the same file, open, which is read, as
+ * vu_repair_source_find would take it (1, 0, or what that returns).
+ */
+bool vu_repair_source_size(struct vu_repair *r, struct vu_identifier *w, size_t pool,
+			   struct vu_checked *o, uint64_t *ret);
+int vu_repair_source_fits(struct vu_repair *r, struct vu_identifier *w, size_t pool,
+			  struct vu_checked *o, const struct vu_digest *content, uint64_t size,
+			  uint64_t mtime_ns, const struct vu_attr *attr);
+int vu_repair_source_take(struct vu_repair *r, struct vu_identifier *w, size_t pool,
+			  struct vu_checked *o, int fd, int *ret_err);

@@ -34,6 +34,7 @@ struct vu_checked {
 	uint32_t n_links; /* as it was checked */
 	uint32_t names;	  /* that guests have of it; counted by ops/verify-names */
 	uint16_t flags;	  /* enum vu_checked_flag */
+	int16_t err;	  /* (by ops/verify-repair) what stood in the way of a copy: errno, or 0 */
 };
 
 struct vu_checked_pool {

@@ -15,6 +15,7 @@
 #include "fs/stat.h"
 #include "link/identify.h"
 #include "link/quarantine.h"
+#include "ops/repair-archive.h"
 #include "ops/repair-source.h"
 
 static void tell(const struct vu_repair *r, enum vu_event_kind kind, const struct vu_checked *o,
@@ -38,9 +39,9 @@ static int tell_found(const struct vu_repair *r, const struct vu_checked *o, con
 	return 0;
 }
 
-/* err: what stood in the way of a copy, or 0. */
-static int quarantine(struct vu_repair *r, size_t pool, const struct vu_checked *o, int err)
+static int quarantine(struct vu_repair *r, size_t pool, struct vu_checked *o, void *arg)
 {
+	(void)arg;
 	const struct vu_pool *p = r->env->session->fs[pool].pool;
 	_cleanup_fd_ int fd = r->dry_run ? -EBADF : vu_pool_object_open(p, &o->key);
 	int e = r->dry_run ? 0 : vu_quarantine_add(p, &o->key, o->ino);
@@ -51,7 +52,7 @@ static int quarantine(struct vu_repair *r, size_t pool, const struct vu_checked 
 	if (e)
 		return e;
 	r->quarantined++;
-	tell(r, VU_EVENT_DAMAGE, o, err,
+	tell(r, VU_EVENT_DAMAGE, o, o->err,
 	     r->dry_run
 		     ? "no copy is to be found of what the object was: it would be put in quarantine"
 		     : "no copy is to be found of what the object was: it is in quarantine, and no "
@@ -64,9 +65,8 @@ static int seek(struct vu_repair *r, struct vu_identifier *w, size_t pool, struc
 	_cleanup_free_ char *label = NULL;
 	int err = 0, e = vu_repair_source_find(r, w, pool, o, &label, &err);
 
-	if (!e)
-		return quarantine(r, pool, o, err);
-	if (e < 0)
+	o->err = (int16_t)err;
+	if (e <= 0)
 		return e;
 	o->flags |= VU_CHECKED_FOUND;
 	return tell_found(r, o, label);
@@ -139,6 +139,10 @@ int vu_verify_repair(struct vu_repair *r)
 
 	if (!e)
 		e = each(r, VU_CHECKED_BAD, VU_CHECKED_ODD, seek_one, &w);
+	if (!e)
+		e = vu_repair_archives(r, &w, tell_found);
+	if (!e)
+		e = each(r, VU_CHECKED_BAD, VU_CHECKED_ODD | VU_CHECKED_FOUND, quarantine, NULL);
 	vu_verify_names_close(r->names);
 	/* also behind a full disk: what was noted is moved now, or by the next run */
 	int v = r->dry_run || e == -ECANCELED ? 0 : vu_eviction_run(r->eviction, false);

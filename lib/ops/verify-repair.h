@@ -20,8 +20,8 @@ struct vu_repair {
 	const struct vu_inomap
 		*recorded; /* one for each pool: inode number -> number in env->tree */
 	const char *const
-		*from;	      /* NULL-terminated: files and directories of the admin's; or NULL */
-	bool dry_run;	      /* only say what it would do */
+		*from; /* NULL-terminated: files, directories, archives of the admin's; or NULL */
+	bool dry_run;  /* only say what it would do */
 	uint64_t repaired;    /* written; objects (with dry_run: that would be) */
 	uint64_t quarantined; /* the same */
 };

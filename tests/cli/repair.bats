@@ -90,6 +90,90 @@ repaired() {
 	vx 2 verify --from="$STATE/backup"
 }
 
+@test "a member of an archive that the admin names serves, whatever it is called there" {
+	unified
+	mkdir "$STATE/t"
+	cp -a "$G/g3/$F" "$STATE/t/called otherwise"
+	# more than is kept in memory; of another owner, time and mode
+	head -c 3000000 /dev/urandom | tee "$G/g1/usr/large" "$G/g2/usr/large" >"$STATE/t/large"
+	touch -d @1600000000 "$G"/g[12]/usr/large
+	chmod 0600 "$STATE/t/large"
+	cp -a "$G/g3/usr/share/vu/xattr" "$STATE/t"
+	vx 0 scan "$G"/g1 "$G"/g2
+	tar -C "$STATE/t" --xattrs --xattrs-include='*' --format=pax -cf - . | zstd -q >"$STATE/t.tar.zst"
+	rm "$G/g3/$F" "$G/g3/usr/share/vu/xattr"
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
+	damage_disk "$G/g1/$F"
+	damage_disk "$G/g1/usr/large"
+	damage_disk "$G/g1/usr/share/vu/xattr"
+	vx 4 verify --repair -n --json
+	eq "$(sum_of repaired) $(sum_of quarantined)" "0 3" "repaired, quarantined, without the archive"
+	find "$MNT" -printf '%p %i %n %m %s %T@ %C@\n' | sort >"$STATE/there"
+	vx 4 verify --repair -n --json --from="$STATE/t.tar.zst"
+	eq "$(sum_of repaired) $(sum_of quarantined)" "3 0" "those that would be"
+	find "$MNT" -printf '%p %i %n %m %s %T@ %C@\n' | sort >"$STATE/then"
+	same_text "$STATE/there" "$STATE/then"
+	vx 3 verify --repair --json --from="$STATE/t.tar.zst"
+	eq "$(sum_of damaged) $(sum_of repaired) $(sum_of quarantined)" "3 3 0" "damaged, repaired, quarantined"
+	has "$OUT" "with the content of $STATE/t.tar.zst: called otherwise"
+	as_before
+	is_object "$G/g1/usr/large"
+	same "$G/g1/usr/large" "$G/g2/usr/large"
+	vx 0 verify
+}
+
+@test "without the catalog the metadata of the member serve, when those of the object are lost too" {
+	unified
+	vx 0 export --compress=xz g1 -o "$STATE/x.tar.xz"
+	rm "$G/g3/$F"
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
+	chattr -i "$G/g1/$F"
+	printf 'longer content than it had\n' >"$G/g1/$F"
+	chown 7:8 "$G/g1/$F"
+	rm "$CAT"
+	for g in 1 2; do
+		vx 0 guests add "$G/g$g"
+	done
+	vx 3 verify --repair --json --from="$STATE/x.tar.xz"
+	repaired "with the content of $STATE/x.tar.xz: $F"
+}
+
+@test "an archive with nothing that fits, or that is broken, is told, and changes nothing" {
+	unified
+	vx 0 export g1 -o "$STATE/x"
+	# what fits lies behind the end
+	tar -C "$G/g1" -cf "$STATE/whole" "$BIG" "$F"
+	head -c 2000 "$STATE/whole" >"$STATE/cut"
+	rm "$G/g3/$F"
+	mkdir "$STATE/t"
+	printf 'common file X\n' >"$STATE/t/$(basename "$F")"
+	ln -s /etc/passwd "$STATE/t/link"
+	# absolute and upward names, a device: nothing of them is made
+	tar -C "$STATE/t" -P --transform="s,f7,../../../../../$STATE/escaped," -cf "$STATE/odd.tar" . /dev/null
+	damage_disk "$G/g1/$F"
+	vx 4 verify --repair --json --from="$STATE/odd.tar" --from="$STATE/cut"
+	eq "$(sum_of repaired) $(sum_of quarantined)" "0 1" "repaired, quarantined"
+	has "$OUT" 'not to its end'
+	[[ ! -e $STATE/escaped ]] || die "a member was written where its name says"
+	vx 3 verify --repair --json --from="$STATE/cut" --from="$STATE/x"
+	eq "$(sum_of repaired)" 1 repaired
+	eq "$(cat "$G/g1/$F")" 'common file 7' "what g1 has"
+}
+
+@test "an archive above a limit is left, and what was found in it is used" {
+	unified
+	rm "$G/g3/$F"
+	mkdir "$STATE/t"
+	cp -a "$G/g1/$F" "$STATE/t/a"
+	truncate -s 5G "$STATE/t/b"
+	tar -C "$STATE/t" --sparse --format=pax --sort=name -cf "$STATE/t.tar" .
+	printf '[limits]\nmax_import_bytes = 1G\n' >>"$CONF"
+	damage_disk "$G/g1/$F"
+	vx 3 verify --repair --json --from="$STATE/t.tar"
+	eq "$(sum_of repaired)" 1 repaired
+	has "$OUT" 'max_import_bytes'
+}
+
 @test "a tree that is named leads nowhere else" {
 	unified
 	mkdir -p "$STATE/tree/usr"
