@@ -44,5 +44,10 @@ static int tree(void *arg, const char *name)
 
 int vu_recover_trees(struct vu_recover *c)
 {
-	return vu_trees_each(c->pool, tree, c);
+	int r = vu_trees_each(c->pool, tree, c);
+
+	/* killed between two calls that make a place, or take one away */
+	if (!r && !c->env->dry_run)
+		vu_trees_tidy(c->pool);
+	return r;
 }

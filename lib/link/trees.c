@@ -53,9 +53,14 @@ int vu_trees_make(const struct vu_pool *p, const char *name)
 
 	if (trees < 0)
 		return trees;
-	if (mkdirat(trees, name, 0700))
-		return -errno;
-	return vu_trees_open(p, name);
+	int r = mkdirat(trees, name, 0700) ? -errno : vu_trees_open(p, name);
+
+	/* there may have been space for the one, and not for the other */
+	if (r == -EEXIST)
+		return r;
+	if (r < 0)
+		vu_trees_drop(p, name);
+	return r;
 }
 
 void vu_trees_drop(const struct vu_pool *p, const char *name)
@@ -64,7 +69,12 @@ void vu_trees_drop(const struct vu_pool *p, const char *name)
 
 	if (trees >= 0)
 		unlinkat(trees, name, AT_REMOVEDIR);
-	unlinkat(vu_pool_fd(p), TREES, AT_REMOVEDIR); /* others may be in it */
+	vu_trees_tidy(p);
+}
+
+void vu_trees_tidy(const struct vu_pool *p)
+{
+	unlinkat(vu_pool_fd(p), TREES, AT_REMOVEDIR);
 }
 
 int vu_trees_remove(struct vu_rmtree_env *env, const char *name, struct vu_rmtree_stats *stats)

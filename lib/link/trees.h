@@ -27,7 +27,10 @@ enum vu_tree_kind {
  */
 int vu_trees_name(enum vu_tree_kind kind, uint64_t root_ino, char name[VU_TREE_NAME_MAX]);
 
-/* Makes the place, an empty directory. The caller owns the fd (O_RDONLY). Returns it, or a negative errno. */
+/*
+ * Makes the place, an empty directory. The caller owns the fd (O_RDONLY). Returns it, or a negative errno, and there
+ * is nothing of it.
+ */
 int vu_trees_make(const struct vu_pool *p, const char *name);
 
 /* Opens the place that is there. Returns the fd, -ENOENT, or another negative errno. */
@@ -41,6 +44,9 @@ int vu_trees_remove(struct vu_rmtree_env *env, const char *name, struct vu_rmtre
 
 /* Removes a place that is empty; one that is not stays. */
 void vu_trees_drop(const struct vu_pool *p, const char *name);
+
+/* Removes what places lie in, if there is none. */
+void vu_trees_tidy(const struct vu_pool *p);
 
 /*
  * Calls fn for each place, until it returns non-zero, which is returned; else 0 or a negative errno. fn may
