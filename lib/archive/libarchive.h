@@ -47,6 +47,7 @@ int vu_libarchive_load(void);
 	X(archive_entry_xattr_reset)                                                               \
 	X(archive_errno)                                                                           \
 	X(archive_error_string)                                                                    \
+	X(archive_filter_code)                                                                     \
 	X(archive_filter_count)                                                                    \
 	X(archive_read_data_block)                                                                 \
 	X(archive_read_free)                                                                       \
@@ -116,6 +117,7 @@ extern struct vu_libarchive {
 #define archive_entry_xattr_reset (*vu_libarchive.archive_entry_xattr_reset)
 #define archive_errno (*vu_libarchive.archive_errno)
 #define archive_error_string (*vu_libarchive.archive_error_string)
+#define archive_filter_code (*vu_libarchive.archive_filter_code)
 #define archive_filter_count (*vu_libarchive.archive_filter_count)
 #define archive_read_data_block (*vu_libarchive.archive_read_data_block)
 #define archive_read_free (*vu_libarchive.archive_read_free)

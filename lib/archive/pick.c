@@ -38,8 +38,8 @@ int vu_pick_make(struct vu_pick *p)
 /* The member is the stream's, and gone with the first item behind it: own is what stays. */
 static int show(struct vu_pick *p, struct vu_filling *g, const struct vu_member *own)
 {
-	g->hashed = true;
 	g->unkept = p->env->unkept;
+	g->hash = !own->hashed;
 	int r = vu_filling_gather(g);
 
 	/* one with huge holes has no digest */

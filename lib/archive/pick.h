@@ -23,7 +23,7 @@ struct vu_pick_env {
 	size_t max_xattr_bytes;
 	/* Is a member of that size to be shown? */
 	bool (*wants)(void *arg, uint64_t size);
-	/* Shows one, with its digest. Returns 0, or what ends it. */
+	/* Shows one, with the digest that who reads it says. Returns 0, or what ends it. */
 	int (*show)(void *arg, struct vu_pick *p, const struct vu_unpack_file *f);
 	void *arg;
 };

@@ -162,9 +162,9 @@ static void ignore_signals(void)
 
 /* ---- the two processes ---- */
 
-static int untar(const struct vu_untar_limits *limits)
+static int untar(const struct vu_untar_limits *limits, struct vu_hash *hash)
 {
-	int r = vu_untar_run(IN, OUT, limits);
+	int r = vu_untar_run(IN, OUT, limits, hash);
 
 	return !r ? DONE : r == -EPIPE ? GONE : FAILED;
 }
@@ -215,21 +215,23 @@ static int feed(struct vu_hash *hash, char *buf, const struct vu_digest *digest,
 struct job {
 	int in, out;
 	const struct vu_untar_limits *limits; /* or NULL: it feeds */
+	bool hashed;			      /* it untars, and tells the digests of files */
 	const struct vu_digest *digest;
 	uint64_t size;
 };
 
 static _Noreturn void run_child(const struct job *j)
 {
-	struct vu_hash *hash = j->limits ? NULL : vu_hash_new();
+	struct vu_hash *hash = j->limits && !j->hashed ? NULL : vu_hash_new();
 	char *buf = j->limits ? NULL : malloc(FEED_BYTES);
 	int code = FAILED;
 
 	ignore_signals();
 	if (j->limits)
 		vu_untar_prepare();
-	if ((j->limits || (hash && buf)) && !keep_only(j->in, j->out) && !confine())
-		code = j->limits ? untar(j->limits) : feed(hash, buf, j->digest, j->size);
+	if ((hash || (j->limits && !j->hashed)) && (buf || j->limits) &&
+	    !keep_only(j->in, j->out) && !confine())
+		code = j->limits ? untar(j->limits, hash) : feed(hash, buf, j->digest, j->size);
 	_exit(code);
 }
 
@@ -255,7 +257,7 @@ static int make_pipe(int p[2])
 }
 
 int vu_reader_start(int fd, const struct vu_digest *digest, uint64_t size,
-		    const struct vu_untar_limits *limits, struct vu_reader *ret)
+		    const struct vu_untar_limits *limits, bool hashed, struct vu_reader *ret)
 {
 	int members[2] = {-EBADF, -EBADF}, bytes[2] = {-EBADF, -EBADF};
 	struct vu_reader r = {.fd = -EBADF};
@@ -271,7 +273,8 @@ int vu_reader_start(int fd, const struct vu_digest *digest, uint64_t size,
 	if (!e)
 		e = start(&(struct job){.in = digest ? bytes[0] : fd,
 					.out = members[1],
-					.limits = limits},
+					.limits = limits,
+					.hashed = hashed},
 			  &r.untar);
 	vu_close_p(&bytes[0]);
 	vu_close_p(&bytes[1]);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,10 +27,10 @@ enum vu_reader_e {
 
 /*
  * Starts reading the open file fd (borrowed; at its beginning). digest: NULL, or what the file has to have,
- * and size its bytes. Returns 0 or a negative errno.
+ * and size its bytes. hashed: files come with their digests where that is quicker (archive/untar.h), which nobody has proven. Returns 0 or a negative errno.
  */
 int vu_reader_start(int fd, const struct vu_digest *digest, uint64_t size,
-		    const struct vu_untar_limits *limits, struct vu_reader *ret);
+		    const struct vu_untar_limits *limits, bool hashed, struct vu_reader *ret);
 
 /*
  * Waits for them, after the stream has come to its end. Returns 0, an enum vu_reader_e or a negative errno.

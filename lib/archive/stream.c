@@ -5,7 +5,8 @@
  *   MEMBER  struct wire_member, path, NUL, link, NUL, attributes
  *   DATA    offset (64 bits), bytes
  *   FAILED  a byte: 1 refused, 0 damaged; text, NUL
- *   END, DONE  nothing
+ *   END     nothing, or the digest of its content
+ *   DONE    nothing
  *
  * An attribute is the length of its name and that of its value (32 bits each), name, NUL, value.
  */
@@ -34,7 +35,7 @@ struct wire_member {
 	int64_t mtime_sec;
 	uint64_t size;
 	uint32_t dev_major, dev_minor;
-	uint32_t hard;
+	uint16_t hard, hashed;
 	uint32_t path_len, link_len, xattrs_len;
 };
 
@@ -172,6 +173,7 @@ int vu_stream_put_member(struct vu_stream_out *o, const struct vu_member *m)
 		.dev_major = m->dev_major,
 		.dev_minor = m->dev_minor,
 		.hard = m->hard,
+		.hashed = m->hashed,
 		.path_len = (uint32_t)path,
 		.link_len = (uint32_t)link,
 		.xattrs_len = (uint32_t)m->xattrs_bytes,
@@ -210,9 +212,11 @@ int vu_stream_put_data(struct vu_stream_out *o, uint64_t at, const void *data, s
 	return r;
 }
 
-int vu_stream_put_end(struct vu_stream_out *o)
+int vu_stream_put_end(struct vu_stream_out *o, const struct vu_digest *digest)
 {
-	return put_head(o, VU_STREAM_END, 0);
+	int r = put_head(o, VU_STREAM_END, digest ? sizeof(*digest) : 0);
+
+	return r || !digest ? r : put(o, digest, sizeof(*digest));
 }
 
 int vu_stream_put_last(struct vu_stream_out *o, const char *text, bool refused)
@@ -296,7 +300,7 @@ static int parse_member(const char *p, size_t bytes, struct vu_member *ret)
 	bytes -= sizeof(w) + 2;
 	if (w.path_len > bytes || w.link_len > bytes - w.path_len ||
 	    w.xattrs_len != bytes - w.path_len - w.link_len || w.mtime_nsec > 999999999 ||
-	    w.hard > 1)
+	    w.hard > 1 || w.hashed > 1)
 		return -EPROTO;
 	const char *link = p + w.path_len + 1, *xattrs = link + w.link_len + 1;
 
@@ -313,6 +317,7 @@ static int parse_member(const char *p, size_t bytes, struct vu_member *ret)
 		.dev_major = w.dev_major,
 		.dev_minor = w.dev_minor,
 		.hard = w.hard,
+		.hashed = w.hashed,
 		.path = p,
 		.link = link,
 		.xattrs = xattrs,
@@ -340,6 +345,10 @@ static int parse(struct vu_stream_item *it, const char *p, size_t bytes)
 		it->text = p + 1;
 		return 0;
 	case VU_STREAM_END:
+		if (bytes && bytes != sizeof(*it->digest))
+			return -EPROTO;
+		it->digest = bytes ? (const void *)p : NULL;
+		return 0;
 	case VU_STREAM_DONE:
 		return bytes ? -EPROTO : 0;
 	}

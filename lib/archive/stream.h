@@ -11,12 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/digest.h"
+
 #define VU_STREAM_ITEM_MAX ((size_t)4 << 20) /* bytes of one item */
 
 enum vu_stream_kind {
 	VU_STREAM_MEMBER = 1, /* begins a member */
 	VU_STREAM_DATA,	      /* a part of its content; what no part covers is holes */
-	VU_STREAM_END,	      /* ends it */
+	VU_STREAM_END,	      /* ends it; with its digest, or without */
 	VU_STREAM_DONE,	      /* the archive ended as it should */
 	VU_STREAM_FAILED,     /* it did not: text says why */
 };
@@ -31,6 +33,7 @@ struct vu_member {
 	uint32_t dev_major;
 	uint32_t dev_minor;
 	bool hard;	     /* a further name of the member that link names */
+	bool hashed;	     /* its digest comes with its end, if at all */
 	const char *path;    /* as the archive has it */
 	const char *link;    /* of a symbolic link, or hard; else "" */
 	const void *xattrs;  /* see vu_member_xattr */
@@ -44,8 +47,9 @@ struct vu_stream_item {
 	uint64_t at; /* VU_STREAM_DATA: offset in the file */
 	const void *data;
 	size_t len;
-	const char *text; /* VU_STREAM_FAILED */
-	bool refused;	  /* the same: it is above a limit; else it is damaged */
+	const struct vu_digest *digest; /* VU_STREAM_END; or NULL */
+	const char *text;		/* VU_STREAM_FAILED */
+	bool refused;			/* the same: it is above a limit; else it is damaged */
 };
 
 /*
@@ -80,7 +84,7 @@ void vu_stream_out_done(struct vu_stream_out *o);
 /* Return 0, -E2BIG for a member above VU_STREAM_ITEM_MAX, or the negative errno of writing. */
 int vu_stream_put_member(struct vu_stream_out *o, const struct vu_member *m);
 int vu_stream_put_data(struct vu_stream_out *o, uint64_t at, const void *data, size_t len);
-int vu_stream_put_end(struct vu_stream_out *o);
+int vu_stream_put_end(struct vu_stream_out *o, const struct vu_digest *digest); /* or NULL */
 
 /* The last item; text NULL: done. What is buffered is written. */
 int vu_stream_put_last(struct vu_stream_out *o, const char *text, bool refused);

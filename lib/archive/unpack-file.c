@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A regular file. A small one is gathered in memory, a larger one in a file without a name; it is hashed as
- * it comes where the content may be known. If it is, what was gathered goes away, and an empty file stands
- * in its place.
+ * A regular file. A small one is gathered in memory, a larger one in a file without a name. Where the content may be known, its digest comes
+ * with it, or it is hashed here. If it is, what was gathered goes away, and an empty file stands in its place.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,12 +11,11 @@
 #include <unistd.h>
 
 #include "archive/unpack-int.h"
+#include "archive/untar.h"
 #include "base/cleanup.h"
 #include "fs/exchange.h"
 
 #define BLOCK ((size_t)4096)
-#define HOLES_MAX                                                                                  \
-	(UINT64_C(1) << 30) /* a file with more in holes is not hashed: scan does not, either */
 
 static int write_at(int fd, const char *data, size_t len, uint64_t at)
 {
@@ -35,14 +33,17 @@ static int write_at(int fd, const char *data, size_t len, uint64_t at)
 	return 0;
 }
 
-static void hash_hole(struct vu_filling *g, uint64_t len)
+/* What no data come for is zeros. */
+static void pass_hole(struct vu_filling *g, uint64_t len)
 {
 	static const char zeros[65536];
 
 	g->holes += len;
-	if (g->holes > HOLES_MAX)
-		g->hashed = false;
-	while (g->hashed && len) {
+	if (g->f.data && len)
+		memset(g->u->buf + g->at, 0, (size_t)len);
+	if (g->holes > VU_UNTAR_HOLES)
+		g->hash = false;
+	while (g->hash && len) {
 		size_t n = (size_t)VU_MIN(len, sizeof(zeros));
 
 		vu_hash_add(g->u->content_hash, zeros, n);
@@ -54,8 +55,8 @@ static int take_data(struct vu_filling *g, const struct vu_stream_item *it)
 {
 	if (it->at < g->at || it->at > g->f.size || it->len > g->f.size - it->at)
 		return -EPROTO;
-	hash_hole(g, it->at - g->at);
-	if (g->hashed)
+	pass_hole(g, it->at - g->at);
+	if (g->hash)
 		vu_hash_add(g->u->content_hash, it->data, it->len);
 	g->at = it->at + it->len;
 	if (g->fd >= 0)
@@ -78,10 +79,18 @@ static int gather(struct vu_filling *g)
 	}
 	if (r || it.kind != VU_STREAM_END)
 		return r ? r : -EPROTO;
-	hash_hole(g, g->f.size - g->at);
+	if (it.digest)
+		g->f.digest = *it.digest;
+	g->hashed = it.digest;
+	pass_hole(g, g->f.size - g->at);
+	if (g->hash) {
+		if (vu_hash_end(g->u->content_hash, g->f.digest.b))
+			return -EIO;
+		g->hashed = true;
+	}
 	if (g->fd >= 0 && ftruncate(g->fd, (off_t)g->f.size))
 		return -errno;
-	return g->hashed ? vu_hash_end(g->u->content_hash, g->f.digest.b) : 0;
+	return 0;
 }
 
 static int begin(struct vu_filling *g)
@@ -96,11 +105,9 @@ static int begin(struct vu_filling *g)
 			return -errno;
 		g->f.fd = g->fd;
 	} else {
-		/* what no data come for is zeros */
-		memset(u->buf, 0, (size_t)g->f.size);
 		g->f.data = u->buf;
 	}
-	if (g->hashed)
+	if (g->hash)
 		vu_hash_begin(u->content_hash);
 	return 0;
 }
@@ -257,15 +264,17 @@ static int place_whole(struct vu_filling *g, const struct vu_member *m, const ch
 }
 
 /* The member is the stream's, and gone with the first item behind it. */
-static int regular(struct vu_filling *g, const struct vu_member *m, const char *base)
+static int regular(struct vu_filling *g, const struct vu_member *m, const char *base, bool wanted)
 {
 	struct vu_unpack *u = g->u;
 	uint32_t token = VU_UNPACK_NONE;
+
+	g->hash = wanted && !m->hashed;
 	int r = vu_filling_gather(g);
 
 	if (r)
 		return r;
-	int known = g->hashed ? u->env->known(u->env->arg, &g->f, &token) : 0;
+	int known = wanted && g->hashed ? u->env->known(u->env->arg, &g->f, &token) : 0;
 
 	if (known < 0)
 		return known;
@@ -281,8 +290,7 @@ int vu_unpack_regular(struct vu_unpack *u, const struct vu_member *m, const stru
 
 	if (r)
 		return r;
-	g.hashed = u->env->wants && u->env->wants(u->env->arg, &g.f);
-	r = regular(&g, &own, base);
+	r = regular(&g, &own, base, u->env->wants && u->env->wants(u->env->arg, &g.f));
 
 	vu_close_p(&g.fd);
 	return r;

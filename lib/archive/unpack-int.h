@@ -48,7 +48,8 @@ struct vu_unpack {
 	struct vu_xattr_list xattrs; /* owned */
 };
 
-#define VU_UNPACK_BUF ((size_t)1 << 20)
+/* A larger file is gathered on the disk: it costs twice as much there if the content is known. */
+#define VU_UNPACK_BUF ((size_t)8 << 20)
 
 /* Notes what is wrong with the member at hand. Returns VU_UNPACK_REFUSED. */
 __attribute__((format(printf, 2, 3))) int vu_unpack_refuse(struct vu_unpack *u, const char *format,
@@ -80,15 +81,16 @@ int vu_unpack_whiteout(struct vu_unpack *u, const char *base);
 struct vu_filling {
 	struct vu_unpack *u;
 	struct vu_unpack_file f; /* data or fd is where it is gathered */
-	uint64_t at;		 /* up to here it is hashed */
+	uint64_t at;		 /* up to here it has come */
 	uint64_t holes;
-	bool hashed; /* wanted before it is gathered; and then, was it? */
-	bool unkept; /* a large one is only hashed, and gathered nowhere */
+	bool hash; /* it is hashed as it comes, unless it comes with its digest; to be set before */
+	bool hashed; /* f.digest is there */
+	bool unkept; /* a large one is gathered nowhere */
 	int fd;	     /* owned; of a large one */
 };
 
 /*
- * Begins the member at hand: nothing is hashed, unless that is set. attr is full but for flags. Returns 0 or
+ * Begins the member at hand. attr is full but for flags. Returns 0 or
  * VU_UNPACK_REFUSED.
  */
 int vu_filling_init(struct vu_filling *g, struct vu_unpack *u, const struct vu_member *m,

@@ -30,11 +30,11 @@ enum vu_unpack_flag {
 struct vu_unpack_file {
 	const char *path; /* relative to the root, as the archive names it */
 	uint64_t size;
-	uint64_t mtime_ns;   /* as statx would tell it */
-	struct vu_attr attr; /* full, but for the inode flags */
-	struct vu_digest digest;
-	const void *data; /* all of it, or NULL */
-	int fd;		  /* then it is here */
+	uint64_t mtime_ns;	 /* as statx would tell it */
+	struct vu_attr attr;	 /* full, but for the inode flags */
+	struct vu_digest digest; /* may be what who reads the archive says: to be proven */
+	const void *data;	 /* all of it, or NULL */
+	int fd;			 /* then it is here */
 };
 
 struct vu_unpack_env {
@@ -46,7 +46,7 @@ struct vu_unpack_env {
 	size_t max_xattr_bytes; /* of one member */
 	/* Is it worth to ask for a file like this? Its digest is not known yet. NULL: for none. */
 	bool (*wants)(void *arg, const struct vu_unpack_file *f);
-	/* Is its content to be had? Returns 1 and a token, 0, or a negative errno. */
+	/* Is its content to be had? Returns 1 and a token, 0, -EPROTO for a false digest, or errno. */
 	int (*known)(void *arg, const struct vu_unpack_file *f, uint32_t *ret_token);
 	/*
 	 * A regular file was made: an empty one that stands for a token, or with VU_UNPACK_NONE one that

@@ -26,8 +26,16 @@
 
 #define READ_BYTES ((size_t)256 << 10)
 
+/* The digest of a member on its way. */
+struct hashing {
+	struct vu_hash *hash; /* borrowed; NULL: it gets none */
+	uint64_t at;	      /* up to here it is hashed */
+	uint64_t holes;
+};
+
 struct untar {
 	const struct vu_untar_limits *limits;
+	struct vu_hash *hash; /* borrowed; or NULL */
 	struct vu_stream_out out;
 	struct archive *a;
 	int in;
@@ -90,6 +98,14 @@ static int count(struct untar *u, uint64_t bytes)
 		return 0;
 	return refuse(u, "more than %llu bytes come out of each byte of it (max_import_ratio)",
 		      (unsigned long long)u->limits->max_ratio);
+}
+
+/* Else who decompresses has enough to do, and it is for who gets the files to hash them. */
+static bool is_quick(const struct untar *u)
+{
+	int code = archive_filter_code(u->a, 0);
+
+	return code == ARCHIVE_FILTER_NONE || code == ARCHIVE_FILTER_ZSTD;
 }
 
 static int check_filters(struct untar *u)
@@ -171,7 +187,35 @@ static int describe(struct untar *u, struct archive_entry *e, struct vu_member *
 	return 0;
 }
 
-static int pass_data(struct untar *u)
+static void hash_hole(struct hashing *h, uint64_t len)
+{
+	static const char zeros[65536];
+
+	h->holes += len;
+	if (h->holes > VU_UNTAR_HOLES)
+		h->hash = NULL;
+	while (h->hash && len) {
+		size_t n = (size_t)VU_MIN(len, sizeof(zeros));
+
+		vu_hash_add(h->hash, zeros, n);
+		len -= n;
+	}
+}
+
+static void hash_data(struct hashing *h, uint64_t at, const void *data, size_t len)
+{
+	/* parts that overlap are refused where they arrive */
+	if (at < h->at)
+		h->hash = NULL;
+	if (!h->hash)
+		return;
+	hash_hole(h, at - h->at);
+	if (h->hash)
+		vu_hash_add(h->hash, data, len);
+	h->at = at + len;
+}
+
+static int pass_data(struct untar *u, struct hashing *h)
 {
 	const void *data;
 	size_t len;
@@ -188,8 +232,27 @@ static int pass_data(struct untar *u)
 		r = at < 0 ? refuse(u, "a part of a member has no place") : count(u, len);
 		if (!r)
 			r = vu_stream_put_data(&u->out, (uint64_t)at, data, len);
+		/* behind it: who gets it works meanwhile */
+		if (!r)
+			hash_data(h, (uint64_t)at, data, len);
 	}
 	return r;
+}
+
+static int pass_file(struct untar *u, bool hashed, uint64_t size)
+{
+	struct hashing h = {.hash = hashed ? u->hash : NULL};
+	struct vu_digest digest;
+
+	if (h.hash)
+		vu_hash_begin(h.hash);
+	int r = pass_data(u, &h);
+
+	if (!r && size > h.at)
+		hash_hole(&h, size - h.at);
+	if (!r && h.hash && vu_hash_end(h.hash, digest.b))
+		h.hash = NULL;
+	return r ? r : vu_stream_put_end(&u->out, h.hash ? &digest : NULL);
 }
 
 static int pass_member(struct untar *u, struct archive_entry *e)
@@ -203,6 +266,7 @@ static int pass_member(struct untar *u, struct archive_entry *e)
 	if (r == -E2BIG)
 		r = refuse(u, "%.300s: its attributes are above max_xattr_bytes", m.path);
 	if (!r) {
+		m.hashed = u->hash && is_quick(u);
 		m.xattrs = xattrs.data;
 		m.xattrs_bytes = xattrs.len;
 		r = count(u, xattrs.len);
@@ -212,10 +276,10 @@ static int pass_member(struct untar *u, struct archive_entry *e)
 	if (r == -E2BIG)
 		r = refuse(u, "%.300s...: its name is too long", m.path);
 	free(xattrs.data);
+	if (r)
+		return r;
 	/* a further name may come with the content once more */
-	if (!r && !m.hard)
-		r = pass_data(u);
-	return r ? r : vu_stream_put_end(&u->out);
+	return m.hard ? vu_stream_put_end(&u->out, NULL) : pass_file(u, m.hashed, m.size);
 }
 
 static int pass_members(struct untar *u)
@@ -253,9 +317,9 @@ static int open_archive(struct untar *u)
 	return archive_read_open(u->a, u, NULL, on_read, NULL) ? refuse_as_told(u) : 0;
 }
 
-int vu_untar_run(int in, int out, const struct vu_untar_limits *limits)
+int vu_untar_run(int in, int out, const struct vu_untar_limits *limits, struct vu_hash *hash)
 {
-	struct untar u = {.limits = limits, .in = in};
+	struct untar u = {.limits = limits, .hash = hash, .in = in};
 	int r = vu_stream_out_init(&u.out, out);
 
 	if (!r)

@@ -11,11 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
+
 struct vu_untar_limits {
 	size_t max_xattr_bytes; /* of one member */
 	uint64_t
 		max_ratio; /* bytes that may come out for one that goes in, once VU_UNTAR_FREE did */
 };
+
+/* A file with more in holes is not hashed: scan does not, either. */
+#define VU_UNTAR_HOLES (UINT64_C(1) << 30)
 
 #define VU_UNTAR_FREE (UINT64_C(64) << 20)
 
@@ -25,6 +30,8 @@ struct vu_untar_limits {
  */
 void vu_untar_prepare(void);
 
-/* Reads to the end. Returns 0, also when the archive is bad, which is the last item then; or the negative
+/*
+ * Reads to the end. hash: borrowed; files of an archive that is plain, or compressed by zstd, come with their digests, but those with more
+ * than VU_UNTAR_HOLES in holes; NULL: none does. Returns 0, also when the archive is bad, which is the last item then; or the negative
  * errno of writing, or -ENOMEM. */
-int vu_untar_run(int in, int out, const struct vu_untar_limits *limits);
+int vu_untar_run(int in, int out, const struct vu_untar_limits *limits, struct vu_hash *hash);

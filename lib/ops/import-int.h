@@ -92,6 +92,9 @@ int vu_import_unpack(struct vu_import *im);
 int vu_import_know(struct vu_import *im);
 void vu_import_forget(struct vu_import *im);
 
+/* Is there anything that a file could be a name of? */
+bool vu_import_asks(const struct vu_import *im);
+
 /* For vu_unpack_env, with the import as arg. */
 bool vu_import_wants(void *arg, const struct vu_unpack_file *f);
 int vu_import_known(void *arg, const struct vu_unpack_file *f, uint32_t *ret_token);

@@ -2,7 +2,8 @@
 /*
  * Which files of an archive the pool has: those that a scan would give names of an object. What decides is
  * the key, as there; and then the very bytes, compared before the file's are given up. So nothing is linked
- * to an object that is damaged.
+ * to an object that is damaged. Where the digest comes from who reads the archive, in a process of its own beside this one, it
+ * finds the object, and proves nothing: a false one finds none, or one with other bytes, and is computed anew then.
  *
  * One object holds the names of one inode of a guest at most, so a second equal file of the archive is a name
  * of the next generation, if there is one, and else is written.
@@ -17,6 +18,7 @@
 #include "fs/iattr.h"
 #include "ops/import-int.h"
 #include "ops/rules.h"
+#include "ops/sound.h"
 #include "scan/entry.h"
 
 #define MAX_LINKS 64000 /* as scan: below what file systems can */
@@ -89,6 +91,11 @@ bool vu_import_path_is_open(const struct vu_import *im, const char *path, const 
 	       vu_exclude_match(im->exclude, path, false, NULL) == VU_EXCLUDE_NO;
 }
 
+bool vu_import_asks(const struct vu_import *im)
+{
+	return im->ops->config->mode == VU_MODE_LINK && im->objects.n;
+}
+
 bool vu_import_wants(void *arg, const struct vu_unpack_file *f)
 {
 	const struct vu_import *im = arg;
@@ -101,7 +108,7 @@ bool vu_import_wants(void *arg, const struct vu_unpack_file *f)
 	};
 	const char *slash = strrchr(f->path, '/');
 
-	if (c->mode != VU_MODE_LINK || !im->objects.n || f->mtime_ns == VU_TIME_BEYOND)
+	if (!vu_import_asks(im) || f->mtime_ns == VU_TIME_BEYOND)
 		return false;
 	if (f->attr.has_caps && !c->unify_setid)
 		return false;
@@ -164,21 +171,40 @@ static void tell_unsound(struct vu_import *im, const struct vu_key *key, int err
 		});
 }
 
-/* May the new guest have a name of this one? 1, 0: the next generation may do; or errno. */
-static int suits(struct vu_import *im, int fd, const struct vu_key *key,
-		 const struct vu_unpack_file *f, uint64_t *ret_ino)
+/* Has the file the digest that came with it? 0, -EPROTO, or errno. */
+static int prove(struct vu_import *im, const struct vu_unpack_file *f)
 {
-	struct vu_stat st;
-	int r = vu_stat_fd(fd, &st);
+	struct vu_digest d = {0}; /* cppcheck cannot see that it is written */
+	int r;
 
-	if (r || st.n_links >= MAX_LINKS || vu_inomap_get(&im->used, st.version.ino, NULL) ||
-	    vu_pool_object_slipped(im->pool, key))
-		return r;
-	r = st.version.size == f->size ? compare(im, fd, f) : 0;
-	if (r <= 0)
+	if (!f->data) {
+		r = vu_sound_digest(im->hash, f->fd, f->size, &d);
+	} else {
+		vu_hash_begin(im->hash);
+		vu_hash_add(im->hash, f->data, (size_t)f->size);
+		r = vu_hash_end(im->hash, d.b);
+	}
+	return r ? r : memcmp(&d, &f->digest, sizeof(d)) ? -EPROTO : 0;
+}
+
+/*
+ * May the new guest have a name of this one? 1, 0: the next generation may do; or errno. One that is to be evicted is
+ * told by who links.
+ */
+static int suits(struct vu_import *im, int fd, const struct vu_stat *st, const struct vu_key *key,
+		 const struct vu_unpack_file *f)
+{
+	if (st->n_links >= MAX_LINKS || vu_inomap_get(&im->used, st->version.ino, NULL))
+		return 0;
+	int r = st->version.size == f->size ? compare(im, fd, f) : 0;
+
+	if (r > 0)
+		return 1;
+	int e = prove(im, f);
+
+	if (!e)
 		tell_unsound(im, key, r == -ESTALE ? 0 : r);
-	*ret_ino = st.version.ino;
-	return r > 0;
+	return e;
 }
 
 static int take(struct vu_import *im, const struct vu_key *key, uint64_t ino,
@@ -210,14 +236,14 @@ int vu_import_known(void *arg, const struct vu_unpack_file *f, uint32_t *ret_tok
 	r = vu_key_make(im->hash, im->domain, &f->digest, f->size, &attr,
 			im->ops->config->mtime_exact, f->mtime_ns, &key);
 	for (; !r && key.generation < GENERATIONS; key.generation++) {
-		_cleanup_fd_ int fd = vu_pool_object_open(im->pool, &key);
-		uint64_t ino = 0;
+		struct vu_stat st;
+		_cleanup_fd_ int fd = vu_pool_object_open_stat(im->pool, &key, &st);
 
 		if (fd < 0) /* none any more; or one that cannot be had, which a scan tells */
 			return fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE ? fd : 0;
-		r = suits(im, fd, &key, f, &ino);
+		r = suits(im, fd, &st, &key, f);
 		if (r > 0)
-			return take(im, &key, ino, f, ret_token);
+			return take(im, &key, st.version.ino, f, ret_token);
 	}
 	return r;
 }

@@ -56,7 +56,7 @@ static int unpack_one(struct vu_import *im, int fd, const struct vu_oci_blob *bl
 	};
 	struct vu_reader reader = {.fd = -EBADF};
 	int r = vu_reader_start(fd, blob ? &blob->digest : NULL, blob ? blob->size : 0, &limits,
-				&reader);
+				vu_import_asks(im), &reader);
 
 	if (r)
 		return reader_failed(im, r);

@@ -196,7 +196,7 @@ static int read_open(struct reading *a, int fd)
 		.max_ratio = c->max_import_ratio,
 	};
 	struct vu_reader reader = {.fd = -EBADF};
-	int r = vu_reader_start(fd, NULL, 0, &limits, &reader);
+	int r = vu_reader_start(fd, NULL, 0, &limits, true, &reader);
 
 	if (r)
 		return vu_is_want(r) ? r : tell_failed(a, strerror(-r));

@@ -120,9 +120,12 @@ static int untar(const void *data, size_t n)
 	int out = memfd_create("stream", MFD_CLOEXEC);
 	struct vu_stream_in s;
 	struct vu_stream_item it;
+	struct vu_hash *hash = vu_hash_new();
 	int r;
 
-	CHECK(out >= 0 && !vu_untar_run(in, out, &limits) && !lseek(out, 0, SEEK_SET));
+	CHECK(hash && out >= 0 && !vu_untar_run(in, out, &limits, hash) &&
+	      !lseek(out, 0, SEEK_SET));
+	vu_hash_free(hash);
 	CHECK(!vu_stream_in_init(&s, out));
 	do
 		r = vu_stream_next(&s, &it);

@@ -28,6 +28,7 @@ static void back_and_forth(void **state)
 {
 	_cleanup_fd_ int fd = memfd_create("stream", MFD_CLOEXEC);
 	_cleanup_free_ char *big = calloc(1, 3 << 20);
+	const struct vu_digest digest = {{1, 2, 3}};
 	struct vu_xattr_list x = {0};
 	struct vu_stream_out out;
 	struct vu_stream_in in;
@@ -47,6 +48,7 @@ static void back_and_forth(void **state)
 		.uid = 7,
 		.mtime_sec = -5,
 		.mtime_nsec = 999999999,
+		.hashed = true,
 		.size = UINT64_MAX,
 		.path = "a\nb",
 		.link = "",
@@ -57,7 +59,8 @@ static void back_and_forth(void **state)
 	assert_int_equal(vu_stream_out_init(&out, fd), 0);
 	assert_int_equal(vu_stream_put_member(&out, &m), 0);
 	assert_int_equal(vu_stream_put_data(&out, 77, big, 3 << 20), 0);
-	assert_int_equal(vu_stream_put_end(&out), 0);
+	assert_int_equal(vu_stream_put_end(&out, NULL), 0);
+	assert_int_equal(vu_stream_put_end(&out, &digest), 0);
 	assert_int_equal(vu_stream_put_last(&out, "why", true), 0);
 	vu_stream_out_done(&out);
 	assert_int_equal(vu_stream_in_init(&in, rewound(fd)), 0);
@@ -65,6 +68,7 @@ static void back_and_forth(void **state)
 	assert_int_equal(it.kind, VU_STREAM_MEMBER);
 	assert_string_equal(it.member.path, "a\nb");
 	assert_int_equal(it.member.mtime_sec, -5);
+	assert_true(it.member.hashed && !it.member.hard);
 	assert_true(it.member.size == UINT64_MAX);
 	assert_true(vu_member_xattr(&it.member, &at, &name, &value, &len));
 	assert_string_equal(name, "user.a");
@@ -80,6 +84,10 @@ static void back_and_forth(void **state)
 	}
 	assert_int_equal(vu_stream_next(&in, &it), 0);
 	assert_int_equal(it.kind, VU_STREAM_END);
+	assert_null(it.digest);
+	assert_int_equal(vu_stream_next(&in, &it), 0);
+	assert_int_equal(it.kind, VU_STREAM_END);
+	assert_memory_equal(it.digest, &digest, sizeof(digest));
 	assert_int_equal(vu_stream_next(&in, &it), 0);
 	assert_int_equal(it.kind, VU_STREAM_FAILED);
 	assert_true(it.refused);
