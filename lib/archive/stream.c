@@ -21,8 +21,9 @@
 #include "base/cleanup.h"
 #include "base/stop.h"
 
-#define OUT_BYTES ((size_t)256 << 10)
+#define OUT_BYTES ((size_t)64 << 10)
 #define IN_BYTES (VU_STREAM_ITEM_MAX + ((size_t)1 << 20))
+#define IN_HOT ((size_t)256 << 10)
 #define POLL_MS 250 /* how long a stop may go unnoticed while nothing comes */
 
 struct head {
@@ -263,14 +264,19 @@ static int wait_for_more(int fd)
 /* Sees to it that so many unused bytes are there, one behind the other. */
 static int want(struct vu_stream_in *i, size_t bytes)
 {
-	if (i->at + bytes > IN_BYTES || i->at == i->n) {
+	if (i->n - i->at >= bytes)
+		return 0;
+	/* what is read is used while it is in the processor's cache: the buffer's begin */
+	if (i->at + bytes > IN_BYTES || i->at == i->n || i->at >= IN_HOT) {
 		memmove(i->buf, i->buf + i->at, i->n - i->at);
 		i->n -= i->at;
 		i->at = 0;
 	}
 	while (i->n - i->at < bytes) {
 		int r = wait_for_more(i->fd);
-		ssize_t n = r ? r : read(i->fd, i->buf + i->n, IN_BYTES - i->n);
+		ssize_t n = r ? r
+			      : read(i->fd, i->buf + i->n,
+				     VU_MIN(IN_BYTES - i->n, VU_MAX(bytes, IN_HOT)));
 
 		if (r)
 			return r;
