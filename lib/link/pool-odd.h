@@ -9,9 +9,16 @@
 
 #include "link/pool.h"
 
-/*
- * Calls fn for each such name with its path below the mount point, until it returns non-zero, which is
- * returned; or a negative errno. ret_rescued: how many files wait in .vunify/rescued for the admin.
- */
-int vu_pool_odd_each(const struct vu_pool *p, int (*fn)(void *arg, const char *path), void *arg,
-		     uint64_t *ret_rescued);
+/* Who is told what there is. Either ends it by what is not zero. */
+struct vu_pool_look {
+	int (*odd)(void *arg,
+		   const char *path); /* such a name, with its path below the mount point */
+	void *odd_arg;
+	/* An object, as by vu_pool_list: its directories are read anyway. NULL: nobody. */
+	int (*object)(void *arg, uint64_t ino, const struct vu_key *key);
+	void *object_arg;
+	uint64_t rescued; /* written: how many files wait in .vunify/rescued for the admin */
+};
+
+/* Looks at all of the pool. Returns 0, what a callback returned, or a negative errno. */
+int vu_pool_odd_each(const struct vu_pool *p, struct vu_pool_look *look);

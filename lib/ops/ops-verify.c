@@ -22,7 +22,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "db/catalog-tree.h"
-#include "link/pool-odd.h"
 #include "link/recover.h"
 #include "ops/recovery.h"
 #include "ops/run.h"
@@ -105,6 +104,16 @@ static int place_set(struct verify *v, size_t fs, uint64_t at)
 
 /* ---- the pools ---- */
 
+static int tell_stranger(void *arg, const char *path)
+{
+	struct verify *v = arg;
+
+	v->report->strangers++;
+	tell(v, VU_EVENT_WARN, path,
+	     "nothing that vunify made: it is not used; look at it, and remove it by hand");
+	return 0;
+}
+
 static void add_up(struct verify *v, const struct vu_checked_pool *p)
 {
 	v->report->pools++;
@@ -113,6 +122,7 @@ static void add_up(struct verify *v, const struct vu_checked_pool *p)
 	v->report->bytes += p->bytes;
 	v->report->open += p->open;
 	v->report->strangers += p->odd;
+	v->report->rescued += p->rescued;
 	v->report->misrecorded += p->record;
 	v->report->unrecorded += p->unknown;
 	v->report->complete = v->report->complete && !p->next;
@@ -168,6 +178,8 @@ static int check_pools(struct verify *v)
 		.subset = v->o->subset,
 		.deadline_ns = v->o->max_ns ? (uint64_t)vu_clock_ns() + v->o->max_ns : 0,
 		.repair = v->o->repair && !v->o->dry_run,
+		.stranger = tell_stranger,
+		.arg = v,
 	};
 	int r = load_catalog(v);
 
@@ -182,36 +194,18 @@ static int check_pools(struct verify *v)
 	return r;
 }
 
-/* ---- what else lies there ---- */
-
-static int tell_stranger(void *arg, const char *path)
-{
-	struct verify *v = arg;
-
-	v->report->strangers++;
-	tell(v, VU_EVENT_WARN, path,
-	     "nothing that vunify made: it is not used; look at it, and remove it by hand");
-	return 0;
-}
-
 static int look_about(struct verify *v)
 {
 	int r = 0;
 
 	for (size_t i = 0; !r && i < v->session.n_fs; i++) {
 		const struct vu_pool *pool = v->session.fs[i].pool;
-		uint64_t rescued = 0;
-
-		if (!pool)
-			continue;
-		r = vu_pool_odd_each(pool, tell_stranger, v, &rescued);
-		v->report->rescued += rescued;
-		int needed = r ? 0 : vu_recover_is_left(pool);
+		int needed = pool ? vu_recover_is_left(pool) : 0;
 
 		if (needed > 0)
 			tell(v, VU_EVENT_WARN, NULL,
 			     "an earlier run was cut short: run `vunify recover`");
-		r = r ? r : VU_MIN(needed, 0);
+		r = VU_MIN(needed, 0);
 	}
 	return r;
 }

@@ -28,6 +28,7 @@
 #include "fs/stat.h"
 #include "fs/xattr.h"
 #include "link/identify.h"
+#include "link/pool-odd.h"
 #include "ops/farm.h"
 
 #define OPEN_TRIES 50 /* looks, 10 ms apart, at an object whose flag is off for a moment */
@@ -362,10 +363,17 @@ int vu_verify_pool(const struct vu_verify_env *env, size_t fs, const struct vu_i
 		.from = from,
 	};
 	struct list l = {.p = ret};
+	struct vu_pool_look look = {
+		.odd = env->stranger,
+		.odd_arg = env->arg,
+		.object = add,
+		.object_arg = &l,
+	};
 
 	*ret = (struct vu_checked_pool){0};
-	int r = vu_pool_list(c.pool, add, &l);
+	int r = vu_pool_odd_each(c.pool, &look);
 
+	ret->rescued = look.rescued;
 	if (r)
 		return r;
 	if (ret->n)

@@ -42,6 +42,7 @@ struct vu_checked_pool {
 	uint32_t n;
 	struct vu_inomap by_ino; /* index in v */
 	uint64_t next;		 /* the place from which on contents were not read; 0: all were */
+	uint64_t rescued;	 /* files in .vunify/rescued */
 	uint64_t read, bytes, open, odd, record, unknown; /* objects; bytes of content */
 };
 
@@ -52,6 +53,9 @@ struct vu_verify_env {
 	struct vu_subset subset;
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; no content is begun with behind it; 0: none */
 	bool repair;	      /* what is found is told as a warning: it is to be repaired */
+	/* A name in the pool (its path below the mount point) that vunify did not make. Non-zero ends it. */
+	int (*stranger)(void *arg, const char *path);
+	void *arg;
 };
 
 /*
