@@ -96,10 +96,11 @@ static int gather(struct vu_filling *g)
 static int begin(struct vu_filling *g)
 {
 	struct vu_unpack *u = g->u;
+	bool is_large = g->f.size > (u->knows ? VU_UNPACK_BUF : VU_UNPACK_NEW);
 
-	if (g->f.size > VU_UNPACK_BUF && g->unkept) {
+	if (is_large && g->unkept) {
 		g->f.data = NULL;
-	} else if (g->f.size > VU_UNPACK_BUF) {
+	} else if (is_large) {
 		g->fd = openat(u->env->root, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 		if (g->fd < 0)
 			return -errno;
@@ -278,6 +279,8 @@ static int regular(struct vu_filling *g, const struct vu_member *m, const char *
 
 	if (known < 0)
 		return known;
+	if (wanted)
+		u->knows = known;
 	return known ? place_empty(g, base, token) : place_whole(g, m, base);
 }
 

@@ -43,13 +43,18 @@ struct vu_unpack {
 	uint64_t root_ino;
 	struct vu_hash *content_hash; /* owned; both */
 	struct vu_hash *attr_hash;
-	char *buf; /* owned; VU_UNPACK_BUF: the content of a small file */
+	char *buf;  /* owned; VU_UNPACK_BUF: the content of a small file */
+	bool knows; /* the last file that was asked for was known: the next may well be */
 	/* the attributes of the member at hand that are taken, in the order of their names */
 	struct vu_xattr_list xattrs; /* owned */
 };
 
-/* A larger file is gathered on the disk: it costs twice as much there if the content is known. */
+/*
+ * A larger file is gathered on the disk: it costs twice as much there if the content is known. So is one that is larger
+ * than VU_UNPACK_NEW where it is likely that it is not: from memory it is written when it is in no cache any more.
+ */
 #define VU_UNPACK_BUF ((size_t)8 << 20)
+#define VU_UNPACK_NEW ((size_t)1 << 20)
 
 /* Notes what is wrong with the member at hand. Returns VU_UNPACK_REFUSED. */
 __attribute__((format(printf, 2, 3))) int vu_unpack_refuse(struct vu_unpack *u, const char *format,
