@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "archive/acl.h"
@@ -25,6 +26,7 @@
 #include "base/cleanup.h"
 
 #define READ_BYTES ((size_t)256 << 10)
+#define LEAD_MAX ((uint64_t)64 << 20) /* what one file counts for: sizes are the archive's to say */
 
 /* The digest of a member on its way. */
 struct hashing {
@@ -40,6 +42,7 @@ struct untar {
 	struct archive *a;
 	int in;
 	char *buf;	/* owned; READ_BYTES */
+	int64_t lead;	/* bytes hashed here beyond those left to the other side */
 	uint64_t n_in;	/* bytes read */
 	uint64_t n_out; /* bytes that came out of them */
 	bool checked;	/* the filters */
@@ -100,12 +103,22 @@ static int count(struct untar *u, uint64_t bytes)
 		      (unsigned long long)u->limits->max_ratio);
 }
 
-/* Else who decompresses has enough to do, and it is for who gets the files to hash them. */
-static bool is_quick(const struct untar *u)
+/*
+ * Is the next file to be hashed here? All of a plain archive; by zstd half of the bytes, for both sides have about as much to do
+ * then; where decompressing takes longer than all the rest, none.
+ */
+static bool is_hashed(struct untar *u, uint64_t size)
 {
 	int code = archive_filter_code(u->a, 0);
 
-	return code == ARCHIVE_FILTER_NONE || code == ARCHIVE_FILTER_ZSTD;
+	if (!u->hash || (code != ARCHIVE_FILTER_NONE && code != ARCHIVE_FILTER_ZSTD))
+		return false;
+	if (code == ARCHIVE_FILTER_ZSTD && u->lead > 0) {
+		u->lead -= (int64_t)VU_MIN(size, LEAD_MAX);
+		return false;
+	}
+	u->lead += (int64_t)VU_MIN(size, LEAD_MAX);
+	return true;
 }
 
 static int check_filters(struct untar *u)
@@ -266,7 +279,7 @@ static int pass_member(struct untar *u, struct archive_entry *e)
 	if (r == -E2BIG)
 		r = refuse(u, "%.300s: its attributes are above max_xattr_bytes", m.path);
 	if (!r) {
-		m.hashed = u->hash && is_quick(u);
+		m.hashed = S_ISREG(m.mode) && !m.hard && is_hashed(u, m.size);
 		m.xattrs = xattrs.data;
 		m.xattrs_bytes = xattrs.len;
 		r = count(u, xattrs.len);
