@@ -35,6 +35,7 @@ struct vu_cowd_lsm {
 	}
 
 /*
- * Until a signal comes. command: what makes a guest's copies, n arguments with room for two more. Returns the exit code.
+ * Until a signal comes. command: what makes a guest's copies, n arguments with room for two more. Returns the
+ * exit code.
  */
 int vu_cowd_lsm_run(struct vu_ctx *ctx, const struct vu_cowd_lsm *given, char **command, size_t n);

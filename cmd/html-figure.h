@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bars of a page of HTML (cmd/html.h): rows of a name, a picture and what it amounts to. Only the bars are SVG, stretched
- * to the width that there is; all text is HTML, so that it keeps its size where that is narrow.
+ * Bars of a page of HTML (cmd/html.h): rows of a name, a picture and what it amounts to. Only the bars are SVG,
+ * stretched to the width that there is; all text is HTML, so that it keeps its size where that is narrow.
  */
 #pragma once
 
@@ -20,8 +20,8 @@ static inline const char *vu_plural(uint64_t n)
 void vu_figure_row_begin(FILE *f, const char *name);
 
 /*
- * The picture, which the caller ends (</svg>), with what it shows for those who do not see it: the name, and desc, an own
- * text. figure: a letter for the figure; i: the row's number; both for its id.
+ * The picture, which the caller ends (</svg>), with what it shows for those who do not see it: the name, and
+ * desc, an own text. figure: a letter for the figure; i: the row's number; both for its id.
  */
 void vu_figure_svg_begin(FILE *f, const char *class, double width, int height, char figure,
 			 size_t i, const char *name, const char *desc);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writing a page of HTML that is complete in itself: its style is in it, it has no script, and it tells the browser to load
- * nothing and to run nothing, whatever is in it. Light, dark, narrow and printed it is readable. Names that a
- * guest chose go through vu_html_text or a cell; all else is the caller's own text. Errors of f are the
- * caller's to see (ferror).
+ * Writing a page of HTML that is complete in itself: its style is in it, it has no script, and it tells the
+ * browser to load nothing and to run nothing, whatever is in it. Light, dark, narrow and printed it is
+ * readable. Names that a guest chose go through vu_html_text or a cell; all else is the caller's own text.
+ * Errors of f are the caller's to see (ferror).
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Only directories that were listed are asked for, one range of rows each: what stands in a clean one has not come apart.
- * Both sides are sorted by name, as bytes, and merged: a guest chooses how many there are. Where few names of many are new,
- * each of these is looked up instead.
+ * Only directories that were listed are asked for, one range of rows each: what stands in a clean one has not
+ * come apart. Both sides are sorted by name, as bytes, and merged: a guest chooses how many there are. Where
+ * few names of many are new, each of these is looked up instead.
  */
 #include "db/catalog-apart.h"
 

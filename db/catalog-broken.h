@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was broken while a guest ran: paths that have private copies which no run has looked at since. A hint where to look
- * first, and no more: directories tell by their times that they have changed. Errors: see catalog.h.
+ * What was broken while a guest ran: paths that have private copies which no run has looked at since. A hint
+ * where to look first, and no more: directories tell by their times that they have changed. Errors: see
+ * catalog.h.
  */
 #pragma once
 
@@ -11,8 +12,8 @@
 #include "db/catalog.h"
 
 /*
- * Adds paths (relative to the guest's root; an empty one says that there are more) that were broken at a time (since the
- * epoch), in one transaction. A guest that is not there any more has none.
+ * Adds paths (relative to the guest's root; an empty one says that there are more) that were broken at a time
+ * (since the epoch), in one transaction. A guest that is not there any more has none.
  */
 int vu_catalog_broken_add(struct vu_catalog *cat, uint32_t guest, const char *const *paths,
 			  size_t n, uint64_t ns);

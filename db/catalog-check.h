@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Is the catalog's file whole, and what does it say about limits: for `doctor`. Reads all of it. Errors: see catalog.h. */
+/*
+ * Is the catalog's file whole, and what does it say about limits: for `doctor`. Reads all of it. Errors: see
+ * catalog.h.
+ */
 #pragma once
 
 #include <stdint.h>

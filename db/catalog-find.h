@@ -45,8 +45,8 @@ int vu_catalog_find_objects(struct vu_catalog *cat, const struct vu_digest *dige
 			    void *arg);
 
 /*
- * The recorded names in a guest of those objects on its file system that are wanted: fn(arg, inode number, path). For many at
- * once.
+ * The recorded names in a guest of those objects on its file system that are wanted: fn(arg, inode number,
+ * path). For many at once.
  */
 int vu_catalog_find_names(struct vu_catalog *cat, uint32_t guest,
 			  bool (*wanted)(void *arg, uint64_t ino),

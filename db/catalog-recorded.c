@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Three SELECTs in key order, merged as catalog-load.c does: the directory of a name is the one that the rows have come to,
- * its inode mostly the one after the last name's. Whatever is odd is left to that one, which knows what to do with it.
+ * Three SELECTs in key order, merged as catalog-load.c does: the directory of a name is the one that the rows
+ * have come to, its inode mostly the one after the last name's. Whatever is odd is left to that one, which
+ * knows what to do with it.
  */
 #include "db/catalog-recorded.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Rows and names ascend alike, and are merged: a row without its name is to go, a name without its row is to be written.
- * First all rows are read, then rows are deleted, then written. A row whose name is none that could have been written (of a
- * damaged file) could not be deleted by that name: then all rows of the directory are written anew.
+ * Rows and names ascend alike, and are merged: a row without its name is to go, a name without its row is to be
+ * written. First all rows are read, then rows are deleted, then written. A row whose name is none that could
+ * have been written (of a damaged file) could not be deleted by that name: then all rows of the directory are
+ * written anew.
  */
 #include "db/catalog-unames.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * libarchive, loaded when it is needed: it brings libxml2 and ICU, which double the time that every other command takes
- * to start, and want 40 MiB of address space where that is limited. Behind vu_libarchive_load() its functions are called as
- * ever. Included in place of archive.h and archive_entry.h.
+ * to start, and want 40 MiB of address space where that is limited. Behind vu_libarchive_load() its functions
+ * are called as ever. Included in place of archive.h and archive_entry.h.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Looking for contents in an archive: its regular members come one after the other, those that are asked for are read
- * and shown, and nothing is made of the rest. Believes nothing of what comes, as archive/unpack.h, by whose limits it goes;
- * names lead nowhere here. One thread.
+ * and shown, and nothing is made of the rest. Believes nothing of what comes, as archive/unpack.h, by whose
+ * limits it goes; names lead nowhere here. One thread.
  */
 #pragma once
 

@@ -27,7 +27,8 @@ enum vu_reader_e {
 
 /*
  * Starts reading the open file fd (borrowed; at its beginning). digest: NULL, or what the file has to have,
- * and size its bytes. hashed: files come with their digests where that is quicker (archive/untar.h), which nobody has proven. Returns 0 or a negative errno.
+ * and size its bytes. hashed: files come with their digests where that is quicker (archive/untar.h), which
+ * nobody has proven. Returns 0 or a negative errno.
  */
 int vu_reader_start(int fd, const struct vu_digest *digest, uint64_t size,
 		    const struct vu_untar_limits *limits, bool hashed, struct vu_reader *ret);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A regular file. A small one is gathered in memory, a larger one in a file without a name. Where the content may be known, its digest comes
- * with it, or it is hashed here. If it is, what was gathered goes away, and an empty file stands in its place.
+ * A regular file. A small one is gathered in memory, a larger one in a file without a name. Where the content
+ * may be known, its digest comes with it, or it is hashed here. If it is, what was gathered goes away, and an
+ * empty file stands in its place.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -104,8 +104,8 @@ static int count(struct untar *u, uint64_t bytes)
 }
 
 /*
- * Is the next file to be hashed here? All of a plain archive; by zstd half of the bytes, for both sides have about as much to do
- * then; where decompressing takes longer than all the rest, none.
+ * Is the next file to be hashed here? All of a plain archive; by zstd half of the bytes, for both sides have
+ * about as much to do then; where decompressing takes longer than all the rest, none.
  */
 static bool is_hashed(struct untar *u, uint64_t size)
 {

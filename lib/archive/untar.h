@@ -31,7 +31,8 @@ struct vu_untar_limits {
 void vu_untar_prepare(void);
 
 /*
- * Reads to the end. hash: borrowed; files of an archive that is plain, or half of those compressed by zstd, come with their digests, but those with more
- * than VU_UNTAR_HOLES in holes; NULL: none does. Returns 0, also when the archive is bad, which is the last item then; or the negative
- * errno of writing, or -ENOMEM. */
+ * Reads to the end. hash: borrowed; files of an archive that is plain, or half of those compressed by zstd,
+ * come with their digests, but those with more than VU_UNTAR_HOLES in holes; NULL: none does. Returns 0, also
+ * when the archive is bad, which is the last item then; or the negative errno of writing, or -ENOMEM.
+ */
 int vu_untar_run(int in, int out, const struct vu_untar_limits *limits, struct vu_hash *hash);

@@ -22,8 +22,9 @@ static bool has_filter(void)
 }
 
 /*
- * By clone(2), whose flags filters of system calls can look at: where they do (RestrictNamespaces= of systemd), clone3(2) is not
- * there, so that this is tried. It has one place for what the parent is told: no more than the pidfd is.
+ * By clone(2), whose flags filters of system calls can look at: where they do (RestrictNamespaces= of systemd),
+ * clone3(2) is not there, so that this is tried. It has one place for what the parent is told: no more than the
+ * pidfd is.
  */
 static long old_clone(const struct clone_args *a)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fork(2) with flags of clone3(2) (Linux 5.3; by clone(2) where a filter keeps that away): namespaces of its own, a table of descriptors that is
- * shared. Knows nothing of vunify. To be called while the process has one thread: what fork(2) does about
- * others' locks is not done.
+ * fork(2) with flags of clone3(2) (Linux 5.3; by clone(2) where a filter keeps that away): namespaces of its
+ * own, a table of descriptors that is shared. Knows nothing of vunify. To be called while the process has one
+ * thread: what fork(2) does about others' locks is not done.
  */
 #pragma once
 

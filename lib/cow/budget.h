@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest may have copied for it: so many breaks, so many bytes a second, with what one second would bring saved up
- * (the generic cell rate algorithm, ITU-T I.371). Who asks for more waits, and nobody else does: each guest has its own.
- * Any thread.
+ * What a guest may have copied for it: so many breaks, so many bytes a second, with what one second would bring
+ * saved up (the generic cell rate algorithm, ITU-T I.371). Who asks for more waits, and nobody else does: each
+ * guest has its own. Any thread.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ int64_t vu_budget_take(struct vu_budget *b, uint64_t bytes, int64_t now);
 void vu_budget_wait(struct vu_budget *b, uint64_t bytes, const struct vu_notify *n, uint64_t id);
 
 /*
- * Is there room for so many bytes on the file system of fd without the blocks that are kept for root (ext4)? The copy is
- * made by root, for somebody who may not have those. Returns 0, -ENOSPC, or another negative errno.
+ * Is there room for so many bytes on the file system of fd without the blocks that are kept for root (ext4)?
+ * The copy is made by root, for somebody who may not have those. Returns 0, -ENOSPC, or another negative errno.
  */
 int vu_budget_room(int fd, uint64_t bytes);

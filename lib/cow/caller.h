@@ -58,7 +58,8 @@ bool vu_caller_may(const struct vu_caller *c, enum vu_call_op op, const struct v
 
 /*
  * What access(2) says of the file that st describes, if it is on a mount that may be written to: mode is R_OK, W_OK,
- * X_OK. Returns 0, -EACCES, or 1 where that cannot be told: because of an ACL, or of another user than the one who acts.
+ * X_OK. Returns 0, -EACCES, or 1 where that cannot be told: because of an ACL, or of another user than the one
+ * who acts.
  */
 int vu_caller_access(const struct vu_caller *c, uint32_t mode, bool real, const struct vu_stat *st,
 		     bool has_acl);

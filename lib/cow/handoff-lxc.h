@@ -58,9 +58,9 @@ void vu_lxc_message_done(struct vu_lxc_message *m);
 int vu_lxc_sizes(struct seccomp_notif_sizes *ret);
 
 /*
- * Receives the next message to ret->bytes, without waiting. kernel: of vu_lxc_sizes. Returns 0 with ret, which the caller has
- * done (vu_lxc_message_done); an enum vu_lxc_e; -EAGAIN: there is none yet; -EMFILE when this process may not open
- * more; or another negative errno. Otherwise than with 0 all descriptors are closed.
+ * Receives the next message to ret->bytes, without waiting. kernel: of vu_lxc_sizes. Returns 0 with ret, which
+ * the caller has done (vu_lxc_message_done); an enum vu_lxc_e; -EAGAIN: there is none yet; -EMFILE when this
+ * process may not open more; or another negative errno. Otherwise than with 0 all descriptors are closed.
  */
 int vu_lxc_receive(int sock, const struct seccomp_notif_sizes *kernel, struct vu_lxc_message *ret);
 

@@ -7,8 +7,9 @@
  * The message is a JSON object, with the descriptors that it names, and ends with the object: runtimes should close
  * the connection then, but runc 1.1.5 and crun 1.8.1 do not before they end themselves, and they may be waiting for
  * a call of the container that is to be answered. All of it is taken for hostile: it has at most 64 KiB, is UTF-8,
- * has no key twice and no NUL in a string, and what is not so is refused as a whole, its descriptors closed. Names in it are any text: to be escaped where they are shown.
- * A guest whose listener was refused, and so closed, has ENOSYS from each notified call.
+ * has no key twice and no NUL in a string, and what is not so is refused as a whole, its descriptors closed.
+ * Names in it are any text: to be escaped where they are shown. A guest whose listener was refused, and so
+ * closed, has ENOSYS from each notified call.
  *
  * Numbers of processes are the runtime's: it has to be in the same PID namespace.
  */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of a listener that was handed over (or of a connection of LXC's monitor, in its place), in a memory file (memfd_create(2)) that goes with it from process
- * to process: who it is, and the calls that were taken and not answered. Whoever has both serves the guest as if he
- * had done so from the start. One process at a time: it holds a lock (F_OFD_SETLK) of the file.
+ * What is known of a listener that was handed over (or of a connection of LXC's monitor, in its place), in a
+ * memory file (memfd_create(2)) that goes with it from process to process: who it is, and the calls that were
+ * taken and not answered. Whoever has both serves the guest as if he had done so from the start. One process at
+ * a time: it holds a lock (F_OFD_SETLK) of the file.
  *
  * Such a file comes from the service manager again (ops/fd-store.h), maybe of another version of vunify: it is checked
  * before it is believed. All of it was the runtime's text once.

@@ -4,10 +4,10 @@
  * answered once, and in time. Any number of these on one connection. Part of cow/notify.h; nobody else calls it.
  *
  * The monitor sends one message, waits for the answer for 30 seconds, and takes whatever comes for the answer to it
- * (LXC 5.0.2: it puts the right number into one that has another, and goes on). So an answer too many, or too late, would
- * make each answer that follows the answer to another call. Where it cannot be told whether the monitor waits
- * for one, the connection is shut down instead: what waits fails with ENOSYS, and the monitor connects anew for the
- * next call.
+ * (LXC 5.0.2: it puts the right number into one that has another, and goes on). So an answer too many, or too
+ * late, would make each answer that follows the answer to another call. Where it cannot be told whether the
+ * monitor waits for one, the connection is shut down instead: what waits fails with ENOSYS, and the monitor
+ * connects anew for the next call.
  */
 #pragma once
 

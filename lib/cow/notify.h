@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A seccomp listener (seccomp_unotify(2)), or a connection of LXC's monitor, which has one and passes on what comes of it
- * (cow/lxc-channel.h): takes notifications and answers them. Borrows the descriptor; owns the buffers, whose sizes
- * are the kernel's. One for each thread; any number of them on one listener.
+ * A seccomp listener (seccomp_unotify(2)), or a connection of LXC's monitor, which has one and passes on what
+ * comes of it (cow/lxc-channel.h): takes notifications and answers them. Borrows the descriptor; owns the
+ * buffers, whose sizes are the kernel's. One for each thread; any number of them on one listener.
  */
 #pragma once
 

@@ -24,9 +24,9 @@ int vu_profile_oci(unsigned flags, const char *listener_path, const char *metada
  * (lxc.seccomp.notify.proxy). Under the filter LXC's own init opens /dev/null and /dev/console before the monitor takes
  * any, and would wait for itself (measured with 5.0.2), so that nobody hears of an openat(2) whose flags are exactly
  * those that LXC has there: O_RDWR, or O_WRONLY|O_NOCTTY|O_CLOEXEC. On a shared file these fail with EPERM; with any
- * other flag beside them (O_CLOEXEC, O_CREAT, O_APPEND, O_LARGEFILE of 32 bits) they are notified. fopen(path, "r+") of a
- * 64-bit glibc is O_RDWR alone. LXC built with another C library than glibc may open otherwise. Where all of it is
- * needed, let LXC be started under vunify's own filter. With VU_FILTER_DESCRIPTORS it would wait for itself again: it has
- * an fchown(2) there. Returns as above.
+ * other flag beside them (O_CLOEXEC, O_CREAT, O_APPEND, O_LARGEFILE of 32 bits) they are notified. fopen(path,
+ * "r+") of a 64-bit glibc is O_RDWR alone. LXC built with another C library than glibc may open otherwise.
+ * Where all of it is needed, let LXC be started under vunify's own filter. With VU_FILTER_DESCRIPTORS it would
+ * wait for itself again: it has an fchown(2) there. Returns as above.
  */
 int vu_profile_lxc(unsigned flags, char **ret);

@@ -167,8 +167,8 @@ static int replace_descriptor(struct vu_server *v, unsigned i, int number,
 }
 
 /*
- * What the kernel would say to a caller who may not, if the file were not immutable: that it sees first, and says EPERM.
- * Of the other operations it is told by more than is known here, or EPERM.
+ * What the kernel would say to a caller who may not, if the file were not immutable: that it sees first, and
+ * says EPERM. Of the other operations it is told by more than is known here, or EPERM.
  */
 static int refusal_of(const struct vu_call *c)
 {

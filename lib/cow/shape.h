@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The system calls that can change a file's content, metadata or names, or ask whether they could, and where each has its
- * arguments: the one table from which notified calls are decoded (cow/call.h) and the rules of the
- * filter are made (cow/ruleset.h). Argument numbers are the same on all architectures, numbers of
- * calls are not: these are found by name.
+ * The system calls that can change a file's content, metadata or names, or ask whether they could, and where
+ * each has its arguments: the one table from which notified calls are decoded (cow/call.h) and the rules of the
+ * filter are made (cow/ruleset.h). Argument numbers are the same on all architectures, numbers of calls are
+ * not: these are found by name.
  *
  * Not in it, because they need a descriptor that was opened for writing, which nobody has of a shared
  * inode: ftruncate, fallocate, copy_file_range, write and its kin. Not in it, because they only make new

@@ -36,8 +36,8 @@ struct vu_supervisor_env {
 	struct vu_names *names;	  /* borrowed; kept up to date */
 	struct vu_budget *budget; /* borrowed; of the guest; or NULL: no limit */
 	/*
-	 * Borrowed; one for each thread, in memory that outlives this process; or NULL: calls that it has taken when it is
-	 * killed wait for ever.
+	 * Borrowed; one for each thread, in memory that outlives this process; or NULL: calls that it has taken
+	 * when it is killed wait for ever.
 	 */
 	struct vu_notify_slot *slots;
 };

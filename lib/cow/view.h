@@ -2,8 +2,8 @@
 /*
  * What a process of a guest sees: its memory, and where a path leads that it gives to a system call. Paths are
  * resolved by the kernel, with the process's own root directory, working directory and descriptors, in its
- * mount namespace: where that is to be had no other way, the calling thread enters its root for the time. Nothing that is found is trusted: who uses
- * it compares inodes. Does not change anything.
+ * mount namespace: where that is to be had no other way, the calling thread enters its root for the time.
+ * Nothing that is found is trusted: who uses it compares inodes. Does not change anything.
  *
  * One for each thread, which has root and working directory of its own from then on (unshare(CLONE_FS)): while it
  * is inside of a guest's root no path of the host's leads anywhere, /proc of the host neither. So between
@@ -90,9 +90,9 @@ int vu_view_resolve_dir(struct vu_view *v, pid_t tid, const struct vu_call_path 
 			const char *text, enum vu_view_how how, char *base, struct vu_stat *ret_st);
 
 /*
- * After vu_view_resolve, for the same thread: the directory in which the file that was opened (fd) has the name by which it was
- * reached. Returns an O_PATH fd, with that name (base has NAME_MAX + 1 bytes); -ENOENT when it has lost it; or
- * another negative errno. The thread is in the guest's root afterwards.
+ * After vu_view_resolve, for the same thread: the directory in which the file that was opened (fd) has the name
+ * by which it was reached. Returns an O_PATH fd, with that name (base has NAME_MAX + 1 bytes); -ENOENT when it
+ * has lost it; or another negative errno. The thread is in the guest's root afterwards.
  */
 int vu_view_parent(struct vu_view *v, int fd, char *base);
 

@@ -71,8 +71,8 @@ bool vu_guard_or_flag_holds(int fd, const struct vu_stat *st);
 int vu_guard_or_flag(int fd);
 
 /*
- * vu_lease_take (fs/lease.h) of an object. Under the guard, an open for writing counts as a writer for the instant until
- * it is refused: there it is tried for some milliseconds.
+ * vu_lease_take (fs/lease.h) of an object. Under the guard, an open for writing counts as a writer for the
+ * instant until it is refused: there it is tried for some milliseconds.
  */
 int vu_guard_lease(int fd);
 

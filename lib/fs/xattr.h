@@ -24,8 +24,9 @@ enum vu_xattr_e {
 
 /*
  * Calls fn for each attribute in the order of strcmp on the names, until it returns non-zero, which is
- * returned. fd may be of O_PATH. max_bytes bounds the list of names and each value. Returns 0, VU_XATTR_TOO_LARGE (also for
- * the E2BIG that XFS gives above 64 KiB), or a negative errno; a file system without xattrs has none.
+ * returned. fd may be of O_PATH. max_bytes bounds the list of names and each value. Returns 0,
+ * VU_XATTR_TOO_LARGE (also for the E2BIG that XFS gives above 64 KiB), or a negative errno; a file system
+ * without xattrs has none.
  */
 int vu_xattr_each(int fd, size_t max_bytes,
 		  int (*fn)(void *arg, const char *name, const void *value, size_t len), void *arg);

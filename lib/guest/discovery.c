@@ -142,8 +142,8 @@ static char *trim(char *s)
 }
 
 /*
- * Calls fn for each "KEY = VALUE", and for each "[SECTION]" with value NULL. A file that is not there has none. Returns 0,
- * what fn returned, or -ENOMEM; what cannot be read is told.
+ * Calls fn for each "KEY = VALUE", and for each "[SECTION]" with value NULL. A file that is not there has none.
+ * Returns 0, what fn returned, or -ENOMEM; what cannot be read is told.
  */
 static int each_setting(const struct vu_discovery *d, const char *file,
 			int (*fn)(void *arg, const char *key, const char *value), void *arg)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where container tools keep the roots of their guests on this host: found by their configurations and by the
- * directories that they make. Only says what is there; whether it can be unified is judged by lib/ops. Reads no file below
- * a root, runs no tool, changes nothing.
+ * directories that they make. Only says what is there; whether it can be unified is judged by lib/ops. Reads no
+ * file below a root, runs no tool, changes nothing.
  *
  * What is known of each tool (versions in Debian 12, Incus 6.0):
  *   lxc       lxcpath (lxc.lxcpath in /etc/lxc/lxc.conf, else /var/lib/lxc)/NAME/config: lxc.rootfs.path

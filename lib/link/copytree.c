@@ -3,8 +3,8 @@
  * Directories are copied in the order of the tree, which is that in which they were met: each is made empty
  * when its parent is listed, opened by its path beneath both roots when its turn comes, and listed once. It
  * gets owner, mode, times and the like when nothing is put into it any more: at once, or when the names
- * in it that wait for their batch (link/naming.h), or for threads that copy, have come. So there are few descriptors, and memory
- * grows with the number of directories alone.
+ * in it that wait for their batch (link/naming.h), or for threads that copy, have come. So there are few
+ * descriptors, and memory grows with the number of directories alone.
  *
  * Killed: the place is removed by recovery. Nothing of the guest was touched but objects, in moments.
  */

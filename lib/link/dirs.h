@@ -81,7 +81,8 @@ void vu_touched_end(struct vu_touched *t, const struct vu_dirh *h);
 
 /*
  * Puts back what can be put back while other threads go on: nothing is told, and vu_touched_restore() is called all the
- * same. For the end of a run, which then waits for the times of directories to settle and for what was replaced at once.
+ * same. For the end of a run, which then waits for the times of directories to settle and for what was replaced
+ * at once.
  */
 void vu_touched_restore_early(struct vu_touched *t, const struct vu_tree *tree,
 			      const struct vu_guests *guests, const int *root_fds);

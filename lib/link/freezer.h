@@ -3,8 +3,8 @@
  * The freezer: stops guests for the time of some moments, so that nobody can be inside of a system call
  * while an object is without its flag. Knows cgroups as open directories only; whose they are, and that
  * nobody else is in them, is for who gives them (lib/guest/freezable). Owns the rule that nobody is
- * frozen for more than 50 ms at a time (but see hold_ns), and then runs for as long as he was frozen. The lease protocol
- * (link/moment.h) goes on underneath: where somebody cannot be frozen, it is what there is.
+ * frozen for more than 50 ms at a time (but see hold_ns), and then runs for as long as he was frozen. The lease
+ * protocol (link/moment.h) goes on underneath: where somebody cannot be frozen, it is what there is.
  */
 #pragma once
 

@@ -40,9 +40,9 @@ struct vu_guardian_again {
 };
 
 /*
- * Splits the process; again (or NULL) is borrowed. Returns 0 in the worker, with ret_ledger; VU_GUARDIAN_ENDED in the others, once
- * the worker has ended, with ret_end; or a negative errno when it cannot be split: then there is still
- * one process, and nobody watches it. Streams must be flushed before.
+ * Splits the process; again (or NULL) is borrowed. Returns 0 in the worker, with ret_ledger; VU_GUARDIAN_ENDED
+ * in the others, once the worker has ended, with ret_end; or a negative errno when it cannot be split: then
+ * there is still one process, and nobody watches it. Streams must be flushed before.
  */
 int vu_guardian_split(const struct vu_guardian_again *again, struct vu_ledger **ret_ledger,
 		      struct vu_guardian_end *ret_end);

@@ -37,8 +37,8 @@ struct vu_wanted {
 
 /*
  * The same for n inodes together. Who holds a lease and does not find it has not seen who waits, either:
- * a page at a time is read, and between two the kernel may skip some. For several it costs hardly more than for one: reading /proc/locks takes 1.3 ms
- * for each 1,000 leases on the machine. Returns 0 or a negative errno.
+ * a page at a time is read, and between two the kernel may skip some. For several it costs hardly more than for
+ * one: reading /proc/locks takes 1.3 ms for each 1,000 leases on the machine. Returns 0 or a negative errno.
  */
 int vu_interrupt_waiters_each(struct vu_wanted *v, size_t n);
 

@@ -2,9 +2,10 @@
 /*
  * Names of objects, many at a time: given to a tree that is being made, or taken from one that goes away.
  * Neither tree is within a guest's reach, so nothing is exchanged and there is no journal: who is killed
- * leaves a tree in the pool (link/trees.h), which says as well as a line would that recovery is needed. Owns the batches: objects opened together, and a moment for
- * each, by several threads. The objects' other names stay what they are, and are guarded as ever
- * (link/moment.h). Called by the coordinating thread, with the pool's lock held.
+ * leaves a tree in the pool (link/trees.h), which says as well as a line would that recovery is needed. Owns
+ * the batches: objects opened together, and a moment for each, by several threads. The objects' other names
+ * stay what they are, and are guarded as ever (link/moment.h). Called by the coordinating thread, with the
+ * pool's lock held.
  *
  * Threads of its own work on a batch while the caller goes on and adds names to the next one.
  */

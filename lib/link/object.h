@@ -84,8 +84,8 @@ int vu_object_of_consume(const struct vu_pool *pool, const struct vu_key *key, i
 
 /*
  * Opens an object of the pool as it is now. leased: takes its lease, where the guard does not hold it anyway; without,
- * nothing keeps writers out (for one that is lost). Returns 0; 1 when somebody has it open for writing (leased), or another process
- * works on it; or a negative errno. ret_st (or NULL) is what it was.
+ * nothing keeps writers out (for one that is lost). Returns 0; 1 when somebody has it open for writing
+ * (leased), or another process works on it; or a negative errno. ret_st (or NULL) is what it was.
  */
 int vu_object_open(const struct vu_pool *pool, const struct vu_key *key, bool leased,
 		   size_t max_xattr_bytes, struct vu_object **ret, struct vu_stat *ret_st);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Has an object come or gone since? Told by the times of the pool's directories, as the walk tells it of a guest's: a few
- * hundred of them stand for all the objects in them. Knows nothing of what is in an object.
+ * Has an object come or gone since? Told by the times of the pool's directories, as the walk tells it of a
+ * guest's: a few hundred of them stand for all the objects in them. Knows nothing of what is in an object.
  */
 #pragma once
 

@@ -390,8 +390,8 @@ static int remove_open(const struct vu_pool *p, const struct vu_key *key, int fd
 		r = vu_pool_object_unlink(p, key);
 	}
 	/*
-	 * Also without a name: several guests may have it open or mapped still, as libraries are that were just upgraded, and
-	 * one of them could open it for writing by a descriptor (/proc/self/fd).
+	 * Also without a name: several guests may have it open or mapped still, as libraries are that were just
+	 * upgraded, and one of them could open it for writing by a descriptor (/proc/self/fd).
 	 */
 	(void)vu_guard_or_flag(fd);
 	for (int i = 0; i < 10 && !vu_lease_quiet(fd); i++)

@@ -21,8 +21,8 @@ int vu_probe_stage(int stage_fd, char **ret_why);
 
 /*
  * Asks a little less, without a pool: does the immutable flag keep a file from being written to, and can it be leased?
- * Tried on a file without a name (O_TMPFILE) on the file system of the open directory dir_fd, so that nothing is left of it
- * whatever happens. Returns 0 with ret_flag and ret_lease NULL where they work, else saying why not (owned by the caller); or a
- * negative errno where it could not be tried (-EROFS, -ENOSPC, ...).
+ * Tried on a file without a name (O_TMPFILE) on the file system of the open directory dir_fd, so that nothing
+ * is left of it whatever happens. Returns 0 with ret_flag and ret_lease NULL where they work, else saying why
+ * not (owned by the caller); or a negative errno where it could not be tried (-EROFS, -ENOSPC, ...).
  */
 int vu_probe_nameless(int dir_fd, char **ret_flag, char **ret_lease);

@@ -12,7 +12,8 @@
  *     is removed, and whoever writes to it is in the right
  *   - else, open for writing in one of its guests (but on ext4): noted as slipped, flag on
  *   - else it is damage: told, and left as it is
- * An object with its flag, or with a mark of the guard (fs/guard.h) in its place, is believed; one that only the pool has is removed.
+ * An object with its flag, or with a mark of the guard (fs/guard.h) in its place, is believed; one that only
+ * the pool has is removed.
  *
  * Then the stage (recover-stage.c), names that were being led over (recover-lead.c) and trees on their way
  * (recover-trees.c), then the journals are emptied, unless something had to be left. All of

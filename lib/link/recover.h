@@ -63,8 +63,8 @@ int vu_recover_is_left(const struct vu_pool *pool);
 
 /*
  * Recovers a pool; adds to stats. Returns 0, or a negative errno (what was done is done, the rest can
- * be done again; -ECANCELED after a stop: large trees take a while). Objects that are open for writing never stop it: see slipped; on ext4 they are told as
- * damage.
+ * be done again; -ECANCELED after a stop: large trees take a while). Objects that are open for writing never
+ * stop it: see slipped; on ext4 they are told as damage.
  */
 int vu_recover_run(struct vu_pool *pool, const struct vu_recover_env *env,
 		   struct vu_recover_stats *stats);

@@ -37,5 +37,8 @@ int vu_asks_let_go(struct vu_asks *a, const struct vu_guard_mark *mark);
 /* The map of answers; borrowed. */
 int vu_asks_refusals(const struct vu_asks *a);
 
-/* The next open of the inode for writing by this thread fails with err, a negative errno. Returns 0 or a negative errno. */
+/*
+ * The next open of the inode for writing by this thread fails with err, a negative errno. Returns 0 or a
+ * negative errno.
+ */
 int vu_ask_refuse(int refusals, uint32_t tid, uint64_t ino, int err);

@@ -2,8 +2,8 @@
 /*
  * The leases of the keeper: on each object of a pool that is under the guard, so that who opens it for writing waits
  * (lsm/programs.bpf.c). Owns a descriptor for each. Nothing is less safe without them: then he is refused. One thread,
- * to which the kernel tells of each lease that is being broken by VU_HELD_SIGNAL (or, when too many wait, by SIGIO), which
- * that thread has blocked.
+ * to which the kernel tells of each lease that is being broken by VU_HELD_SIGNAL (or, when too many wait, by
+ * SIGIO), which that thread has blocked.
  *
  * A lease that is being broken makes everybody wait who comes, but the kernel takes it away after lease-break-time
  * (45 s), and it cannot be renewed in place. So it is given up and taken anew, as soon as nobody is known to wait. Who
@@ -27,7 +27,10 @@ struct vu_held *vu_held_new(struct vu_asks *asks, int marks);
 /* Gives all leases back. Accepts NULL, returns NULL. */
 struct vu_held *vu_held_free(struct vu_held *h);
 
-/* Takes a lease on the object, opening it by fd anew. Returns 0 or a negative errno (-EMFILE: no descriptor is left). */
+/*
+ * Takes a lease on the object, opening it by fd anew. Returns 0 or a negative errno (-EMFILE: no descriptor is
+ * left).
+ */
 int vu_held_add(struct vu_held *h, const struct vu_guard_mark *mark, int fd);
 
 /* It is no object any more, or not under the guard. */
@@ -50,5 +53,8 @@ void vu_held_broken(struct vu_held *h, int fd);
 /* Which leases are being broken? For when the kernel could not tell of each. */
 void vu_held_look(struct vu_held *h);
 
-/* Renews leases for which nobody is seen to. To be called every RENEW_MS while there are any: returns whether there are. */
+/*
+ * Renews leases for which nobody is seen to. To be called every RENEW_MS while there are any: returns whether
+ * there are.
+ */
 bool vu_held_renew(struct vu_held *h);

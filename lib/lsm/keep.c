@@ -17,9 +17,9 @@
  * Power lost, or the machine started anew: marks are gone, and flags are not there. Then the objects are open to
  * everybody until recovery has compared them and set their flags (link/recover.c): before any guest is started.
  *
- * An inode that is no object any more, but a guest's own file, loses its mark from whoever made it so (vu_guard_release).
- * One that was removed has lost all names; its mark goes with the inode, by the kernel (programs.bpf.c), or at the
- * end, with the guard.
+ * An inode that is no object any more, but a guest's own file, loses its mark from whoever made it so
+ * (vu_guard_release). One that was removed has lost all names; its mark goes with the inode, by the kernel
+ * (programs.bpf.c), or at the end, with the guard.
  */
 #include "lsm/keep.h"
 
@@ -73,8 +73,8 @@ struct vu_keep {
 };
 
 /*
- * Is what opens it for writing refused by the guard? The flag is off. Returns 1, 0 (it succeeded, or would have waited for
- * a lease), or a negative errno where it came to neither (-EMFILE).
+ * Is what opens it for writing refused by the guard? The flag is off. Returns 1, 0 (it succeeded, or would have
+ * waited for a lease), or a negative errno where it came to neither (-EMFILE).
  */
 static int is_refused(int fd)
 {

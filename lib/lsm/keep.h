@@ -33,7 +33,8 @@ struct vu_keep_stats {
 
 /*
  * Tries the guard on a file of the pool's own that nobody else sees. pool is open with VU_POOL_SHARE and outlives it;
- * marks is the map; held (lsm/held.h) is told of each object that is guarded, and outlives it, too: or NULL. Returns 0, VU_KEEP_UNGUARDED or a negative errno; then nothing has changed.
+ * marks is the map; held (lsm/held.h) is told of each object that is guarded, and outlives it, too: or NULL.
+ * Returns 0, VU_KEEP_UNGUARDED or a negative errno; then nothing has changed.
  */
 int vu_keep_new(const struct vu_pool *pool, int marks, struct vu_held *held, struct vu_keep **ret);
 

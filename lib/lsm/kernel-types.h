@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The parts of the kernel's types that programs.bpf.c reads, instead of all of them (vmlinux.h: 3 MB). Where the members
- * really lie is put in when the programs are loaded (CO-RE), so what is left out does not matter. Only for clang with
- * -target bpf; to be included before libbpf's headers, which want these names.
+ * The parts of the kernel's types that programs.bpf.c reads, instead of all of them (vmlinux.h: 3 MB). Where
+ * the members really lie is put in when the programs are loaded (CO-RE), so what is left out does not matter.
+ * Only for clang with -target bpf; to be included before libbpf's headers, which want these names.
  */
 #pragma once
 

@@ -24,11 +24,11 @@
  * All else that writes needs a descriptor that was opened for writing. Flags may be changed by a keeper: the thread
  * that sets the immutable flag before it drops a mark. Nothing else has an exception, not even for root.
  *
- * With copy-on-write (Linux 6.9 and later) who opens a marked inode for writing may wait instead: where the keeper holds
- * a lease on it ("held"), file_open says so to the keeper ("asks"), and lets it go on into break_lease(). There it waits,
- * until the keeper has given the path a private copy and interrupts it: then the system call begins anew, and finds
- * the copy. Nobody comes out of break_lease() with a marked inode, as long as there is a lease; and if there is none,
- * because the keeper has died, file_post_open refuses:
+ * With copy-on-write (Linux 6.9 and later) who opens a marked inode for writing may wait instead: where the
+ * keeper holds a lease on it ("held"), file_open says so to the keeper ("asks"), and lets it go on into
+ * break_lease(). There it waits, until the keeper has given the path a private copy and interrupts it: then the
+ * system call begins anew, and finds the copy. Nobody comes out of break_lease() with a marked inode, as long
+ * as there is a lease; and if there is none, because the keeper has died, file_post_open refuses:
  *
  *   file_post_open      behind the open, but before O_TRUNC cuts (do_open() in fs/namei.c, 6.9 to 6.18). -ESTALE has
  *                       the kernel look the path up once more, where a copy may be by then; the second time, -EPERM.

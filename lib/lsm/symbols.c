@@ -39,8 +39,8 @@ static bool is_module(const char *line)
 }
 
 /*
- * Twice the same name: which of them it is cannot be told. There are several do_open(); the wrong one is not found between
- * the others.
+ * Twice the same name: which of them it is cannot be told. There are several do_open(); the wrong one is not
+ * found between the others.
  */
 static int find_begins(FILE *list, struct vu_ask_range *ret)
 {

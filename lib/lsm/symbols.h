@@ -11,7 +11,7 @@
 
 /*
  * Reads them from an open list in kallsyms' form, in any order. A function that was split by the compiler
- * ("path_openat.isra.0") is found by its name in front of the dot. Returns 0; -ENOENT when one that is needed is not there, or
- * addresses are hidden (kptr_restrict); or another negative errno.
+ * ("path_openat.isra.0") is found by its name in front of the dot. Returns 0; -ENOENT when one that is needed
+ * is not there, or addresses are hidden (kptr_restrict); or another negative errno.
  */
 int vu_symbols_read(FILE *list, struct vu_ask_range ret[VU_ASK_FUNCTIONS]);

@@ -61,8 +61,8 @@ int vu_census_reader_init(struct vu_census_reader *rd);
 void vu_census_reader_done(struct vu_census_reader *rd);
 
 /*
- * proc_fd: the process' directory in /proc. Adds to ret. Returns 0 (also when the process has ended meanwhile), or a negative errno: of memory,
- * or why it cannot be looked at.
+ * proc_fd: the process' directory in /proc. Adds to ret. Returns 0 (also when the process has ended meanwhile),
+ * or a negative errno: of memory, or why it cannot be looked at.
  */
 int vu_census_process(struct vu_census_reader *rd, int proc_fd, uint16_t owner, uint16_t program,
 		      struct vu_census_counts *ret);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Greedy: where four bytes were seen before, by a table of their hashes, the match is taken as long as it is. What it costs
- * is LZ4's: a token, two bytes of distance, and further bytes of length, one for each 255, behind 15 literals
- * and behind a match of 19.
+ * Greedy: where four bytes were seen before, by a table of their hashes, the match is taken as long as it is.
+ * What it costs is LZ4's: a token, two bytes of distance, and further bytes of length, one for each 255, behind
+ * 15 literals and behind a match of 19.
  */
 #include "mem/compressed.h"
 

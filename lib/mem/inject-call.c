@@ -249,9 +249,9 @@ static int seize(struct target *t)
 }
 
 /*
- * Lets it run to the next stop that is wanted: of a call (SIGTRAP | 0x80), or by the interruption. It has registers that
- * are not its own: so it is not left before, however long that takes (on a busy machine; or it is frozen just now, and
- * goes on when it is thawed).
+ * Lets it run to the next stop that is wanted: of a call (SIGTRAP | 0x80), or by the interruption. It has
+ * registers that are not its own: so it is not left before, however long that takes (on a busy machine; or it
+ * is frozen just now, and goes on when it is thawed).
  */
 static int run_to(struct target *t, int how, bool event)
 {

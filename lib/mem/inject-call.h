@@ -34,8 +34,8 @@ enum vu_inject_flag {
 };
 
 /*
- * Calls prctl(option, arg2, 0, 0, 0) in the process. Returns 0 and what the call returned in the process, which may be a negative errno,
- * in ret; a code above; or a negative errno.
+ * Calls prctl(option, arg2, 0, 0, 0) in the process. Returns 0 and what the call returned in the process, which
+ * may be a negative errno, in ret; a code above; or a negative errno.
  */
 int vu_inject_prctl(pid_t pid, unsigned flags, int option, unsigned long arg2, long *ret);
 

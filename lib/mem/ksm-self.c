@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The child lets itself be traced, so that it stops when the new program is there, before its first instruction. Whether
- * its memory is to be merged is then told by ksm_stat (Linux 6.16), or by the "mg" among the flags of a mapping in smaps.
+ * The child lets itself be traced, so that it stops when the new program is there, before its first
+ * instruction. Whether its memory is to be merged is then told by ksm_stat (Linux 6.16), or by the "mg" among
+ * the flags of a mapping in smaps.
  */
 #include "mem/ksm-self.h"
 

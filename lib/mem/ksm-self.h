@@ -11,7 +11,8 @@
 int vu_ksm_self_set(bool on);
 
 /*
- * Is it kept when another program is executed (exec(2))? That is so since about Linux 6.10, and is tried: by a child that opts
- * itself in and executes this program, which does not get to run. Returns 1, 0, or a negative errno.
+ * Is it kept when another program is executed (exec(2))? That is so since about Linux 6.10, and is tried: by a
+ * child that opts itself in and executes this program, which does not get to run. Returns 1, 0, or a negative
+ * errno.
  */
 int vu_ksm_self_is_inherited(void);

@@ -30,8 +30,8 @@ enum vu_replaced_e {
 
 /*
  * Calls fn for each such file that the process has mapped (task_fd: of a thread of it), once for mappings that
- * follow each other. max_bytes: of maps. Ends when fn returns a negative errno, which is returned; else 0, also when the
- * process has ended or cannot be looked at; VU_REPLACED_HIDDEN; or -ENOMEM, -EMFILE, -ENFILE.
+ * follow each other. max_bytes: of maps. Ends when fn returns a negative errno, which is returned; else 0, also
+ * when the process has ended or cannot be looked at; VU_REPLACED_HIDDEN; or -ENOMEM, -EMFILE, -ENFILE.
  */
 int vu_replaced_each(int task_fd, const struct vu_replaced_fs *fs, size_t n_fs, uint64_t max_bytes,
 		     int (*fn)(void *arg, const struct vu_replaced *r), void *arg);

@@ -6,8 +6,8 @@
  * which they are; so they are counted, and their content is not looked at. What nobody has mapped (a file in a
  * tmpfs) is in the charge of a cgroup only.
  *
- * A range of a file counts once for each owner, however many of its processes have it mapped. Reads; changes nothing. May
- * wait as mem/maps.h says. Several threads may add.
+ * A range of a file counts once for each owner, however many of its processes have it mapped. Reads; changes
+ * nothing. May wait as mem/maps.h says. Several threads may add.
  */
 #pragma once
 

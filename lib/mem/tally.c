@@ -2,8 +2,8 @@
 /*
  * An entry is a content of an owner's program with the number of its pages; 20 bytes, in 256 buckets by the first
  * bits of the hash, at first one entry for each page. A bucket is put in order when memory is short, and in the end:
- * then equal entries become one, and those of one content stand side by side. As the order is made bucket by bucket, what
- * qsort(3) needs besides is a 256th of the whole.
+ * then equal entries become one, and those of one content stand side by side. As the order is made bucket by
+ * bucket, what qsort(3) needs besides is a 256th of the whole.
  *
  * Short of memory: equal entries are made one; if more than half of the memory is in use still, the level rises by
  * one. Before it rises for the first time, contents with the most copies are marked to be kept whatever their hash

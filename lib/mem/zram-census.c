@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a page takes when it is compressed depends on its content, and pages that are the same are seldom like the others:
- * the mean of all would be wrong for them. So each page's size is estimated (mem/compressed.h), and the scale is taken from
- * the device: its compressed bytes, by mm_stat, by the sum of the estimates of all its pages. Pages that do not compress
- * are kept as they are, and are no part of the scale; where compressing brings less than a ninth, it is not done (zsmalloc's
- * largest class but a page's is 3632 bytes of 4096, with Linux' usual chains of 8 pages).
+ * What a page takes when it is compressed depends on its content, and pages that are the same are seldom like
+ * the others: the mean of all would be wrong for them. So each page's size is estimated (mem/compressed.h), and
+ * the scale is taken from the device: its compressed bytes, by mm_stat, by the sum of the estimates of all its
+ * pages. Pages that do not compress are kept as they are, and are no part of the scale; where compressing
+ * brings less than a ninth, it is not done (zsmalloc's largest class but a page's is 3632 bytes of 4096, with
+ * Linux' usual chains of 8 pages).
  *
  * To the tally, a page's program is its estimated size: what merging frees is then told by size.
  */

@@ -35,7 +35,8 @@ int vu_zram_census(int fd, const struct vu_zram *z, uint64_t max_bytes,
 
 /*
  * Writes each distinct page of fd to the device to, which has the same size.
- * Pages of one word, which take no memory, are left out. max_bytes: of memory, for telling which are distinct; -E2BIG where that is not enough. The rest as above.
+ * Pages of one word, which take no memory, are left out. max_bytes: of memory, for telling which are distinct;
+ * -E2BIG where that is not enough. The rest as above.
  */
 int vu_zram_replay(int fd, const struct vu_zram *z, int to, uint64_t max_bytes,
 		   struct vu_progress *progress);

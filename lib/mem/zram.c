@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Devices come and go by /sys/class/zram-control (Linux 4.2). The one that is made must not outlive who has it, whatever
- * that one dies of: a device that nobody knows of would hold its memory until the host is booted again. So a
- * process of its own makes it, before anybody else has its number, waits for the end of a pipe, and removes it. That
- * is refused as long as somebody has it open (who watches devices looks into new ones), for a moment: it tries again.
+ * Devices come and go by /sys/class/zram-control (Linux 4.2). The one that is made must not outlive who has it,
+ * whatever that one dies of: a device that nobody knows of would hold its memory until the host is booted
+ * again. So a process of its own makes it, before anybody else has its number, waits for the end of a pipe, and
+ * removes it. That is refused as long as somebody has it open (who watches devices looks into new ones), for a
+ * moment: it tries again.
  */
 #include "mem/zram.h"
 

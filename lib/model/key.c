@@ -55,7 +55,10 @@ void vu_key_name(const struct vu_key *key, char *name)
 	sprintf(name + VU_DIGEST_HEX, "-%u", key->generation);
 }
 
-/* Decimal, at most 9 digits, as vu_key_name() writes it. Pools hold many names: sscanf(3) is most of what that would take. */
+/*
+ * Decimal, at most 9 digits, as vu_key_name() writes it. Pools hold many names: sscanf(3) is most of what that
+ * would take.
+ */
 static int parse_generation(const char *s, uint32_t *ret)
 {
 	uint32_t n = 0;

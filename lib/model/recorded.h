@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest as the catalog holds it, in a few flat arrays: enough to see whether anything has changed in it, and much less
- * than a tree (model/tree.h), which is made to be changed. A plain value that owns its arrays. One thread at a time.
+ * A guest as the catalog holds it, in a few flat arrays: enough to see whether anything has changed in it, and
+ * much less than a tree (model/tree.h), which is made to be changed. A plain value that owns its arrays. One
+ * thread at a time.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the keeper of the guard (ops/guard-cow.h) and the process that makes a guest's copies (ops/ops-answer.h) send each
- * other, over a pair of SOCK_SEQPACKET sockets. Both are the same program.
+ * What the keeper of the guard (ops/guard-cow.h) and the process that makes a guest's copies (ops/ops-answer.h)
+ * send each other, over a pair of SOCK_SEQPACKET sockets. Both are the same program.
  */
 #pragma once
 

@@ -20,7 +20,7 @@ int vu_apart_new(struct vu_session *s, const struct vu_digest_now *d, struct vu_
 struct vu_apart *vu_apart_free(struct vu_apart *a);
 
 /*
- * Why the two files, which are equal and not one inode, are so. VU_SKIP_NONE: nothing keeps them apart, so the next scan
- * will unify them. Returns 0, -ENOMEM, or why one of them could not be looked at.
+ * Why the two files, which are equal and not one inode, are so. VU_SKIP_NONE: nothing keeps them apart, so the
+ * next scan will unify them. Returns 0, -ENOMEM, or why one of them could not be looked at.
  */
 int vu_apart_why(struct vu_apart *a, const struct vu_sides_file *f, enum vu_skip *ret);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is broken while a guest runs, on its way to the catalog (db/catalog-broken.h): collected from events, written now and
- * then, and at the end. So much memory, however much the guest has broken: then it is only known that there was more.
- * Of what cannot be written, because a run has the catalog, only that is told later.
+ * What is broken while a guest runs, on its way to the catalog (db/catalog-broken.h): collected from events,
+ * written now and then, and at the end. So much memory, however much the guest has broken: then it is only
+ * known that there was more. Of what cannot be written, because a run has the catalog, only that is told later.
  */
 #pragma once
 

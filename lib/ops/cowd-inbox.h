@@ -35,7 +35,7 @@ size_t vu_inbox_poll(const struct vu_inbox *b, struct pollfd *p, int *ret_ms);
 
 /*
  * Goes on with the connections, of which p tells as poll(2) left it; to be called until it returns VU_INBOX_NOTHING.
- * Returns 0 with a message (owned by the caller), VU_INBOX_REFUSED with why (static), or a negative errno of one of them,
- * which is closed.
+ * Returns 0 with a message (owned by the caller), VU_INBOX_REFUSED with why (static), or a negative errno of
+ * one of them, which is closed.
  */
 int vu_inbox_next(struct vu_inbox *b, struct vu_handoff **ret, const char **ret_why);

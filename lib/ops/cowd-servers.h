@@ -17,7 +17,10 @@
 
 struct vu_servers;
 
-/* command: borrowed, what is executed, with a NULL behind; it finds the descriptors of ops/ops-cowd.h. NULL without memory. */
+/*
+ * command: borrowed, what is executed, with a NULL behind; it finds the descriptors of ops/ops-cowd.h. NULL
+ * without memory.
+ */
 struct vu_servers *vu_servers_new(char *const *command);
 
 /* Closes the descriptors; ends no process. Accepts NULL, returns NULL. */

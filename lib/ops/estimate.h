@@ -50,16 +50,16 @@ struct vu_estimate {
 };
 
 /*
- * For the inodes that the farm's tree has now; env is told to note each file before it is read, with e, which is borrowed
- * by it. Returns 0 or -ENOMEM; _done in any case, also of a zeroed one.
+ * For the inodes that the farm's tree has now; env is told to note each file before it is read, with e, which
+ * is borrowed by it. Returns 0 or -ENOMEM; _done in any case, also of a zeroed one.
  */
 int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, const struct vu_farm *f,
 		      struct vu_content_env *env);
 void vu_estimate_done(struct vu_estimate *e);
 
 /*
- * Reports what the plan frees; asks besides what was not noted, and who uses what (which makes a child). Returns 0 or as
- * vu_ops functions.
+ * Reports what the plan frees; asks besides what was not noted, and who uses what (which makes a child).
+ * Returns 0 or as vu_ops functions.
  */
 int vu_estimate_sum(struct vu_estimate *e, const struct vu_plan *plan);
 

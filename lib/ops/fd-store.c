@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libsystemd is loaded when it is needed, by cowd alone: it brings six further libraries, which cost every other command a
- * fifth of its start, and room where memory is limited.
+ * libsystemd is loaded when it is needed, by cowd alone: it brings six further libraries, which cost every
+ * other command a fifth of its start, and room where memory is limited.
  */
 #include "ops/fd-store.h"
 

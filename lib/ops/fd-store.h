@@ -22,7 +22,10 @@ struct vu_fd_store {
 int vu_fd_store_take(struct vu_fd_store *ret);
 void vu_fd_store_done(struct vu_fd_store *s);
 
-/* Has it hold n descriptors (which stay the caller's) by a name. Returns 0, -ENOTCONN: there is no manager; or a negative errno. */
+/*
+ * Has it hold n descriptors (which stay the caller's) by a name. Returns 0, -ENOTCONN: there is no manager; or
+ * a negative errno.
+ */
 int vu_fd_store_put(const char *name, const int *fds, size_t n);
 
 /* Has it close those of a name. */

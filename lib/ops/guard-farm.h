@@ -22,7 +22,10 @@ struct vu_guard_farm *vu_guard_farm_free(struct vu_guard_farm *f);
 /* Adds the mount with this mount point; they are numbered from 0. Returns 0 or a negative errno. */
 int vu_guard_farm_add(struct vu_guard_farm *f, const char *point);
 
-/* To be called now and then, the first time when all mounts are there: which guests there are. Returns 0 or a negative errno. */
+/*
+ * To be called now and then, the first time when all mounts are there: which guests there are. Returns 0 or a
+ * negative errno.
+ */
 int vu_guard_farm_look(struct vu_guard_farm *f);
 
 /*

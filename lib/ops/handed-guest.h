@@ -12,8 +12,9 @@
 #include "ops/context.h"
 
 /*
- * Finds it. caller: the process whose call waits, or 0: the container's own are asked. Returns 0 with ret_root (malloc'ed:
- * the path of its root); an enum vu_handoff_guest_e; or, with the problem filled, a negative errno. A catalog that is not
- * there has no guests. What contradicts (metadata that names another guest) is told as a warning.
+ * Finds it. caller: the process whose call waits, or 0: the container's own are asked. Returns 0 with ret_root
+ * (malloc'ed: the path of its root); an enum vu_handoff_guest_e; or, with the problem filled, a negative errno.
+ * A catalog that is not there has no guests. What contradicts (metadata that names another guest) is told as a
+ * warning.
  */
 int vu_handed_guest(struct vu_ops *ops, const struct vu_kept *k, pid_t caller, char **ret_root);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guests are read from the catalog one at a time, and looked at by as many threads as there are: while one reads rows, others
- * look. SQLite has one thread at a time here too, under a lock.
+ * Guests are read from the catalog one at a time, and looked at by as many threads as there are: while one
+ * reads rows, others look. SQLite has one thread at a time here too, under a lock.
  *
  * The pool's stamp is taken when a run is over. Who breaks links beside it may have removed an object just before (then
- * the catalog has one too many, as after any break), and only an eviction makes one there: a private file that equals such a
- * new one joins it when anything next changes.
+ * the catalog has one too many, as after any break), and only an eviction makes one there: a private file that
+ * equals such a new one joins it when anything next changes.
  */
 #include "ops/idle.h"
 

@@ -33,8 +33,8 @@ struct vu_ksm_guests {
 };
 
 /*
- * Opens it for guests (names or roots; n 0: all registered ones, which may be none), and looks at all processes. Returns
- * like vu_session_open; k is to be closed in any case.
+ * Opens it for guests (names or roots; n 0: all registered ones, which may be none), and looks at all
+ * processes. Returns like vu_session_open; k is to be closed in any case.
  */
 int vu_ksm_guests_open(struct vu_ksm_guests *k, struct vu_ops *ops, char *const *guests, size_t n);
 void vu_ksm_guests_close(struct vu_ksm_guests *k);

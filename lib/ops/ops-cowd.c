@@ -101,8 +101,8 @@ static void take_pair(struct cowd *d, struct vu_fd_store *store, size_t i)
 		return;
 	}
 	/*
-	 * Another version's: its servers, if they live, go on with the calls that they have at hand. Which guest it is is
-	 * found out again.
+	 * Another version's: its servers, if they live, go on with the calls that they have at hand. Which
+	 * guest it is is found out again.
 	 */
 	if (vu_kept_check(kept) == VU_KEPT_WRONG) {
 		vu_close_p(&kept);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The use-case behind `vunify cowd`: takes the listeners that container runtimes hand over, and the connections of LXC's
- * monitors, and has a process of its own answer each (ops/ops-serve.h), so that no guest waits for another. It serves nobody itself: when one of these
- * processes is killed, it starts the next one with the same descriptors; when it is killed itself, they go on. The service
- * manager, where there is one, holds the descriptors too: then also a killed lot is replaced, and a new cowd takes over
- * from the servers of the old one.
+ * The use-case behind `vunify cowd`: takes the listeners that container runtimes hand over, and the connections
+ * of LXC's monitors, and has a process of its own answer each (ops/ops-serve.h), so that no guest waits for
+ * another. It serves nobody itself: when one of these processes is killed, it starts the next one with the same
+ * descriptors; when it is killed itself, they go on. The service manager, where there is one, holds the
+ * descriptors too: then also a killed lot is replaced, and a new cowd takes over from the servers of the old
+ * one.
  */
 #pragma once
 

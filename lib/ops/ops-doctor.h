@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Is everything as it should be, on this host, on the file systems of the guests, and in each guest? Changes nothing. */
+/*
+ * Is everything as it should be, on this host, on the file systems of the guests, and in each guest? Changes
+ * nothing.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -25,8 +25,8 @@ struct vu_guard_options {
 	size_t n_pools;
 	bool stays; /* at the end the guard stays in force, for the next one to take over */
 	/*
-	 * Borrowed: the command that makes a guest's copies (ops/ops-answer.h), without the guest: n_command arguments, and
-	 * room for one more and a NULL. NULL: no copies are made.
+	 * Borrowed: the command that makes a guest's copies (ops/ops-answer.h), without the guest: n_command
+	 * arguments, and room for one more and a NULL. NULL: no copies are made.
 	 */
 	char **command;
 	size_t n_command;

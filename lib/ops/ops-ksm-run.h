@@ -15,7 +15,7 @@ struct vu_ksm_run_options {
 };
 
 /*
- * Executes the command in place of this program, and returns only when that did not work: an enum vu_ops_e or a negative errno with
- * the problem filled; ret_exec is the errno, or 0 where it did not come to that.
+ * Executes the command in place of this program, and returns only when that did not work: an enum vu_ops_e or a
+ * negative errno with the problem filled; ret_exec is the errno, or 0 where it did not come to that.
  */
 int vu_ops_ksm_run(struct vu_ops *ops, const struct vu_ksm_run_options *o, int *ret_exec);

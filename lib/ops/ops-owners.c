@@ -47,8 +47,8 @@ static void tell(struct owning *w, size_t guest, const char *path, int err, cons
 /* ---- one file ---- */
 
 /*
- * Does the file that st describes hold the content? Tells it then. Returns 1, 0, or a negative errno; one that cannot be
- * read is told as a warning.
+ * Does the file that st describes hold the content? Tells it then. Returns 1, 0, or a negative errno; one that
+ * cannot be read is told as a warning.
  */
 static int judge(struct owning *w, size_t guest, int dir, const char *name, const char *path,
 		 const struct vu_stat *st)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which guests hold a content: on the day on which a file turns out to be dangerous. What the catalog has recorded is
- * looked at again before it is told; what has come since the last scan of a guest is found by a look at all files only. Changes nothing.
+ * looked at again before it is told; what has come since the last scan of a guest is found by a look at all
+ * files only. Changes nothing.
  */
 #pragma once
 

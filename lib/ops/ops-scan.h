@@ -22,8 +22,8 @@ struct vu_scan_options {
 	bool trust_guests; /* one admin owns all guests: the capability gate is open */
 	bool full;	   /* trust nothing that the catalog says: look at every file */
 	/*
-	 * What came apart since the last run is put together again: for registered guests only, and it is told what came apart.
-	 * Of the objects only those are looked at that get further names.
+	 * What came apart since the last run is put together again: for registered guests only, and it is told
+	 * what came apart. Of the objects only those are looked at that get further names.
 	 */
 	bool remerge;
 };

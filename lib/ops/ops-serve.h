@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One container's calls, answered until nobody is under its filter any more: what `vunify cowd` has a process of its
- * own for. Finds out which guest it is; while it is none (or cannot be served), the kernel goes on with every call: then
- * the immutable flag refuses what would change a unified file.
+ * own for. Finds out which guest it is; while it is none (or cannot be served), the kernel goes on with every
+ * call: then the immutable flag refuses what would change a unified file.
  */
 #pragma once
 

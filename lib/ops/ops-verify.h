@@ -3,8 +3,9 @@
  * Proves that the pools hold what they should: reads objects and computes their names anew, looks at flags, link
  * counts, names in the guests, the catalog, and what lies about in the pools. Changes nothing, unless asked to repair.
  *
- * A part is read at a time where that is wanted: a subset of the keys, or as much as there is time for. The place where it
- * stopped is kept in the catalog, for each file system and subset, and the next run goes on there.
+ * A part is read at a time where that is wanted: a subset of the keys, or as much as there is time for. The
+ * place where it stopped is kept in the catalog, for each file system and subset, and the next run goes on
+ * there.
  */
 #pragma once
 

@@ -5,9 +5,9 @@
  * guest's second file have the object that its first is a name of. So the links of an object are
  * counted: the inode says how many there are, and who is in the catalog too few is looked for on disk.
  *
- * There are as many rows as unified names, and of nearly all of them nobody asks: those of an object are kept if its content is
- * that of a file that was read in this run, or is not known. Were the catalog wrong about a content, another object could be
- * asked for: then all rows are read once more, and all are kept.
+ * There are as many rows as unified names, and of nearly all of them nobody asks: those of an object are kept
+ * if its content is that of a file that was read in this run, or is not known. Were the catalog wrong about a
+ * content, another object could be asked for: then all rows are read once more, and all are kept.
  */
 #include "ops/owners.h"
 
@@ -377,8 +377,8 @@ static int open_other(const struct vu_guest *g, uint64_t dev)
 }
 
 /*
- * A guest that is no part of the run may have broken or removed a name since: its row would keep everybody from joining the
- * object that there is. So what is still in doubt is looked at where the rows say that it is.
+ * A guest that is no part of the run may have broken or removed a name since: its row would keep everybody from
+ * joining the object that there is. So what is still in doubt is looked at where the rows say that it is.
  */
 static int check_others(struct vu_owners *o, const struct vu_inomap *doubts,
 			const struct vu_guests *others)

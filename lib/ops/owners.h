@@ -36,8 +36,8 @@ struct vu_owners {
 };
 
 /*
- * Learns it, for a session whose guests were walked, and whose files were read. o is zeroed, and to be freed in any case.
- * Returns 0, or as vu_ops functions.
+ * Learns it, for a session whose guests were walked, and whose files were read. o is zeroed, and to be freed in
+ * any case. Returns 0, or as vu_ops functions.
  */
 int vu_owners_know(struct vu_owners *o, struct vu_session *s, struct vu_tree *t);
 

@@ -12,8 +12,8 @@
 bool vu_pages_swap_areas(const struct vu_pages_options *o, const struct vu_swaps *s);
 
 /*
- * Opens them; with swap_in no area is looked at. Areas that are no operands are skipped where operands are areas. ret is to be
- * given to vu_swaps_close in any case. Results as all of ops.
+ * Opens them; with swap_in no area is looked at. Areas that are no operands are skipped where operands are
+ * areas. ret is to be given to vu_swaps_close in any case. Results as all of ops.
  */
 int vu_pages_swap_open(struct vu_ops *ops, const struct vu_pages_options *o, struct vu_swaps *ret);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The replay takes memory, at most as much as the device that it is made for: so much has to be free, with a reserve, and
- * the new device is not given more.
+ * The replay takes memory, at most as much as the device that it is made for: so much has to be free, with a
+ * reserve, and the new device is not given more.
  */
 #include "ops/pages-zram.h"
 

@@ -24,8 +24,8 @@ struct vu_follow_groups {
 };
 
 /*
- * Groups what has VU_FOLLOW_YES, and gives another reason to what cannot follow because of its hard links, or the limit of
- * links. Returns 0 or -ENOMEM; vu_follow_groups_done in any case.
+ * Groups what has VU_FOLLOW_YES, and gives another reason to what cannot follow because of its hard links, or
+ * the limit of links. Returns 0 or -ENOMEM; vu_follow_groups_done in any case.
  */
 int vu_follow_groups_make(struct vu_finds *f, struct vu_follow_groups *ret);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A member whose size no object has is passed over; of the others the digest is computed on the way, and with it and the
- * metadata of the member, or those that the object had, its name. Only a member that gives it is written, to a file without a
- * name in the pool, and that file is read and proven again like any other source.
+ * A member whose size no object has is passed over; of the others the digest is computed on the way, and with
+ * it and the metadata of the member, or those that the object had, its name. Only a member that gives it is
+ * written, to a file without a name in the pool, and that file is read and proven again like any other source.
  *
  * What an object's size was is known of the catalog; where that does not know it, each size may be it.
  */

@@ -21,9 +21,9 @@ int vu_repair_source_find(struct vu_repair *r, struct vu_identifier *w, size_t p
 			  struct vu_checked *o, char **ret_label, int *ret_err);
 
 /*
- * For who has a file that is not on the disk (yet): the size that the object had, where the catalog knows it; would a file
- * with this content and these metadata serve (1, 0, or -EIO); and the same file, open, which is read, as
- * vu_repair_source_find would take it (1, 0, or what that returns).
+ * For who has a file that is not on the disk (yet): the size that the object had, where the catalog knows it;
+ * would a file with this content and these metadata serve (1, 0, or -EIO); and the same file, open, which is
+ * read, as vu_repair_source_find would take it (1, 0, or what that returns).
  */
 bool vu_repair_source_size(struct vu_repair *r, struct vu_identifier *w, size_t pool,
 			   struct vu_checked *o, uint64_t *ret);

@@ -52,8 +52,8 @@ struct vu_session {
 
 /*
  * Opens a session for operands (names or roots; n 0: all registered guests). Roots that are gone are
- * told as warnings and left out, unless they were named (and then with LEAVE_OUT). Returns 0, an enum vu_ops_e with ops->problem
- * filled, or a negative errno (problem filled too). s must be closed in any case.
+ * told as warnings and left out, unless they were named (and then with LEAVE_OUT). Returns 0, an enum vu_ops_e
+ * with ops->problem filled, or a negative errno (problem filled too). s must be closed in any case.
  */
 int vu_session_open(struct vu_session *s, struct vu_ops *ops, unsigned flags, char *const *operands,
 		    size_t n);

@@ -48,8 +48,9 @@ struct vu_supervised_report {
 };
 
 /*
- * Opens the session of one guest (a name or a root), says how it is supervised ("vunify run"), puts right what was left there, and finds the guest's own hard
- * links. Returns like vu_session_open. s must be closed in any case.
+ * Opens the session of one guest (a name or a root), says how it is supervised ("vunify run"), puts right what
+ * was left there, and finds the guest's own hard links. Returns like vu_session_open. s must be closed in any
+ * case.
  */
 int vu_supervised_open(struct vu_supervised *s, struct vu_ops *ops, char *guest, const char *how);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Repairs damaged objects: finds a file that has still what the object had, proves that by computing the object's
- * name from it, and has the object evicted (link/evict.h): its names move to a new one made of a copy of that file. What
- * cannot be repaired is put in quarantine. Part of ops-verify; one thread.
+ * name from it, and has the object evicted (link/evict.h): its names move to a new one made of a copy of that
+ * file. What cannot be repaired is put in quarantine. Part of ops-verify; one thread.
  */
 #pragma once
 

@@ -4,9 +4,9 @@
  * `vunify ksm run` cannot do that from outside. `vunify ksm run` sets it up.
  *
  * Where a process can opt in all of its memory (PR_SET_MEMORY_MERGE, Linux 6.4), that is all it does: it is for those
- * kernels on which exec(2) ends that (before 6.10). Elsewhere, or with VUNIFY_KSM=madvise, madvise(2) marks what is there,
- * and what malloc(3) and mmap(2) get afterwards; that leaves out what a program gets in other ways (stacks of threads,
- * libraries that are loaded later).
+ * kernels on which exec(2) ends that (before 6.10). Elsewhere, or with VUNIFY_KSM=madvise, madvise(2) marks
+ * what is there, and what malloc(3) and mmap(2) get afterwards; that leaves out what a program gets in other
+ * ways (stacks of threads, libraries that are loaded later).
  *
  * The functions of the allocator are looked up by RTLD_NEXT, never by glibc's own names: in a program with an allocator
  * of its own the memory has to come from that one, which will be asked to free it. That lookup may ask for memory

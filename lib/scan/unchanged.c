@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A directory is opened once, by its path beneath the root, where it has files or children to be looked at; one that has
- * neither is looked at from its parent. So there is one statx(2) for each directory and each private name, and an
- * openat2(2) for some of the directories. A guest may rename directories meanwhile: what is looked at is what stands at
- * the path and has the recorded inode, or the answer is no.
+ * A directory is opened once, by its path beneath the root, where it has files or children to be looked at; one
+ * that has neither is looked at from its parent. So there is one statx(2) for each directory and each private
+ * name, and an openat2(2) for some of the directories. A guest may rename directories meanwhile: what is looked
+ * at is what stands at the path and has the recorded inode, or the answer is no.
  */
 #include "scan/unchanged.h"
 

@@ -16,9 +16,9 @@
  * Afterwards the files are the old ones or the new ones, behind `vunify recover` completely so; the other guest's are
  * what they were; nobody waits for more than 20 s; nothing is left in the stage.
  *
- * CASES: how many of both kinds are tried, evenly chosen (0: all). VU_CASE=N: only that one; VU_LIKE=PATTERN: those whose
- * text fits it, "unlink: worker at unlinkat *". Prints a line for each case that went wrong, and last "KILLS LOST
- * FAILURES LOST MISSED". Exit status: 0 nothing is lost, 1 something is, 70 it cannot work.
+ * CASES: how many of both kinds are tried, evenly chosen (0: all). VU_CASE=N: only that one; VU_LIKE=PATTERN:
+ * those whose text fits it, "unlink: worker at unlinkat *". Prints a line for each case that went wrong, and
+ * last "KILLS LOST FAILURES LOST MISSED". Exit status: 0 nothing is lost, 1 something is, 70 it cannot work.
  */
 #include <dirent.h>
 #include <errno.h>

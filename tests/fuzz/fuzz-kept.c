@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files that came back from the service manager: the input is written over the begin of one that is right (or is a whole
- * one, when it is long enough). What is taken for right has texts that end, and what is changed in its head is refused.
+ * Files that came back from the service manager: the input is written over the begin of one that is right (or
+ * is a whole one, when it is long enough). What is taken for right has texts that end, and what is changed in
+ * its head is refused.
  */
 #include "fuzz.h"
 

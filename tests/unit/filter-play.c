@@ -30,7 +30,10 @@
 
 unsigned long refused_flags, installed_flags;
 
-/* Reads six arguments, as syscall(2) itself does, though there may be fewer: what is behind them is passed on, and no more. */
+/*
+ * Reads six arguments, as syscall(2) itself does, though there may be fewer: what is behind them is passed on,
+ * and no more.
+ */
 __attribute__((no_sanitize("address"))) long __wrap_syscall(long nr, ...)
 {
 	long a[6];

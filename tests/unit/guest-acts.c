@@ -77,7 +77,10 @@ long act_write_at_limit(const char *path, const void *text)
 	return setrlimit(RLIMIT_NOFILE, &limit) ? -1002 : r;
 }
 
-/* While another process waits for copies, private files are changed. Returns the ms that took; -1 if it does not wait. */
+/*
+ * While another process waits for copies, private files are changed. Returns the ms that took; -1 if it does
+ * not wait.
+ */
 long act_change_beside(const char *path, const void *arg)
 {
 	int fd = open("/own", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

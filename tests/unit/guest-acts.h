@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a process of a supervised guest does in tests of a supervisor's life: each a supervised_fn (supervised.h). Nothing of
- * cmocka in here: it runs in the guest. Where it is not said otherwise they return what the system call gave, or a
- * negative errno.
+ * What a process of a supervised guest does in tests of a supervisor's life: each a supervised_fn
+ * (supervised.h). Nothing of cmocka in here: it runs in the guest. Where it is not said otherwise they return
+ * what the system call gave, or a negative errno.
  */
 #pragma once
 
@@ -15,7 +15,10 @@ long act_remove_it(const char *path, const void *arg);
 long act_cut(const char *path, const void *arg);
 /* The file is to be cut, but there is no descriptor for it. */
 long act_write_at_limit(const char *path, const void *text);
-/* While another process waits for copies, private files are changed. Returns the ms that took; -1 if it does not wait. */
+/*
+ * While another process waits for copies, private files are changed. Returns the ms that took; -1 if it does
+ * not wait.
+ */
 long act_change_beside(const char *path, const void *arg);
 long act_set_up_ring(const char *path, const void *arg);
 /* By a mount of the guest's own that is read-only. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a supervisor and of those whom it serves: who is killed, who is left without an answer, many at once, a full
- * disk, mounts and roots of the guest's own. What single calls do is in test-serve.c.
+ * The life of a supervisor and of those whom it serves: who is killed, who is left without an answer, many at
+ * once, a full disk, mounts and roots of the guest's own. What single calls do is in test-serve.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,8 +103,8 @@ static void again(struct farm *f)
 }
 
 /*
- * What a supervisor that was killed had taken is answered by the next, whichever of its threads had it: though the first
- * of them waits for a call, and nobody makes another one.
+ * What a supervisor that was killed had taken is answered by the next, whichever of its threads had it: though
+ * the first of them waits for a call, and nobody makes another one.
  */
 static void taken_by_the_second(struct farm *f)
 {
