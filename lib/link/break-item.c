@@ -193,6 +193,14 @@ static int make_copy(struct vu_breaking *b, struct vu_breaking_item *w)
 	return r;
 }
 
+/* What recovery is to do for it: nothing where eviction, which has a note of its own, moves the names once more. */
+static enum vu_journal_kind kind_of(const struct vu_breaking_item *w)
+{
+	if (!w->into)
+		return VU_JOURNAL_COPY;
+	return w->evicts ? VU_JOURNAL_LINK : VU_JOURNAL_LEAD;
+}
+
 static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w)
 {
 	const struct vu_guest *g = &b->env->guests->v[w->it->guest];
@@ -203,7 +211,7 @@ static int write_intents(struct vu_breaking *b, const struct vu_breaking_item *w
 		vu_breaking_tmp(b, w->tmp + k, tmp + at);
 		r = vu_journal_add(&b->journal,
 				   &(struct vu_intent){
-					   .kind = w->into ? VU_JOURNAL_LEAD : VU_JOURNAL_COPY,
+					   .kind = kind_of(w),
 					   .tmp = tmp,
 					   .key = w->into ? w->into->key : w->it->key,
 					   .object_ino = w->into ? w->into->ino : w->it->ino,
@@ -385,7 +393,7 @@ static int take_back(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t
 static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t *ret_moved,
 		    bool *moved)
 {
-	int r = begin(b, w), e, first = 0;
+	int kind = kind_of(w), r = begin(b, w), e, first = 0;
 	char tmp[VU_BREAKING_TMP_MAX];
 
 	if (r)
@@ -408,10 +416,10 @@ static int move_all(struct vu_breaking *b, struct vu_breaking_item *w, uint32_t 
 	/* one that could not be moved: then none is, for they are names of one file */
 	if (!e && w->copy_fd >= 0 && (is_slipped(b, w->object) || (first && !b->unsettled)))
 		e = take_back(b, w, ret_moved, moved);
-	else if (!e && w->into && first && *ret_moved && !b->unsettled)
+	else if (!e && kind == VU_JOURNAL_LEAD && first && *ret_moved && !b->unsettled)
 		e = lead_back(b, w, ret_moved, moved);
 	w->copy_fd = -EBADF;
-	if ((e || first) && (*ret_moved || b->unsettled)) {
+	if (kind != VU_JOURNAL_LINK && (e || first) && (*ret_moved || b->unsettled)) {
 		/* that went wrong too: recovery lets the others follow */
 		b->unsettled = e ? e : first;
 		w->n_tmp = 0;

@@ -34,6 +34,7 @@ struct vu_breaking_item {
 	struct vu_break_item *it;
 	struct vu_object *object; /* owned; NULL: failed, and told */
 	struct vu_object *into;	  /* borrowed; the names move to it; NULL: to a copy */
+	bool evicts; /* object is to lose all names that it has in guests (link/evict.h): none goes back to it */
 	uint32_t n_links;
 	uint64_t size;
 	bool empty;	   /* a copy has no content, and is modified now */

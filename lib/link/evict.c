@@ -262,6 +262,7 @@ static int move_items(struct evicting *v, struct vu_breaking_item *w)
 			.it = &v->e->items[i],
 			.object = vu_object_ref(v->old),
 			.into = i == v->keeper ? NULL : v->into,
+			.evicts = true,
 			.size = v->old->size,
 			.copy_fd = -EBADF,
 		};
