@@ -12,7 +12,6 @@
 #include "cmd/escape.h"
 #include "cmd/message.h"
 
-VU_DEFINE_CLEANUP(struct vu_printer *, vu_printer_free)
 VU_DEFINE_CLEANUP(struct vu_json *, vu_json_free)
 
 static const char *const kinds[] = {
