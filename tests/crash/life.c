@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -342,7 +343,9 @@ static void try(struct life *l, const char *dir, size_t number, bool told)
 	run(l, j->command->line, &r);
 	l->partly = !strcmp(j->command->name, "export") && WIFEXITED(r.status) &&
 		    WEXITSTATUS(r.status) == 3;
-	l->apart = !strcmp(j->command->name, "import");
+	/* and where an object can have no further name, clone makes a copy */
+	l->apart = !strcmp(j->command->name, "import") ||
+		   (j->at.call.nr == SYS_linkat && (j->err == EMLINK || j->err == EXDEV));
 	check_said(l, &r);
 	check_made(l);
 	check_others(l, j->mode == INJECT_KILL_ALL || l->errors);
