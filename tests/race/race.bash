@@ -27,11 +27,12 @@ race_farm() {
 	[[ $(id -u) == 0 ]] || skip "needs root"
 	unset VU_WORK
 	vu_fs_init || return
-	# Many small files are written anew all the time: the disk is not what is tested.
-	mkdir "$VU_WORK/ram" && mount -t tmpfs -o size=800m tmpfs "$VU_WORK/ram" || return
+	# Many small files are written anew all the time, and what was acknowledged is noted in a file that all have mapped: the
+	# disk is not what is tested, and a busy one would be waited for.
+	mkdir "$VU_WORK/ram" && mount -t tmpfs -o size=2g tmpfs "$VU_WORK/ram" || return
 	VU_WORK=$VU_WORK/ram vu_fs_need "$type" 500
 	MNT=$VU_MNT G=$VU_MNT/guests
-	STATE=$VU_WORK/state CONF=$VU_WORK/state/vunify.conf CAT=$VU_WORK/state/catalog.db
+	STATE=$VU_WORK/ram/state CONF=$VU_WORK/ram/state/vunify.conf CAT=$VU_WORK/ram/state/catalog.db
 	BOARD=$STATE/board
 	mkdir "$STATE" "$G" "$MNT/canary" || return
 	conf <<<"${RACE_CONF:-}"
