@@ -135,17 +135,24 @@ static void stay(void)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-/* Needs an area; tests/cli/pages-swap.bats makes one. */
+static void need_area(struct vu_swaps *s)
+{
+	int err;
+
+	if (!geteuid() && !vu_swaps_has_zswap() && !vu_swaps_open(s, &err) && s->n)
+		return;
+	print_message("# skip: needs root and swap; tests/cli/pages-swap.bats makes an area\n");
+	skip();
+}
+
 static void slots_are_pages(void **state)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	static uint64_t entry[SAMPLE];
 	struct vu_swaps s;
-	int err;
 
 	(void)state;
-	if (geteuid() || vu_swaps_has_zswap() || vu_swaps_open(&s, &err) || !s.n)
-		skip();
+	need_area(&s);
 	unsigned char *p = mmap(NULL, SAMPLE * page, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned char *slots = aligned_alloc(page, SAMPLE * page);
@@ -154,8 +161,10 @@ static void slots_are_pages(void **state)
 	stay();
 	madvise(p, SAMPLE * page, MADV_NOHUGEPAGE);
 	fill(p, SAMPLE * page);
-	if (!push_out(p, page, entry))
+	if (!push_out(p, page, entry)) {
+		print_message("# skip: the kernel keeps the pages in memory\n");
 		skip();
+	}
 	sleep(1); /* a disk writes behind our back */
 	for (size_t i = 0; i < SAMPLE; i++)
 		assert_int_equal(vu_swaps_read(&s, vu_swaps_index(&s, vu_frame_swap_area(entry[i])),
@@ -212,11 +221,9 @@ static void elsewhere_meanwhile(void **state)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	static uint64_t entry[SAMPLE];
 	struct vu_swaps s;
-	int err;
 
 	(void)state;
-	if (geteuid() || vu_swaps_has_zswap() || vu_swaps_open(&s, &err) || !s.n)
-		skip();
+	need_area(&s);
 	touched = mmap(NULL, SAMPLE * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		       0);
 	assert_true(touched != MAP_FAILED);
@@ -227,8 +234,10 @@ static void elsewhere_meanwhile(void **state)
 		struct vu_tally_sum sum;
 
 		fill(touched, SAMPLE * page);
-		if (!push_out(touched, page, entry))
+		if (!push_out(touched, page, entry)) {
+			print_message("# skip: the kernel keeps the pages in memory\n");
 			skip();
+		}
 		after_read = i ? touch : NULL;
 		look_at_self(&s, &counts, &sum);
 		after_read = NULL;
