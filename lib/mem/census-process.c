@@ -150,8 +150,9 @@ static int read_run(struct looking *l, uint64_t address, const uint64_t *entry,
 	return r;
 }
 
-static int take_step(struct looking *l, uint64_t address, const uint64_t *entry, size_t n)
+static int take_step(void *arg, uint64_t address, const uint64_t *entry, size_t n)
 {
+	struct looking *l = arg;
 	int r = 0;
 
 	ask_flags(l, entry, n);
@@ -171,7 +172,22 @@ static int take_step(struct looking *l, uint64_t address, const uint64_t *entry,
 		else
 			end++;
 	}
-	atomic_fetch_add_explicit(l->rd->beat, 1, memory_order_relaxed);
+	return r;
+}
+
+int vu_census_steps(struct vu_census_reader *rd, const struct vu_map *m, uint64_t address,
+		    uint64_t *entry, size_t n, vu_census_step_fn *step, void *arg)
+{
+	int r = 0;
+
+	atomic_fetch_add_explicit(rd->beat, 1, memory_order_relaxed);
+	if (m->perms[3] == 's')
+		return 0;
+	for (size_t i = 0; !r && i < n; i += STEP) {
+		r = step(arg, address + i * rd->frames.page, entry + i,
+			 VU_MIN(n - i, (size_t)STEP));
+		atomic_fetch_add_explicit(rd->beat, 1, memory_order_relaxed);
+	}
 	return r;
 }
 
@@ -179,15 +195,8 @@ static int take_piece(void *arg, const struct vu_map *m, uint64_t address, uint6
 		      size_t n)
 {
 	struct looking *l = arg;
-	int r = 0;
 
-	atomic_fetch_add_explicit(l->rd->beat, 1, memory_order_relaxed);
-	if (m->perms[3] == 's')
-		return 0;
-	for (size_t i = 0; !r && i < n; i += STEP)
-		r = take_step(l, address + i * l->rd->frames.page, entry + i,
-			      VU_MIN(n - i, (size_t)STEP));
-	return r;
+	return vu_census_steps(l->rd, m, address, entry, n, take_step, l);
 }
 
 int vu_census_process(struct vu_census_reader *rd, int proc_fd, uint16_t owner, uint16_t program,

@@ -66,3 +66,10 @@ void vu_census_reader_done(struct vu_census_reader *rd);
  */
 int vu_census_process(struct vu_census_reader *rd, int proc_fd, uint16_t owner, uint16_t program,
 		      struct vu_census_counts *ret);
+
+/* Of at most VU_CENSUS_STEP pages. Returns 0 or a negative errno. */
+typedef int vu_census_step_fn(void *arg, uint64_t address, const uint64_t *entry, size_t n);
+
+/* A piece of a mapping (vu_frames_process) in steps, each of which is noted in rd->beat; of a shared one there are none. */
+int vu_census_steps(struct vu_census_reader *rd, const struct vu_map *m, uint64_t address,
+		    uint64_t *entry, size_t n, vu_census_step_fn *step, void *arg);

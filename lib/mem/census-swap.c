@@ -174,8 +174,9 @@ static size_t run_of_pages(const struct looking *l, size_t i, size_t n)
 
 /* ---- all of it ---- */
 
-static int take_step(struct looking *l, uint64_t address, const uint64_t *entry, size_t n)
+static int take_step(void *arg, uint64_t address, const uint64_t *entry, size_t n)
 {
+	struct looking *l = arg;
 	int r = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -195,7 +196,6 @@ static int take_step(struct looking *l, uint64_t address, const uint64_t *entry,
 		r = l->rd->pidfd >= 0 ? read_pages(l, at, entry + i, k)
 				      : read_slots(l, at, entry + i, k);
 	}
-	atomic_fetch_add_explicit(l->rd->beat, 1, memory_order_relaxed);
 	return r;
 }
 
@@ -203,15 +203,8 @@ static int take_piece(void *arg, const struct vu_map *m, uint64_t address, uint6
 		      size_t n)
 {
 	struct looking *l = arg;
-	int r = 0;
 
-	atomic_fetch_add_explicit(l->rd->beat, 1, memory_order_relaxed);
-	if (m->perms[3] == 's')
-		return 0;
-	for (size_t i = 0; !r && i < n; i += STEP)
-		r = take_step(l, address + i * l->rd->frames.page, entry + i,
-			      VU_MIN(n - i, (size_t)STEP));
-	return r;
+	return vu_census_steps(l->rd, m, address, entry, n, take_step, l);
 }
 
 int vu_census_swapped(struct vu_census_reader *rd, int proc_fd, int mem, int pagemap,

@@ -12,6 +12,7 @@
 #include "ops/farm.h"
 #include "ops/import-int.h"
 #include "ops/locate.h"
+#include "ops/new-guest.h"
 
 int vu_import_refuse(struct vu_import *im, int code, const char *why, const char *todo)
 {
@@ -49,25 +50,11 @@ static int name_path(struct vu_import *im)
 
 static int check_name(struct vu_import *im)
 {
-	const char *rel;
-	size_t g;
-
 	if (!*im->base || !strcmp(im->base, ".") || !strcmp(im->base, ".."))
 		return vu_import_refuse(im, VU_OPS_USAGE, "that is no name for a new directory",
 					NULL);
-	for (size_t i = 0; im->o->in && i < im->known.n; i++)
-		if (!strcmp(im->known.v[i].name, im->o->name))
-			return vu_import_refuse(im, VU_OPS_USAGE, "another guest has this name",
-						"see `vunify guests`");
-	if (vu_locate_guest(&im->known, im->report->path, &g, &rel))
-		return vu_import_refuse(im, VU_OPS_REFUSED,
-					*rel ? "it would lie in the root of a guest"
-					     : "it is the root of a registered guest",
-					"name a place beside the guests");
-	if (!faccessat(im->above_fd, im->base, F_OK, AT_SYMLINK_NOFOLLOW))
-		return vu_import_refuse(im, VU_OPS_USAGE, "there is something already",
-					"name another place, or remove it");
-	return 0;
+	return vu_new_guest_check(im->ops, &im->known, im->o->in ? im->o->name : NULL,
+				  im->report->path, im->above_fd, im->base);
 }
 
 /* What a rename out of the pool would be refused for in the end. */

@@ -27,6 +27,7 @@
 #include "ops/eviction.h"
 #include "ops/farm.h"
 #include "ops/locate.h"
+#include "ops/new-guest.h"
 #include "ops/recovery.h"
 #include "ops/run.h"
 #include "ops/session.h"
@@ -89,21 +90,10 @@ static int name_path(struct cloning *c)
 
 static int check_name(struct cloning *c)
 {
-	const char *new = c->o->new, *rel;
-	size_t g;
+	const char *new = c->o->new;
 
-	for (size_t i = 0; !strchr(new, '/') && i < c->known.n; i++)
-		if (!strcmp(c->known.v[i].name, new))
-			return refuse(c, VU_OPS_USAGE, "another guest has this name",
-				      "see `vunify guests`");
-	if (vu_locate_guest(&c->known, c->report->path, &g, &rel))
-		return refuse(c, VU_OPS_REFUSED,
-			      *rel ? "it would lie in the root of a guest"
-				   : "it is the root of a registered guest",
-			      "name a place beside the guests");
-	if (!faccessat(c->above_fd, c->base, F_OK, AT_SYMLINK_NOFOLLOW))
-		return refuse(c, VU_OPS_USAGE, "there is something already", "name another place");
-	return 0;
+	return vu_new_guest_check(c->ops, &c->known, strchr(new, '/') ? NULL : new, c->report->path,
+				  c->above_fd, c->base);
 }
 
 VU_DEFINE_CLEANUP_DONE(struct vu_mount, vu_mount_done)
