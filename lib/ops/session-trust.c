@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "guest/procs.h"
@@ -16,6 +17,13 @@
 #include "ops/session.h"
 
 #define CLIMB_MAX 4096 /* directories; PATH_MAX has not more */
+
+/*
+ * A launcher that enters a guest is for a moment in its root with all that it brought along: after
+ * pivot_root(2) the host's mounts are there until it unmounts them, and capabilities are dropped after that.
+ * So what counts is what is still there after these pauses.
+ */
+static const long pauses_ms[] = {10, 50, 250};
 
 /* A directory that no guest must reach. */
 struct own {
@@ -227,6 +235,23 @@ static int check_reach(const struct trust *t, size_t guest)
 	return n < 0 ? -ENOMEM : refuse(t, guest, why, todo[f->how]);
 }
 
+/* Is anything against a guest that is judged? */
+static bool has_suspects(const struct trust *t)
+{
+	for (size_t i = 0; i < t->s->guests.n; i++)
+		if ((t->procs[i].capable_pid || t->reach[i].how) && is_judged(t->s, i))
+			return true;
+	return false;
+}
+
+static int look_once(struct trust *t)
+{
+	size_t n = t->s->guests.n;
+	int r = vu_procs_scan(t->roots, n, t->procs);
+
+	return r ? r : vu_reach_scan(t->roots, n, t->places, t->n_own, t->reach);
+}
+
 static int look(struct trust *t)
 {
 	const struct vu_guests *g = &t->s->guests;
@@ -238,10 +263,12 @@ static int look(struct trust *t)
 		return -ENOMEM;
 	for (size_t i = 0; i < g->n; i++)
 		t->roots[i] = (struct vu_procs_root){.dev = g->v[i].dev, .ino = g->v[i].ino};
-	int r = vu_procs_scan(t->roots, g->n, t->procs);
+	int r = look_once(t);
 
-	if (!r)
-		r = vu_reach_scan(t->roots, g->n, t->places, t->n_own, t->reach);
+	for (size_t i = 0; !r && i < VU_ARRAY_SIZE(pauses_ms) && has_suspects(t); i++) {
+		nanosleep(&(struct timespec){.tv_nsec = pauses_ms[i] * 1000000}, NULL);
+		r = look_once(t);
+	}
 	if (r)
 		return vu_fail(t->s->ops, r, "cannot look at the processes of the guests", "/proc",
 			       NULL, NULL);

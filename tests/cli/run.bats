@@ -140,6 +140,17 @@ more" twin-b
 	done
 }
 
+@test "a launcher that has not yet taken the host's mounts out of the guest is waited for" {
+	shells
+	strace -f -qq -o /dev/null -e trace=pivot_root -e inject=pivot_root:delay_exit=100000 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" run g1 -- true 3>&- 4>&- &
+	FARM_PIDS+=" $!"
+	while kill -0 "$!" 2>/dev/null; do
+		vx 0 scan "$G"/g? || [[ $ERR == *"another vunify"* ]] || return
+	done
+	wait "$!"
+}
+
 @test "the command's exit code is ours; 126, 127 and signals as of env(1)" {
 	shells
 	in_g1 0 'exit 0'
