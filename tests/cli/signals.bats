@@ -64,3 +64,13 @@ ends() {
 	eq "$(parent_of "$HELD")" "$HOLD_TRACER" parent
 	let_go
 }
+
+# Or it keeps the worker's last thread from a processor, and waits for it without sleeping: for 0.95 s.
+@test "the guardian is no real-time process any more when it reaps the worker" {
+	command -v strace >/dev/null || skip "needs strace"
+	strace -qq -f -o "$STATE/trace" -e trace=sched_setscheduler,wait4 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan "$G"/g1 "$G"/g2 >/dev/null
+	awk '/sched_setscheduler\(/ { real_time[$1] = /SCHED_FIFO/; n += /SCHED_FIFO/ }
+		/wait4\(/ && real_time[$1] { print; bad = 1 }
+		END { exit bad || !n }' "$STATE/trace"
+}
