@@ -39,7 +39,10 @@ static ssize_t value_of(int fd, const char *name, void *value, size_t size)
 	return n < 0 && errno == EBADF ? getxattr(pin_path(fd, path), name, value, size) : n;
 }
 
-/* The list may grow between the question for its size and the answer: ask until it fits. */
+/*
+ * The list may grow between the question for its size and the answer: ask until it fits. One byte more than is needed,
+ * here and for values: of nothing, a size of 0 would be the question again, and the answer a length without content.
+ */
 static int list_names(int fd, size_t max_bytes, char **ret_list, size_t *ret_len)
 {
 	_cleanup_free_ char *list = NULL;
@@ -56,7 +59,7 @@ static int list_names(int fd, size_t max_bytes, char **ret_list, size_t *ret_len
 		list = malloc((size_t)n + 1);
 		if (!list)
 			return -ENOMEM;
-		n = list_of(fd, list, (size_t)n);
+		n = list_of(fd, list, (size_t)n + 1);
 	}
 	if (n < 0)
 		return errno == EOPNOTSUPP ? (*ret_list = NULL, *ret_len = 0, 0)
@@ -88,7 +91,7 @@ static int get_value(int fd, const char *name, size_t max_bytes, void **ret_valu
 		value = malloc((size_t)n + 1);
 		if (!value)
 			return -ENOMEM;
-		n = value_of(fd, name, value, (size_t)n);
+		n = value_of(fd, name, value, (size_t)n + 1);
 	} while (n < 0 && errno == ERANGE);
 	if (n < 0)
 		return -errno;
