@@ -148,6 +148,36 @@ static void link_replaced_twice(struct farm *f)
 	all_is_well();
 }
 
+/* The file that was just put back goes, and the next one gets its number, if the file system lets it. */
+static void replaces_by_number(unsigned n)
+{
+	if (n < 3)
+		put_new(F1, n == 1 ? "first" : "second");
+	if (n == 3)
+		(void)sh("cd %s/g%u && ino=$(stat -c %%i " F1 ") && rm -f " F1
+			 " && for i in $(seq 64); do"
+			 " echo third >n$i; [ \"$(stat -c %%i n$i)\" != \"$ino\" ] || break; done;"
+			 " mv n$i " F1 "; rm -f n?*",
+			 now.fs->mnt, guest.g);
+}
+
+/* A number that comes out once more is not the file that it was of before: nothing that is new is removed. */
+static void replaced_by_number(struct farm *f)
+{
+	(void)f;
+	link_beside("usr/lib", "f1", replaces_by_number, NULL);
+	assert_true(has(guest.g, F1, "third\n"));
+	assert_int_equal(seen.n[VU_EVENT_WARN], 0);
+	all_is_well();
+}
+
+/* ext4 gives the lowest number that is free. */
+static void link_replaced_by_number(void **state)
+{
+	(void)state;
+	run_on("ext4", replaced_by_number);
+}
+
 static void replaces_and_removes(unsigned n)
 {
 	if (n == 1)
@@ -332,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST_ON(xfs, link_replaced_twice),
+		cmocka_unit_test_teardown(link_replaced_by_number, clean_up),
 		TEST_ON(xfs, link_replaced_and_removed),
 		TEST_ON(xfs, link_replaced_always),
 		TEST_ON(xfs, link_other_name_removed),
