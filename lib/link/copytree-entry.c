@@ -190,7 +190,9 @@ static int copy_content(struct vu_copying *c, const struct vu_copydir *d, const 
 		vu_copy_tell(
 			c, VU_EVENT_WARN, VU_SKIP_NONE, d->dir, name,
 			"it changed each time it was copied: the copy may be of no one instant");
-		r = 0;
+		/* one that had another size each time has nothing of this yet */
+		r = vu_copy_metadata(from, st, to, VU_XATTR_ANY);
+		r = r > 0 ? -E2BIG : r;
 	}
 	st->attributes = locks;
 	return r || several ? r : vu_copy_locks(st, to);

@@ -273,6 +273,31 @@ while True:
 	same "$G/g2/$BIG" "$G/g4/$BIG"
 }
 
+@test "a file that grows all the time keeps owner, mode and attributes in the copy" {
+	head -c 100000 /dev/urandom >"$G/g2/var/grown"
+	chown 7:8 "$G/g2/var/grown"
+	chmod 0640 "$G/g2/var/grown"
+	setfattr -n user.of -v log "$G/g2/var/grown"
+	vx 0 guests add "$G/g2"
+	background python3 -c "
+import os, time
+fd = os.open('$G/g2/var/grown', os.O_WRONLY | os.O_APPEND)
+print('ready', flush=True)
+while True:
+    os.write(fd, b'a line\n')
+    time.sleep(0.001)"
+	rc=0
+	strace --seccomp-bpf -qq -f -o /dev/null -P "$G/g2/var/grown" -e trace=copy_file_range \
+		-e inject=copy_file_range:delay_exit=200000 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" clone g2 g4 >"$STATE/out" 2>"$STATE/err" || rc=$?
+	end_processes
+	eq "$rc" 3 "exit code: $(<"$STATE/err")"
+	has "$(<"$STATE/err")" 'var/grown.*changed each time'
+	eq "$(stat -c '%u:%g %a' "$G/g4/var/grown")" '7:8 640' 'owner and mode'
+	eq "$(getfattr --only-values -n user.of "$G/g4/var/grown")" log 'attribute'
+	cmp -n 100000 "$G/g2/var/grown" "$G/g4/var/grown"
+}
+
 @test "a guest that changes its directories all the time gets a clone without anything of the host" {
 	unified
 	: >"$STATE/secret"
