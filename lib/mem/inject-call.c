@@ -55,6 +55,7 @@ const char *vu_inject_why(int code)
 		[VU_INJECT_KERNEL] = "it is a thread of the kernel",
 		[VU_INJECT_NO_CALL] = "no instruction that makes a call was found in it",
 		[VU_INJECT_SELF] = "it is vunify itself",
+		[VU_INJECT_RESTLESS] = "it executes one program after the other",
 	};
 
 	return code > 0 && (size_t)code < VU_ARRAY_SIZE(why) ? why[code] : "?";
@@ -75,6 +76,7 @@ const char *vu_inject_why(int code)
 #define CALL_MS 120000	      /* and the call to end: unmerging makes copies of pages */
 #define FIND_MS 5000	      /* reading what it has mapped */
 #define FIND_BYTES (16 << 20) /* of code that is looked through */
+#define TRIES 10	      /* of one that executes other programs meanwhile */
 #define ERESTARTNOHAND 514    /* the kernel's own */
 
 struct target {
@@ -96,8 +98,8 @@ struct answer {
 
 /* ---- which thread, and where ---- */
 
-/* 0: this thread will do; or why not. */
-static int judge(const struct target *t, int task)
+/* 0: this thread will do; or why not. tracer: who may trace it, this process; or 0. */
+static int judge(const struct target *t, int task, pid_t tracer)
 {
 	_cleanup_fd_ int fd = openat(task, "status", O_RDONLY | O_CLOEXEC);
 	char text[4096]; /* of the line of its groups, which may be longer, a part is enough */
@@ -114,7 +116,7 @@ static int judge(const struct target *t, int task)
 		has_memory = has_memory || !strncmp(text, "VmSize:", 7);
 		if (state && (*state == 'Z' || *state == 'X'))
 			return VU_INJECT_GONE;
-		if (!strncmp(text, "TracerPid:\t", 11) && atoi(text + 11))
+		if (!strncmp(text, "TracerPid:\t", 11) && atoi(text + 11) != tracer)
 			r = VU_INJECT_TRACED;
 		if (!strncmp(text, "Seccomp:\t", 9) && atoi(text + 9) &&
 		    !(t->flags & VU_INJECT_SUSPEND_SECCOMP))
@@ -138,7 +140,7 @@ static int choose_thread(struct target *t)
 			continue;
 		_cleanup_fd_ int task =
 			openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		int why = task < 0 ? VU_INJECT_GONE : judge(t, task);
+		int why = task < 0 ? VU_INJECT_GONE : judge(t, task, 0);
 
 		/* a thread that has ended says nothing about the others */
 		if (why != VU_INJECT_GONE || r == VU_INJECT_GONE)
@@ -248,10 +250,17 @@ static int seize(struct target *t)
 	return r;
 }
 
+/* What is blocked is not delivered, unless its own instruction is the reason. */
+static bool is_fault(int signo)
+{
+	return signo == SIGSEGV || signo == SIGBUS || signo == SIGILL;
+}
+
 /*
  * Lets it run to the next stop that is wanted: of a call (SIGTRAP | 0x80), or by the interruption. It has
  * registers that are not its own: so it is not left before, however long that takes (on a busy machine; or it
- * is frozen just now, and goes on when it is thawed).
+ * is frozen just now, and goes on when it is thawed). But where there is no such instruction after all it would fault
+ * for ever.
  */
 static int run_to(struct target *t, int how, bool event)
 {
@@ -265,6 +274,8 @@ static int run_to(struct target *t, int how, bool event)
 			return r;
 		if (!is_event(status) && WSTOPSIG(status) == SIGSTOP)
 			t->stop = true;
+		if (!is_event(status) && is_fault(WSTOPSIG(status)))
+			return VU_INJECT_RESTLESS;
 	} while (event ? !is_event(status) : WSTOPSIG(status) != (SIGTRAP | 0x80));
 	return 0;
 }
@@ -283,6 +294,25 @@ static int set_regs(const struct target *t, vu_inject_regs *regs)
 	struct iovec v = {regs, sizeof(*regs)};
 
 	return request(PTRACE_SETREGSET, t->tid, NT_PRSTATUS, &v) ? VU_INJECT_GONE : 0;
+}
+
+/* It may have executed another program since it was looked at, or have got a filter. It is stopped. */
+static int look_again(struct target *t)
+{
+	uint8_t code[sizeof(vu_inject_insn)];
+	int mem, r = judge(t, t->task, getpid());
+
+	if (r)
+		return r;
+	mem = openat(t->task, "mem", O_RDONLY | O_CLOEXEC);
+	if (mem < 0)
+		return VU_INJECT_GONE;
+	vu_close_p(&t->mem);
+	t->mem = mem;
+	if (pread(mem, code, sizeof(code), (off_t)t->insn) != sizeof(code) ||
+	    memcmp(code, vu_inject_insn, sizeof(code)) != 0)
+		return VU_INJECT_RESTLESS;
+	return 0;
 }
 
 /* Calls may be sent to a handler of its own instead (prctl(2), PR_SET_SYSCALL_USER_DISPATCH; Linux 6.4 tells). */
@@ -398,6 +428,8 @@ static int inject(struct target *t, int option, unsigned long arg2, long *ret)
 	if (r == VU_INJECT_BUSY) /* ended with this child */
 		return r;
 	if (!r)
+		r = look_again(t);
+	if (!r)
 		r = get_regs(t, &t->regs);
 	if (!r && is_dispatched(t))
 		r = VU_INJECT_SECCOMP;
@@ -471,12 +503,10 @@ static int talk(pid_t helper, int to, long *ret)
 	return a.code;
 }
 
-int vu_inject_prctl(pid_t pid, unsigned flags, int option, unsigned long arg2, long *ret)
+static int try_once(pid_t pid, unsigned flags, int option, unsigned long arg2, long *ret)
 {
 	int fds[2];
 
-	if (pid == getpid() || pid == getppid())
-		return VU_INJECT_SELF;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return -errno;
 	_cleanup_fd_ int to = fds[0], childs = fds[1];
@@ -490,6 +520,17 @@ int vu_inject_prctl(pid_t pid, unsigned flags, int option, unsigned long arg2, l
 	}
 	close(vu_take_fd(childs));
 	return talk(helper, to, ret);
+}
+
+int vu_inject_prctl(pid_t pid, unsigned flags, int option, unsigned long arg2, long *ret)
+{
+	int r = VU_INJECT_RESTLESS;
+
+	if (pid == getpid() || pid == getppid())
+		return VU_INJECT_SELF;
+	for (int i = 0; r == VU_INJECT_RESTLESS && i < TRIES; i++)
+		r = try_once(pid, flags, option, arg2, ret);
+	return r;
 }
 
 #else

@@ -23,6 +23,7 @@ enum vu_inject_e {
 	VU_INJECT_KERNEL,   /* a thread of the kernel, which has no memory of its own */
 	VU_INJECT_NO_CALL,  /* no instruction that makes a call was found in its memory */
 	VU_INJECT_SELF,	    /* it is the caller, or an ancestor that waits for it */
+	VU_INJECT_RESTLESS, /* each time that it was stopped it had executed another program */
 };
 
 enum vu_inject_flag {

@@ -320,6 +320,44 @@ static void one_that_gets_a_signal(void **state)
 	assert_int_equal(atomic_load(&sh->wrong), 0);
 }
 
+/* ---- a process that executes one program after the other ---- */
+
+#define AGAIN "again"
+
+static char *self;
+
+static void execute_again(void)
+{
+	char *const argv[] = {self, (char *)(uintptr_t)AGAIN, NULL}, *const none[] = {NULL};
+
+	execve("/proc/self/exe", argv, none);
+	_exit(1);
+}
+
+/* What was found in the one is not in the next, at that place: it is not sent there. */
+static void one_that_executes(void **state)
+{
+	pid_t pid = fork();
+	long ret;
+	int n = 0;
+
+	(void)state;
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execute_again();
+	}
+	assert_true(pid > 0);
+	for (int i = 0; i < 20; i++) {
+		int r = vu_inject_prctl(pid, 0, PR_GET_THP_DISABLE, 0, &ret);
+
+		assert_true(r >= 0);
+		n += !r;
+	}
+	assert_true(n > 0);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	end_by_force(pid);
+}
+
 /* ---- who is left alone ---- */
 
 static void idles(void)
@@ -489,12 +527,13 @@ static void one_of_32_bit(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_that_computes),
 		TEST(those_that_wait),
 		TEST(one_that_gets_a_signal),
+		TEST(one_that_executes),
 		TEST(one_that_is_stopped),
 		TEST(one_that_is_being_stopped),
 		TEST(one_that_is_traced),
@@ -505,5 +544,8 @@ int main(void)
 #endif
 	};
 
+	self = argv[0];
+	if (argc > 1 && !strcmp(argv[1], AGAIN))
+		execute_again();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
