@@ -365,7 +365,21 @@ static void make_anew(struct target *t)
 #ifdef SYS_semop
 		SYS_semop,
 #endif
-		SYS_rt_sigtimedwait, SYS_io_getevents,
+		SYS_rt_sigtimedwait,
+		SYS_io_getevents,
+		/* of sockets with SO_RCVTIMEO or SO_SNDTIMEO; connect(2) would be another call the second time */
+		SYS_read,
+		SYS_readv,
+		SYS_write,
+		SYS_writev,
+		SYS_recvfrom,
+		SYS_recvmsg,
+		SYS_recvmmsg,
+		SYS_sendto,
+		SYS_sendmsg,
+		SYS_accept,
+		SYS_accept4,
+		SYS_io_uring_enter,
 	};
 	long nr = vu_inject_interrupted(&t->regs);
 

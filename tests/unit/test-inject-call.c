@@ -24,6 +24,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -295,6 +296,36 @@ static void those_that_wait(void **state)
 	assert_int_equal(atomic_load(&sh->done), WAYS);
 }
 
+/* With SO_RCVTIMEO recv(2) says EINTR for whatever interrupts it. */
+static int ends[2];
+
+static void receives(void)
+{
+	const struct timeval long_time = {600, 0};
+	char c;
+
+	if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &long_time, sizeof(long_time)))
+		_exit(1);
+	atomic_store(&sh->ready, 1);
+	if (recv(ends[0], &c, 1, 0) != 1)
+		atomic_store(&sh->wrong, errno);
+}
+
+static void one_that_receives(void **state)
+{
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	pid_t pid = start(receives, 1);
+
+	wait_state(pid, 'S');
+	assert_works(pid, 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_int_equal(end(pid), 0);
+	assert_int_equal(atomic_load(&sh->wrong), 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* A signal that came meanwhile is delivered, and ends the wait as ever. */
 static void waits_for_signal(void)
 {
@@ -532,6 +563,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(one_that_computes),
 		TEST(those_that_wait),
+		TEST(one_that_receives),
 		TEST(one_that_gets_a_signal),
 		TEST(one_that_executes),
 		TEST(one_that_is_stopped),
