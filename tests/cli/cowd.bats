@@ -3,6 +3,7 @@
 # vunify cowd: containers whose runtime hands their listener over find unified files as files of their own.
 
 FARM_GUESTS=3
+VU_GUESTS_FILES=120
 load ../lib/farm
 load ../lib/cow
 

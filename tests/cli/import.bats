@@ -38,7 +38,7 @@ exported() {
 	same "$G/g1/$BIG" "$G/new/$BIG"
 	is_object "$G/new/$BIG"
 	is_private "$G/new/usr/share/own"
-	(($(sum_of names_unified) > 200)) || die "few were linked: $OUT"
+	(($(sum_of names_unified) > 100)) || die "few were linked: $OUT"
 	"$VU_TOP/tests/lib/pool-check" "$MNT"
 }
 

@@ -175,7 +175,7 @@ seen() {
 	few=$(tail -n +4 "$STATE/out")
 	vx 0 remerge --full
 	eq "$(tail -n +4 "$STATE/out")" "$few" "the tables"
-	has "$few" 'total +65[0-9] +64'
+	has "$few" "total +[0-9]+ +$(n_flagged "$G") "
 }
 
 @test "-n changes nothing, may be asked twice, and has the list and the numbers of the run" {
@@ -207,7 +207,7 @@ seen() {
 	eq "$(sum_of 'total.broken')" 1 broken
 	# what the catalog knows of the guest that was named in neither is still there
 	vx 0 remerge --json
-	eq "$(sum_of 'total.unified_before, .total.broken, .read_bytes' | paste -sd' ')" "645 0 0" "all of them"
+	eq "$(sum_of 'total.unified_before, .total.broken, .read_bytes' | paste -sd' ')" "$(n_flagged "$G") 0 0" "all of them"
 }
 
 @test "guests that broke the same file are remerged one after the other, each by itself" {

@@ -3,6 +3,7 @@
 # vunify run: a command in a guest finds unified files as files of its own, and the others notice nothing.
 
 FARM_GUESTS=3
+VU_GUESTS_FILES=120
 load ../lib/farm
 load ../lib/cow
 

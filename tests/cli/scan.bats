@@ -189,7 +189,7 @@ BIG=usr/share/vu/big
 	vx 0 scan --json "$G"/g1 "$G"/g2
 	is_private "$G/g1/usr/share/vu/f1"
 	is_private "$G/g1/$BIG"
-	((10#$(sum_of 'total.skips["too-small"].files') >= 240)) || die "too-small is not counted"
+	((10#$(sum_of 'total.skips["too-small"].files') >= 100)) || die "too-small is not counted"
 	((10#$(sum_of 'total.skips["too-large"].files') >= 2)) || die "too-large is not counted"
 	((10#$(sum_of names_unified) > 0)) || die "nothing between is unified"
 }

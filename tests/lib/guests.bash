@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# Small guest trees for tests, made from the host's own /usr: a few hundred files, fixed mtimes,
-# equal on each call.
+# Small guest trees for tests, made from the host's own /usr: more than a hundred files, fixed mtimes,
+# equal on each call. Of usr/share/vu/f0, f1, ... there are VU_GUESTS_FILES (50): each costs each test its links.
 #
 #   vu_guests_make DIR N     make DIR/g1 .. DIR/gN, independent copies that share most files
 #   vu_guest_file G          a file that all guests have in common (path inside a guest)
@@ -43,7 +43,7 @@ vu_guests_make() {
 
 vu_guests_common() {
 	local g=$1 i
-	for ((i = 0; i < 120; i++)); do
+	for ((i = 0; i < ${VU_GUESTS_FILES:-50}; i++)); do
 		printf 'common file %d\n' "$i" >"$g/usr/share/vu/f$i" || return 1
 	done
 	seq 1 60000 >"$g/$VU_GUESTS_COMMON"
