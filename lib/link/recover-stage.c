@@ -475,6 +475,45 @@ static bool is_live_copy(const struct leftover *l)
 	return strtoull(l->name + 2, NULL, 16) == l->st.version.ino && is_all_in_stage(l) == 1;
 }
 
+/* With all names of the inode here: is it a replaced file, or a copy that was not needed? 1, 0 or errno. */
+static int is_superfluous(struct leftover *l)
+{
+	struct vu_object *o = NULL;
+
+	if (l->st.version.ino != l->in->ino || l->in->kind == VU_JOURNAL_COPY)
+		return l->st.version.ino == l->in->ino;
+	int r = vu_recover_object_open(l->c, &l->in->key, &o);
+
+	r = r ? VU_MIN(r, 0) : equals_object(l, o);
+	vu_object_unref(&l->c->moment, o);
+	return r;
+}
+
+/*
+ * Nobody knows where the guest is. What need not be put back there goes all the same; the rest waits, but not for a
+ * guest that is registered no more.
+ */
+static int settle_unknown(struct leftover *l)
+{
+	const struct vu_recover_env *env = l->c->env;
+	int r = is_all_in_stage(l);
+
+	if (r > 0)
+		r = is_superfluous(l);
+	if (r > 0 && l->in->kind == VU_JOURNAL_COPY)
+		return remove_plain(l, "a private copy that was not needed: removed");
+	if (r)
+		return r > 0 ? remove_replaced(l) : r;
+	if (env->is_forgotten && env->is_forgotten(env->root_arg, l->in->root_ino))
+		return rescue(l);
+	l->c->stats->left++;
+	vu_recover_tell(
+		l->c, VU_EVENT_WARN, NULL, l->in->path, 0,
+		"a file of a guest that is not known is left in the stage: name the guest to "
+		"recover it, or `vunify guests remove` it if it is gone");
+	return 0;
+}
+
 static int settle(struct leftover *l)
 {
 	const struct vu_key *key = vu_pool_listing_find(&l->c->objects, l->st.version.ino);
@@ -502,16 +541,8 @@ static int settle(struct leftover *l)
 	if (!l->in)
 		return rescue(l);
 	r = look_at_path(l);
-	if (r > 0) {
-		l->c->stats->left++;
-		vu_recover_tell(
-			l->c, VU_EVENT_WARN, NULL, l->in->path, 0,
-			"a file of a guest that is not known is left in the stage: name the guest "
-			"to recover it");
-		return 0;
-	}
 	if (r)
-		return r;
+		return r > 0 ? settle_unknown(l) : r;
 	return l->in->kind == VU_JOURNAL_COPY ? settle_copy(l) : settle_link(l);
 }
 

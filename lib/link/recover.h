@@ -22,7 +22,12 @@ struct vu_recover_env {
 	 * belongs there is left for another time.
 	 */
 	int (*root)(void *arg, uint64_t ino, const char *path);
-	void *root_arg;
+	/*
+	 * Asked for one that root does not know: is no guest registered that has this root? Then nobody will ever name
+	 * it, and what belongs there is rescued. NULL: that cannot be told.
+	 */
+	bool (*is_forgotten)(void *arg, uint64_t ino);
+	void *root_arg; /* of both */
 	const char *const
 		*domains; /* NULL-terminated: domains that keys may be of; "" is implied */
 	size_t max_xattr_bytes;

@@ -12,6 +12,8 @@
 
 struct roots {
 	struct vu_session *s;
+	const struct vu_guests *known; /* that are registered */
+	const char *fs_id;
 	uint64_t dev; /* of the pool's file system */
 	int opened;   /* owned; a root that is no guest of this session */
 };
@@ -36,14 +38,32 @@ static int root_of(void *arg, uint64_t ino, const char *path)
 	return st.version.ino == ino && st.version.dev == r->dev ? r->opened : -ESTALE;
 }
 
+/* Without a catalog it cannot be told: one may be registered in that. */
+static bool is_forgotten(void *arg, uint64_t ino)
+{
+	const struct roots *r = arg;
+
+	for (size_t i = 0; i < r->known->n; i++)
+		if (r->known->v[i].ino == ino && !strcmp(r->known->v[i].fs_id, r->fs_id))
+			return false;
+	return r->s->catalog != NULL;
+}
+
 static int recover_fs(struct vu_eviction *v, struct vu_session_fs *fs, bool dry_run,
 		      struct vu_recover_stats *stats)
 {
 	struct vu_session *s = v->session;
 
-	struct roots roots = {.s = s, .dev = vu_pool_dev(fs->pool), .opened = -EBADF};
+	struct roots roots = {
+		.s = s,
+		.known = &v->known,
+		.fs_id = fs->mount.fs_id,
+		.dev = vu_pool_dev(fs->pool),
+		.opened = -EBADF,
+	};
 	struct vu_recover_env env = {
 		.root = root_of,
+		.is_forgotten = is_forgotten,
 		.root_arg = &roots,
 		.domains = v->domains,
 		.watch = &v->watch,

@@ -73,6 +73,47 @@ BIG=usr/share/vu/big
 	done
 }
 
+# What a killed run left of a guest that nobody finds any more. Of the files that it replaced one is another by now.
+left_of_g2() {
+	command -v strace >/dev/null || skip "needs strace"
+	strace -qq -f -o /dev/null -e trace=unlinkat -e inject=unlinkat:signal=SIGKILL:when=8 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" scan -j1 "$G"/g1 "$G"/g2 >"$STATE/out" 2>&1 || :
+	LEFT=''
+	local file
+	for file in "$MNT"/.vunify/stage/0/t-*; do
+		[[ $(stat -c %h "$file") != 1 ]] || LEFT=$file
+	done
+	[[ -n $LEFT ]]
+	mv "$G/g2" "$MNT/elsewhere"
+}
+
+pool_is_clean() {
+	eq "$(find "$MNT/.vunify/stage" -type f | wc -l)" 0 'in the stage'
+	eq "$(stat -c %s "$MNT/.vunify/journal")" 0 'the journal'
+}
+
+@test "I8: a killed run does not need a guest that is gone since" {
+	left_of_g2
+	vx 3 recover
+	has "$ERR" 'g2.*left out'
+	pool_is_clean
+	vx 0 scan "$G"/g1 "$G"/g3
+}
+
+@test "I8: a file of a guest that is not found waits for it, until it is registered no more" {
+	left_of_g2
+	echo newer >>"$LEFT"
+	vx 3 recover
+	has "$ERR" 'guest that is not known is left in the stage'
+	vx 1 scan "$G"/g1 "$G"/g3
+	vx 0 guests remove g2
+	vx 3 recover
+	has "$ERR" 'moved to .vunify/rescued'
+	grep -qx newer "$MNT"/.vunify/rescued/*
+	pool_is_clean
+	vx 0 scan "$G"/g1 "$G"/g3
+}
+
 @test "what was put right is told without a size that nobody asked for" {
 	vx 0 scan "$G"/g1 "$G"/g2
 	chattr -i "$G/g1/$BIG"
