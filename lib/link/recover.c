@@ -152,6 +152,23 @@ static int sync_once(struct vu_recover *c)
 	return r;
 }
 
+/*
+ * It has its flag, but somebody came for writing while it was read. Was that longer than lease-break-time, the kernel
+ * has let him in, and what he wrote to where it had been read already was not seen.
+ */
+static int look_again(struct vu_recover *c, const struct vu_key *key, int fd)
+{
+	struct vu_stat now;
+	struct vu_attr attr;
+
+	if (vu_pool_object_slipped(c->pool, key))
+		return 0;
+	int r = vu_identify(fd, key, c->env->domains, domain_of(c, key), c->env->max_xattr_bytes,
+			    &now, &attr);
+
+	return r < 0 ? r : r ? 0 : damage(c, key, false);
+}
+
 /* An object without its flag. */
 static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int fd,
 			   const struct vu_stat *st)
@@ -171,10 +188,14 @@ static int check_unflagged(struct vu_recover *c, const struct vu_key *key, int f
 			       &now, &attr);
 	if (r < 0)
 		return r;
-	if (r && !vu_lease_quiet(fd) && st->n_links <= 2)
+	bool came = r && !vu_lease_quiet(fd);
+
+	if (came && st->n_links <= 2)
 		r = 0; /* its one guest is about to write to it, with every right */
-	if (r)
-		return reflag(c, key, fd, &now, &attr);
+	if (r) {
+		r = reflag(c, key, fd, &now, &attr);
+		return r || !came || c->env->dry_run ? r : look_again(c, key, fd);
+	}
 	if (st->n_links <= 2)
 		return give_back(c, key);
 	if (busy && vu_pool_slip_writes(c->pool) && !c->env->dry_run)

@@ -32,6 +32,7 @@
 /* ---- who opens an object while recovery looks at it ---- */
 
 static char opens[256]; /* that path, once; "": nobody does */
+static bool takes_long; /* so long that the kernel lets him in before all has been read */
 
 /* Opens it for writing, and writes; ends with 0, or with the errno of the open. */
 static pid_t start_opener(const char *path)
@@ -45,6 +46,26 @@ static pid_t start_opener(const char *path)
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	_exit(fd < 0 ? errno : pwrite(fd, "WRITTEN", 7, 0) != 7);
+}
+
+/* What the opener ended with. */
+static int opener_got(void)
+{
+	int status = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		pid_t p = waitpid(now_child, &status, WNOHANG);
+
+		assert_true(p >= 0);
+		if (p) {
+			now_child = 0;
+			assert_true(WIFEXITED(status));
+			return WEXITSTATUS(status);
+		}
+		usleep(10000);
+	}
+	print_message("he waits still\n");
+	return -1;
 }
 
 int __real_vu_identify(int fd, const struct vu_key *key, const char *const *domains,
@@ -68,27 +89,14 @@ int __wrap_vu_identify(int fd, const struct vu_key *key, const char *const *doma
 			usleep(1000);
 		}
 	}
-	return __real_vu_identify(fd, key, domains, extra, max_xattr_bytes, ret_st, ret_attr);
-}
+	int r = __real_vu_identify(fd, key, domains, extra, max_xattr_bytes, ret_st, ret_attr);
 
-/* What the opener ended with. */
-static int opener_got(void)
-{
-	int status = 0;
-
-	for (int i = 0; i < 1000; i++) {
-		pid_t p = waitpid(now_child, &status, WNOHANG);
-
-		assert_true(p >= 0);
-		if (p) {
-			now_child = 0;
-			assert_true(WIFEXITED(status));
-			return WEXITSTATUS(status);
-		}
-		usleep(10000);
+	if (takes_long) {
+		takes_long = false;
+		fcntl(fd, F_SETLEASE, F_UNLCK); /* as after lease-break-time */
+		assert_int_equal(opener_got(), 0);
 	}
-	print_message("he waits still\n");
-	return -1;
+	return r;
 }
 
 /* ---- the objects ---- */
@@ -192,6 +200,24 @@ static void who_waits_meets_the_flag(struct farm *f)
 	stage_is_empty(f);
 }
 
+/* Nobody can say any more what he has written over: but not that nothing was. */
+static void who_was_let_in_meanwhile_is_seen(struct farm *f)
+{
+	struct vu_recover_stats s;
+
+	link_all(f);
+	unflag_and_remove(f, 4);
+	guest_path(f, 1, F1, opens);
+	takes_long = true;
+	s = farm_recover(f, false);
+	has_text(f, 0, CHANGED);
+	assert_int_equal(s.reflagged, 1);
+	assert_int_equal(s.damaged, 1);
+	assert_int_equal(seen.n[VU_EVENT_DAMAGE], 1);
+	assert_true(immutable(f, 0, F1));
+	stage_is_empty(f);
+}
+
 /* Nobody but his guest has the object: he may. */
 static void who_waits_gets_his_own_file(struct farm *f)
 {
@@ -214,14 +240,15 @@ ON_ALL(changed_by_its_one_guest)
 ON_ALL(without_guests)
 ON_ALL(without_guests_but_a_writer)
 ON_ALL(who_waits_meets_the_flag)
+ON_ALL(who_was_let_in_meanwhile_is_seen)
 ON_ALL(who_waits_gets_his_own_file)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TESTS(changed_by_its_one_guest),    TESTS(without_guests),
-		TESTS(without_guests_but_a_writer), TESTS(who_waits_meets_the_flag),
-		TESTS(who_waits_gets_his_own_file),
+		TESTS(changed_by_its_one_guest),	 TESTS(without_guests),
+		TESTS(without_guests_but_a_writer),	 TESTS(who_waits_meets_the_flag),
+		TESTS(who_was_let_in_meanwhile_is_seen), TESTS(who_waits_gets_his_own_file),
 	};
 
 	signal(SIGIO, SIG_IGN);
