@@ -36,13 +36,16 @@ int64_t vu_budget_take(struct vu_budget *b, uint64_t bytes, int64_t now)
 	return VU_MAX(next - now, 0);
 }
 
-void vu_budget_wait(struct vu_budget *b, uint64_t bytes, const struct vu_notify *n, uint64_t id)
+bool vu_budget_wait(struct vu_budget *b, uint64_t bytes, const struct vu_notify *n, uint64_t id)
 {
 	int64_t ns = b ? vu_budget_take(b, bytes, vu_clock_ns()) : 0;
 
+	if (ns <= 0)
+		return true;
 	for (; ns > 0 && vu_notify_is_valid(n, id); ns -= SLICE)
 		if (nanosleep(&(struct timespec){.tv_nsec = (long)VU_MIN(ns, SLICE)}, NULL))
-			return;
+			break;
+	return vu_notify_is_valid(n, id);
 }
 
 int vu_budget_room(int fd, uint64_t bytes)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cow/notify.h"
@@ -25,9 +26,10 @@ int64_t vu_budget_take(struct vu_budget *b, uint64_t bytes, int64_t now);
 
 /*
  * Takes it (b may be NULL: no limit) and waits, for as long as somebody waits for the notification, or until a signal
- * comes: whoever ends the thread does not wait for a guest.
+ * comes: whoever ends the thread does not wait for a guest. Returns whether somebody waits still: for nobody nothing is
+ * to be done, or a guest had it sooner by killing who asks.
  */
-void vu_budget_wait(struct vu_budget *b, uint64_t bytes, const struct vu_notify *n, uint64_t id);
+bool vu_budget_wait(struct vu_budget *b, uint64_t bytes, const struct vu_notify *n, uint64_t id);
 
 /*
  * Is there room for so many bytes on the file system of fd without the blocks that are kept for root (ext4)?

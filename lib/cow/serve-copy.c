@@ -17,6 +17,7 @@
 #define TRIES 8	    /* of a path that the guest changes meanwhile */
 #define LARGE 65536 /* bytes; to copy less costs no more than to find out whether it is needed */
 #define ROOM 16	    /* descriptors; other threads open files too */
+#define GONE 1	    /* nobody waits for it any more */
 
 /* Has the process room for one more descriptor? Told by Linux 6.2; before, the directory has no size. */
 static bool has_room(const struct vu_server *v)
@@ -177,7 +178,7 @@ static int refusal_of(const struct vu_call *c)
 	return writes && !c->resolve ? -EACCES : 0;
 }
 
-/* Is there room for a copy, and has its turn come? Returns 0 or a negative errno for the guest. */
+/* Is there room for a copy, and has its turn come? Returns 0, GONE, or a negative errno for the guest. */
 static int spend(struct vu_server *v, uint64_t bytes)
 {
 	const struct vu_serve_job *j = &v->job;
@@ -185,8 +186,8 @@ static int spend(struct vu_server *v, uint64_t bytes)
 
 	if (!vu_caller_may_use_reserve(&j->caller, &v->ours, v->proc, j->tid))
 		r = vu_budget_room(vu_pool_fd(v->env->pool), bytes);
-	if (!r)
-		vu_budget_wait(v->env->budget, bytes, v->notify, j->id);
+	if (!r && !vu_budget_wait(v->env->budget, bytes, v->notify, j->id))
+		r = GONE;
 	return r;
 }
 
@@ -209,7 +210,7 @@ static int try_copy(struct vu_server *v, unsigned i)
 
 	r = spend(v, empty ? 0 : f.st.version.size);
 	if (r)
-		return r;
+		return r == GONE ? 0 : r;
 	/* the last look before what cannot be undone */
 	if (empty && !vu_notify_is_valid(v->notify, v->job.id))
 		return 0;

@@ -253,6 +253,20 @@ static void cut_off(struct farm *f)
 	stage_is_empty(f);
 }
 
+/* Who does not wait for his turn to have something copied has nothing copied: else he would have it at once. */
+static void killed_in_turn(struct farm *f)
+{
+	struct vu_budget budget = {.breaks = 1};
+
+	begin(f, &later);
+	now_supervised.env.budget = &budget;
+	supervised_serve();
+	assert_int_equal(supervised_do(act_append_to, "/usr/lib/f1", "x"), 1);
+	assert_int_equal(supervised_do(act_kill_caller, "/usr/lib/f2", NULL), SIGKILL);
+	supervised_stop();
+	assert_true(is_shared(f, "usr/lib/f2"));
+}
+
 /* Who waits for his turn to have something copied holds up nobody else. */
 static void beside(struct farm *f)
 {
@@ -351,6 +365,7 @@ int main(void)
 		TEST_ON(xfs, killed_waiting),
 		TEST_ON(xfs, killed_in_break),
 		TEST_ON(xfs, ring),
+		TEST_ON(xfs, killed_in_turn),
 		TEST_ON(xfs, beside),
 		TEST_ON(xfs, at_once),
 		TEST_ON(btrfs, at_once),
