@@ -23,7 +23,8 @@ struct vu_entered {
 	_Atomic int control, pidfd, listener; /* owned */
 	_Atomic pid_t pid;
 	_Atomic bool own_group;
-	_Atomic bool lent; /* the terminal is the command's */
+	_Atomic bool killable; /* the listener's wait */
+	_Atomic bool lent;     /* the terminal is the command's */
 	_Atomic bool went;
 	struct vu_init_told *told;
 };
@@ -108,6 +109,7 @@ static int take_ready(struct vu_entered *e)
 		e->told->doing = "was killed while preparing to execute the command";
 		return -ECHILD;
 	}
+	atomic_store(&e->killable, m.what == VU_INIT_READY && m.value);
 	return m.what == VU_INIT_READY ? 0 : m.value < 0 ? m.value : -EIO;
 }
 
@@ -210,6 +212,11 @@ int vu_entered_pidfd(const struct vu_entered *e)
 int vu_entered_events(const struct vu_entered *e)
 {
 	return atomic_load(&e->control);
+}
+
+bool vu_entered_waits_killably(const struct vu_entered *e)
+{
+	return atomic_load(&e->killable);
 }
 
 pid_t vu_entered_pid(const struct vu_entered *e)

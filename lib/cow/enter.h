@@ -102,6 +102,9 @@ int vu_entered_listener(const struct vu_entered *e);
 int vu_entered_pidfd(const struct vu_entered *e);
 int vu_entered_events(const struct vu_entered *e);
 
+/* Is the wait for its answers ended by signals that kill alone (vu_filter_install)? */
+bool vu_entered_waits_killably(const struct vu_entered *e);
+
 /* The first process's number. */
 pid_t vu_entered_pid(const struct vu_entered *e);
 

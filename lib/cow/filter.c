@@ -174,14 +174,17 @@ struct vu_filter *vu_filter_free(struct vu_filter *f)
 	return NULL;
 }
 
-int vu_filter_install(struct vu_filter *f)
+int vu_filter_install(struct vu_filter *f, bool *ret_killable)
 {
 	struct sock_fprog prog = {(unsigned short)f->n, f->insn};
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 			  flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
+	bool killable = fd >= 0;
 
 	if (fd < 0 && errno == EINVAL)
 		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+	if (fd >= 0 && ret_killable)
+		*ret_killable = killable;
 	return fd < 0 ? -errno : (int)fd;
 }

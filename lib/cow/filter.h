@@ -10,6 +10,7 @@
 #pragma once
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,8 +37,8 @@ VU_DEFINE_CLEANUP(struct vu_filter *, vu_filter_free)
  * namespace. A notified call whose answer is awaited can only be interrupted by a signal that kills, where the
  * kernel knows that (5.19). Nothing but system calls: may be called between fork and exec.
  *
- * Returns the listener's descriptor (O_CLOEXEC, owned by the caller); -EBUSY when the thread is under a filter
- * with a listener already, of which there can be one; -EACCES without CAP_SYS_ADMIN; or another negative errno.
- * f is only read.
+ * Returns the listener's descriptor (O_CLOEXEC, owned by the caller), with ret_killable (or NULL): does the kernel know
+ * that? -EBUSY when the thread is under a filter with a listener already, of which there can be one; -EACCES without
+ * CAP_SYS_ADMIN; or another negative errno. f is only read.
  */
-int vu_filter_install(struct vu_filter *f);
+int vu_filter_install(struct vu_filter *f, bool *ret_killable);

@@ -73,14 +73,14 @@ static int prepare(const struct vu_init *init, int control, int go)
 }
 
 /* The filter, and what may come only after it. Returns the listener or a negative errno in ret_listener. */
-static int submit(const struct vu_init *init, pid_t first, int *ret_listener)
+static int submit(const struct vu_init *init, pid_t first, int *ret_listener, bool *ret_killable)
 {
 	const struct vu_enter *how = init->how;
 	bool launcher = how->root < 0;
 	int r = 0;
 
 	if (step(init, r, "cannot install the seccomp filter") && how->filter) {
-		*ret_listener = vu_filter_install(how->filter);
+		*ret_listener = vu_filter_install(how->filter, ret_killable);
 		r = *ret_listener < 0 ? *ret_listener : 0;
 	}
 	if (step(init, r, "cannot drop capabilities"))
@@ -132,14 +132,15 @@ static void await(int go)
 _Noreturn void vu_init_command(const struct vu_init *init, pid_t first, int control, int go)
 {
 	int listener = -EBADF, r;
+	bool killable = false;
 
 	await(go);
 	r = prepare(init, control, go);
 	if (!r)
-		r = submit(init, first, &listener);
+		r = submit(init, first, &listener, &killable);
 	if (r)
 		vu_init_fail(control, r);
-	if (vu_init_tell(control, VU_INIT_READY, 0, listener))
+	if (vu_init_tell(control, VU_INIT_READY, killable, listener))
 		_exit(1);
 	close(control);
 	vu_close_p(&listener);

@@ -21,7 +21,8 @@ enum vu_init_ask {
 };
 
 enum vu_init_what {
-	VU_INIT_READY, /* everything is prepared; the listener comes with it, if there is a filter */
+	/* everything is prepared; the listener comes with it, if there is a filter. value: it waits killably */
+	VU_INIT_READY,
 	VU_INIT_FAILED,	 /* value: negative errno */
 	VU_INIT_STOPPED, /* value: signal */
 };

@@ -45,8 +45,9 @@ static bool is_cut_for_sure(struct vu_server *v, unsigned i, const struct vu_ser
 	/* fs.protected_regular */
 	bool protected = c->open_flags & O_CREAT && f->spot.parent.mode & S_ISVTX;
 
-	if (c->path[i].need != VU_NEED_METADATA || f->st.version.size < LARGE || !plain ||
-	    protected || f->spot.read_only)
+	/* not may_act: it waits interruptibly, and a signal may make it EINTR */
+	if (!v->env->may_act || c->path[i].need != VU_NEED_METADATA || f->st.version.size < LARGE ||
+	    !plain || protected || f->spot.read_only)
 		return false;
 	if (!(c->arch & __AUDIT_ARCH_64BIT) || c->resolve || c->open_flags & O_DIRECT)
 		return false;

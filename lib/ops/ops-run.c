@@ -197,8 +197,8 @@ static int run(struct running *u, struct vu_run_report *ret)
 	if (!r)
 		r = enter(u);
 	if (!r && unified)
-		r = vu_supervised_start(&u->guest, vu_entered_listener(u->entered), true,
-					u->shared->slots);
+		r = vu_supervised_start(&u->guest, vu_entered_listener(u->entered),
+					vu_entered_waits_killably(u->entered), u->shared->slots);
 	if (r)
 		return r;
 	tell_left_out(u);

@@ -293,6 +293,17 @@ three_of() {
 	others_same
 }
 
+@test "where any signal ends the wait for an answer nothing is carried out for who waits" {
+	shells strace
+	# as before Linux 5.19
+	timeout 100 strace -f -qq -o /dev/null -e trace=seccomp -e inject=seccomp:error=EINVAL:when=2 \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" run -v g1 -- rm "/$D/f0" 2>"$STATE/why" </dev/null
+	has "$(cat "$STATE/why")" "1 files got a private copy"
+	has "$(cat "$STATE/why")" " 0 names were changed without one"
+	[[ ! -e $G/g1/$D/f0 ]]
+	others_same
+}
+
 @test "unmerge meanwhile: the pool stays as long as somebody shares it" {
 	shells
 	mkfifo "$G/g1/tmp/go"

@@ -106,7 +106,7 @@ static void tell(int fd, const struct told *t)
 static void child(struct vu_filter *f, int fd, int go, const struct live *l, size_t n,
 		  call_fn *call)
 {
-	struct told t = {.listener = vu_filter_install(f)};
+	struct told t = {.listener = vu_filter_install(f, NULL)};
 	char c;
 
 	t.no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);

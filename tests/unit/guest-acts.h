@@ -13,6 +13,8 @@ long act_write_to(const char *path, const void *text);
 long act_append_to(const char *path, const void *text);
 long act_remove_it(const char *path, const void *arg);
 long act_cut(const char *path, const void *arg);
+/* As act_write_to, but a signal (SIGUSR1) interrupts it. */
+long act_write_interrupted(const char *path, const void *text);
 /* The file is to be cut, but there is no descriptor for it. */
 long act_write_at_limit(const char *path, const void *text);
 /*

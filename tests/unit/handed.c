@@ -34,7 +34,7 @@ int handed_listener(void)
 	if (!pid) {
 		/* so that nobody has to be root */
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		_exit(vu_filter_install(f) & 0xff);
+		_exit(vu_filter_install(f, NULL) & 0xff);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	vu_filter_free(f);
@@ -55,7 +55,7 @@ int handed_caller(pid_t *ret)
 	if (!*ret) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		listener = vu_filter_install(f);
+		listener = vu_filter_install(f, NULL);
 		if (write(told[1], &listener, sizeof(listener)) != sizeof(listener))
 			_exit(1);
 		_exit(unlink("/nowhere/a") ? errno : 0);

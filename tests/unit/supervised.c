@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -76,6 +77,16 @@ static void answer(int fd, long r)
 		_exit(95);
 }
 
+static int install(const struct supervised_want *want, struct vu_filter *filter)
+{
+	const struct sock_fprog prog = {(unsigned short)filter->n, filter->insn};
+
+	if (!want->interruptible)
+		return vu_filter_install(filter, NULL);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			    &prog);
+}
+
 static void run(const char *root, const struct supervised_want *want, struct vu_filter *filter,
 		int orders, int answers)
 {
@@ -83,7 +94,7 @@ static void run(const char *root, const struct supervised_want *want, struct vu_
 
 	end_with_test();
 	enter_root(root, want);
-	int listener = vu_filter_install(filter);
+	int listener = install(want, filter);
 
 	answer(answers, listener);
 	/* it has been taken: here it would keep calls waiting that nobody is to answer any more */
@@ -167,7 +178,7 @@ void supervised_start(struct farm *f, const struct supervised_want *want)
 		.root_fd = f->roots[SUPERVISED],
 		.guest = SUPERVISED,
 		.threads = want->threads,
-		.may_act = !want->by_copies,
+		.may_act = !want->by_copies && !want->interruptible,
 		.names = s->names,
 	};
 	if (!want->later)

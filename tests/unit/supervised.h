@@ -25,7 +25,8 @@ struct supervised_want {
 	uint32_t uid, gid; /* of the process; without groups and capabilities, if not 0 */
 	bool pivot; /* as in a container: the root is a mount of its own, and the PID namespace */
 	bool by_copies; /* not may_act */
-	bool later;	/* supervised_serve is called by the test */
+	bool interruptible; /* any signal ends the wait for an answer, as with runtimes; by_copies goes with it */
+	bool later;	    /* supervised_serve is called by the test */
 };
 
 struct supervised {

@@ -183,22 +183,27 @@ static void in_child(int (*fn)(struct vu_filter *f))
 
 static int install_once(struct vu_filter *f)
 {
-	int fd = vu_filter_install(f);
+	bool killable = false;
+	int fd = vu_filter_install(f, &killable);
 
-	return fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && installed_flags == (1 << 3 | 1 << 5)
+	return fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC &&
+			       installed_flags == (1 << 3 | 1 << 5) && killable
 		       ? 0
 		       : 1;
 }
 
 static int install_twice(struct vu_filter *f)
 {
-	return vu_filter_install(f) >= 0 && vu_filter_install(f) == -EBUSY ? 0 : 1;
+	return vu_filter_install(f, NULL) >= 0 && vu_filter_install(f, NULL) == -EBUSY ? 0 : 1;
 }
 
 static int install_older(struct vu_filter *f)
 {
+	bool killable = true;
+
 	refused_flags = 1 << 5;
-	return vu_filter_install(f) >= 0 && installed_flags == 1 << 3 ? 0 : 1;
+	return vu_filter_install(f, &killable) >= 0 && installed_flags == 1 << 3 && !killable ? 0
+											      : 1;
 }
 
 static int install_unprivileged(struct vu_filter *f)
@@ -208,7 +213,8 @@ static int install_unprivileged(struct vu_filter *f)
 
 	if (__real_syscall(SYS_capset, &h, none))
 		return 2;
-	return vu_filter_install(f) == -EACCES && !prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) ? 0 : 1;
+	return vu_filter_install(f, NULL) == -EACCES && !prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) ? 0
+												: 1;
 }
 
 static void test_install(void **state)

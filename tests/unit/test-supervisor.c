@@ -25,17 +25,24 @@
 
 #define OTHER 2
 #define FILES GUEST_FILES
+#define BIG (1 << 20)
 
 int __real_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
 int __wrap_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name);
 
-static bool kill_in_break;
+static bool kill_in_break, signal_behind_break;
 
 int __wrap_vu_live_break(struct vu_live_worker *w, const struct vu_live_name *name)
 {
 	if (kill_in_break)
 		kill(now_supervised.pid, SIGKILL);
-	return __real_vu_live_break(w, name);
+	int r = __real_vu_live_break(w, name);
+
+	if (signal_behind_break) {
+		kill(now_supervised.pid, SIGUSR1);
+		usleep(100000); /* until it has left the call */
+	}
+	return r;
 }
 
 static const struct supervised_want plain = {.filter = VU_FILTER_DESCRIPTORS};
@@ -218,23 +225,29 @@ static uint64_t copied(void)
 	return stats.copied_bytes;
 }
 
+static void put_big(const struct farm *f, const char *name, char first)
+{
+	char *big = malloc(BIG), p[256];
+
+	assert_non_null(big);
+	memset(big, 'x', BIG);
+	big[0] = first;
+	for (unsigned g = 0; g < f->n; g++) {
+		guest_path(f, g, name, p);
+		put_file(p, big, BIG);
+		assert_int_equal(chmod(p, 0640), 0);
+	}
+	free(big);
+}
+
 /* What is cut off is not copied before; but it is kept where the call fails after all. */
 static void cut_off(struct farm *f)
 {
 	static const char *const names[] = {"big1", "big2", "big3"};
-	const size_t size = 1 << 20;
-	char *big = malloc(size), p[256];
+	const size_t size = BIG;
 
-	assert_non_null(big);
-	memset(big, 'x', size);
-	for (unsigned g = 0; g < f->n; g++)
-		for (unsigned i = 0; i < VU_ARRAY_SIZE(names); i++) {
-			big[0] = (char)i;
-			guest_path(f, g, names[i], p);
-			put_file(p, big, size);
-			assert_int_equal(chmod(p, 0640), 0);
-		}
-	free(big);
+	for (unsigned i = 0; i < VU_ARRAY_SIZE(names); i++)
+		put_big(f, names[i], (char)i);
 	begin(f, &plain);
 	assert_int_equal(supervised_do(act_write_to, "/big1", "new\n"), 4);
 	assert_int_equal(supervised_do(act_cut, "/big2", NULL), 0);
@@ -249,6 +262,25 @@ static void cut_off(struct farm *f)
 		assert_int_equal(stat_of(f, OTHER, names[i]).st_size, size);
 		assert_true(is_private(f, names[i]));
 	}
+	supervised_stop();
+	stage_is_empty(f);
+}
+
+/* A call that a signal can still make fail (EINTR) loses nothing. */
+static void interrupted(struct farm *f)
+{
+	static const struct supervised_want want = {.interruptible = true};
+
+	put_big(f, "big", 0);
+	begin(f, &want);
+	signal_behind_break = true;
+	long r = supervised_do(act_write_interrupted, "/big", "new\n");
+
+	signal_behind_break = false;
+	assert_int_equal(r, -EINTR);
+	assert_int_equal(stat_of(f, SUPERVISED, "big").st_size, BIG);
+	assert_int_equal(supervised_do(act_write_to, "/big", "new\n"), 4);
+	has_text(f, SUPERVISED, "big", "new\n");
 	supervised_stop();
 	stage_is_empty(f);
 }
@@ -365,6 +397,7 @@ int main(void)
 		TEST_ON(xfs, killed_waiting),
 		TEST_ON(xfs, killed_in_break),
 		TEST_ON(xfs, ring),
+		TEST_ON(xfs, interrupted),
 		TEST_ON(xfs, killed_in_turn),
 		TEST_ON(xfs, beside),
 		TEST_ON(xfs, at_once),
