@@ -63,7 +63,7 @@ static void read_groups(struct vu_caller *c, const char *line)
 int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret)
 {
 	char path[32], text[4096];
-	const char *caps;
+	const char *caps, *no_new_privs;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/status", tid);
@@ -77,6 +77,8 @@ int vu_caller_read(int proc, pid_t tid, struct vu_caller *ret)
 	text[n] = 0;
 	*ret = (struct vu_caller){0};
 	caps = line_of(text, "CapEff:");
+	no_new_privs = line_of(text, "NoNewPrivs:\t");
+	ret->no_new_privs = no_new_privs ? *no_new_privs == '1' : -1;
 	if (read_ids(line_of(text, "Uid:"), &ret->uid, &ret->fsuid) ||
 	    read_ids(line_of(text, "Gid:"), &ret->gid, &ret->fsgid) || !caps) {
 		/* so many groups that the rest is cut off */

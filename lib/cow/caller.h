@@ -23,6 +23,7 @@ struct vu_caller {
 	uint64_t
 		caps; /* effective; over what is told by his user namespace, which is not looked at */
 	bool any_group;
+	int no_new_privs; /* 1, 0; or -1: not to be seen */
 };
 
 /* proc: the host's /proc. Returns 0; -ESRCH when the thread has ended; or another negative errno. */

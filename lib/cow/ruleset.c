@@ -95,6 +95,14 @@ int vu_ruleset_each(unsigned flags, int (*on_rule)(void *arg, const struct vu_ru
 		if (r)
 			return r;
 	}
+	if (flags & VU_FILTER_LANDLOCK) {
+		static const struct vu_rule limits = {"landlock_restrict_self",
+						      VU_RULE_LANDLOCK_NR};
+		int r = on_rule(arg, &limits);
+
+		if (r)
+			return r;
+	}
 	for (size_t i = 0; i < VU_ARRAY_SIZE(refusals); i++) {
 		int r = on_rule(arg, &refusals[i]);
 

@@ -32,7 +32,15 @@ enum vu_filter_flag {
 	 * took 2.1 times as long with it, and 1.05 to 1.3 times without.
 	 */
 	VU_FILTER_DESCRIPTORS = 1 << 0,
+	/*
+	 * Also landlock_restrict_self: who has limited himself is refused by the kernel what a supervisor must then not do
+	 * for him. Of use where it carries out calls (may_act of cow/supervisor.h).
+	 */
+	VU_FILTER_LANDLOCK = 1 << 1,
 };
+
+/* The same on all architectures (Linux 5.13). */
+#define VU_RULE_LANDLOCK_NR 446
 
 enum vu_rule_test {
 	VU_RULE_ANY,	  /* whatever the arguments are */

@@ -121,6 +121,8 @@ static int path_flags(struct vu_server *v, const struct vu_stat *st)
 		return O_RDONLY;
 	if (!vu_serve_read_caller(v))
 		return -ESRCH;
+	if (vu_serve_is_limited(v))
+		return -EPERM;
 	if (v->job.caller.fsuid == st->uid && st->mode & S_IRUSR)
 		return O_RDONLY;
 	return -EPERM;

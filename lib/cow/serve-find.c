@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,15 @@ bool vu_serve_is_root(struct vu_server *v)
 
 	if (!j->is_root)
 		j->is_root = vu_caller_is_root(&v->ours, v->proc, j->tid) &&
-			     vu_notify_is_valid(v->notify, j->id);
+			     !vu_serve_is_limited(v) && vu_notify_is_valid(v->notify, j->id);
 	return j->is_root;
+}
+
+bool vu_serve_is_limited(struct vu_server *v)
+{
+	uint32_t who = v->env->limited ? atomic_load(v->env->limited) : VU_LIMITED_NOBODY;
+
+	if (who != VU_LIMITED_SOME)
+		return who != VU_LIMITED_NOBODY;
+	return !vu_serve_read_caller(v) || v->job.caller.no_new_privs != 0;
 }

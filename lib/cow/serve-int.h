@@ -118,6 +118,9 @@ bool vu_serve_read_caller(struct vu_server *v);
 /* Is it somebody whom the kernel lets change names anywhere? */
 bool vu_serve_is_root(struct vu_server *v);
 
+/* May the kernel refuse him more than his capabilities tell (Landlock)? */
+bool vu_serve_is_limited(struct vu_server *v);
+
 /* Gives the i-th path a private copy. Returns 0, or a negative errno for the guest. */
 int vu_serve_copy(struct vu_server *v, unsigned i);
 

@@ -16,8 +16,8 @@
  *
  * Where only names change (unlink, rename over it, link) nothing need be copied: the call is carried out here,
  * in a moment of the object, with the names as they are found in the directories of 3, and the process gets
- * its result. That is for callers whom the kernel would let do it anywhere (vu_caller_is_root), on mounts that
- * they could write to; all others have it by a copy. dpkg makes a link of each file that it replaces, and
+ * its result. That is for callers whom the kernel would let do it anywhere (vu_caller_is_root; not under
+ * Landlock), on mounts that they could write to; all others have it by a copy. dpkg makes a link of each file that it replaces, and
  * removes it afterwards: with copies a reinstallation takes three times as long on ext4.
  *
  * A descriptor is no name: after the copy of its file it is open on the object still. Where the call is about a
@@ -30,6 +30,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cow/ruleset.h"
 #include "cow/serve-int.h"
 
 static void count(uint64_t *counter)
@@ -206,6 +208,24 @@ static bool is_open(struct vu_server *v)
 	return open;
 }
 
+/*
+ * He limits himself, and all whom he makes from now on: for that he has no_new_privs, or CAP_SYS_ADMIN, which he may give
+ * away afterwards. Who has ended has not done it.
+ */
+static void note_limits(struct vu_server *v)
+{
+	uint32_t who = VU_LIMITED_ANYBODY, was;
+
+	if (!v->env->limited ||
+	    (!vu_serve_read_caller(v) && !vu_notify_is_valid(v->notify, v->job.id)))
+		return;
+	if (v->job.has_caller && v->job.caller.no_new_privs == 1)
+		who = VU_LIMITED_SOME;
+	was = atomic_load(v->env->limited);
+	while (was < who && !atomic_compare_exchange_weak(v->env->limited, &was, who))
+		;
+}
+
 bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req)
 {
 	struct vu_serve_job *j = &v->job;
@@ -216,13 +236,18 @@ bool vu_server_glance(struct vu_server *v, const struct seccomp_notif *req)
 	j->has_caller = j->is_root = false;
 	count(&v->stats->notified);
 	vu_view_begin(v->view);
-	if (vu_notify_is_done(v->notify, j->id)) /* by one that was killed before it could say so */
+	if (vu_notify_is_done(v->notify,
+			      j->id)) { /* by one that was killed before it could say so */
 		answer(v, VU_SERVE_DONE);
-	/* what cannot be decoded or read the kernel has an answer for */
-	else if (decode(v, req) || (!vu_notify_tried(v->notify, j->id) && !is_open(v)))
+	} else if (req->data.nr == VU_RULE_LANDLOCK_NR) {
+		note_limits(v);
 		answer(v, VU_SERVE_NOT_DONE);
-	else
+	} else if (decode(v, req) || (!vu_notify_tried(v->notify, j->id) && !is_open(v))) {
+		/* what cannot be decoded or read the kernel has an answer for */
+		answer(v, VU_SERVE_NOT_DONE);
+	} else {
 		return false;
+	}
 	return true;
 }
 

@@ -20,6 +20,16 @@
 
 struct vu_supervisor;
 
+/*
+ * Has anybody in the guest limited himself by Landlock, so that the kernel refuses him what his capabilities would let
+ * him do? In rising order.
+ */
+enum vu_limited {
+	VU_LIMITED_NOBODY,
+	VU_LIMITED_SOME,    /* those have no_new_privs, which nobody gets rid of */
+	VU_LIMITED_ANYBODY, /* may be: one who had not */
+};
+
 struct vu_supervisor_env {
 	int listener; /* borrowed; or a connection of LXC's monitor in its place (cow/notify.h) */
 	struct vu_live *live; /* borrowed; of the file system that the guest is on */
@@ -33,6 +43,11 @@ struct vu_supervisor_env {
 	 * again behind a signal.
 	 */
 	bool may_act;
+	/*
+	 * Borrowed; enum vu_limited, in memory as that of slots. Or NULL: nothing is heard of it (VU_FILTER_LANDLOCK), so
+	 * that may_act is false.
+	 */
+	_Atomic uint32_t *limited;
 	struct vu_names *names;	  /* borrowed; kept up to date */
 	struct vu_budget *budget; /* borrowed; of the guest; or NULL: no limit */
 	/*

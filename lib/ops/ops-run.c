@@ -19,6 +19,7 @@ extern char **environ;
 struct vu_run_shared {
 	struct vu_entered *entered;			    /* owned */
 	struct vu_notify_slot slots[VU_SUPERVISED_THREADS]; /* calls that are being answered */
+	_Atomic uint32_t limited;			    /* enum vu_limited */
 };
 
 struct running {
@@ -87,7 +88,8 @@ static int block_signals(struct running *u)
 /* What the command is under, where something can be unified. */
 static int make_filter(struct running *u)
 {
-	int r = vu_filter_new(0, u->o->no_descriptors ? 0 : VU_FILTER_DESCRIPTORS, &u->filter);
+	unsigned flags = VU_FILTER_LANDLOCK | (u->o->no_descriptors ? 0 : VU_FILTER_DESCRIPTORS);
+	int r = vu_filter_new(0, flags, &u->filter);
 
 	if (r == -EOPNOTSUPP)
 		return vu_fail(u->ops, VU_OPS_REFUSED, "cannot supervise", u->o->guest,
@@ -198,7 +200,9 @@ static int run(struct running *u, struct vu_run_report *ret)
 		r = enter(u);
 	if (!r && unified)
 		r = vu_supervised_start(&u->guest, vu_entered_listener(u->entered),
-					vu_entered_waits_killably(u->entered), u->shared->slots);
+					vu_entered_waits_killably(u->entered) ? &u->shared->limited
+									      : NULL,
+					u->shared->slots);
 	if (r)
 		return r;
 	tell_left_out(u);

@@ -126,7 +126,7 @@ static int begin(struct serving *s, pid_t caller)
 		tell(s, "nothing can be unified where it is", NULL);
 	if (!r && vu_supervised_pool(&s->guest)) {
 		stop_receiving(s);
-		r = vu_supervised_start(&s->guest, s->o->listener, false, s->o->kept->slots);
+		r = vu_supervised_start(&s->guest, s->o->listener, NULL, s->o->kept->slots);
 		if (!r)
 			return BEGUN;
 	}

@@ -173,7 +173,7 @@ int vu_supervised_live(struct vu_supervised *s)
 	return vu_live_new(&s->live_env, &s->live);
 }
 
-int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
+int vu_supervised_start(struct vu_supervised *s, int listener, _Atomic uint32_t *limited,
 			struct vu_notify_slot *slots)
 {
 	int r = vu_supervised_live(s);
@@ -188,7 +188,8 @@ int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
 		.root_fd = s->session.root_fds[0],
 		.guest = 0,
 		.threads = VU_SUPERVISED_THREADS,
-		.may_act = may_act,
+		.may_act = limited != NULL,
+		.limited = limited,
 		.names = s->names,
 		.budget = &s->budget,
 		.slots = slots,

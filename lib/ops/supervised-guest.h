@@ -65,9 +65,10 @@ int vu_supervised_live(struct vu_supervised *s);
 
 /*
  * Begins to answer. There has to be a pool. There are threads from here on, so no other process can be made. listener,
- * may_act, slots (VU_SUPERVISED_THREADS of them, or NULL): see struct vu_supervisor_env. Returns 0 or a negative errno.
+ * limited (NULL: not may_act), slots (VU_SUPERVISED_THREADS of them, or NULL): see struct vu_supervisor_env. Returns 0 or
+ * a negative errno.
  */
-int vu_supervised_start(struct vu_supervised *s, int listener, bool may_act,
+int vu_supervised_start(struct vu_supervised *s, int listener, _Atomic uint32_t *limited,
 			struct vu_notify_slot *slots);
 
 /* To be called each second or so, from the start on. */

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -71,6 +74,43 @@ long act_write_interrupted(const char *path, const void *text)
 	const struct sigaction a = {.sa_handler = on_signal};
 
 	return sigaction(SIGUSR1, &a, NULL) ? -1000 : act_write_to(path, text);
+}
+
+/* 0: both were refused. */
+static int write_limited(const char *path, const char *name, bool with_privs)
+{
+	const uint64_t handled = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0);
+
+	if (rules < 0)
+		return ACT_NO_LANDLOCK;
+	if (!with_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return 2;
+	if (syscall(SYS_landlock_restrict_self, rules, 0))
+		return 3;
+	if (act_write_to(path, "x") != -EACCES)
+		return 4;
+	return !unlink(name) || errno != EACCES ? 5 : 0;
+}
+
+static long in_limits(const char *path, const char *name, bool with_privs)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(write_limited(path, name, with_privs));
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+long act_write_limited(const char *path, const void *arg)
+{
+	return in_limits(path, arg, false);
+}
+
+long act_write_limited_with_privs(const char *path, const void *arg)
+{
+	return in_limits(path, arg, true);
 }
 
 /* The file is to be cut, but there is no descriptor for it. */

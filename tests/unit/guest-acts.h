@@ -9,12 +9,20 @@
 #define GUEST_FILES 40	/* /usr/lib/f0 and so on, that act_write_at_once appends to, */
 #define GUEST_WRITERS 8 /* by so many processes: each to every eighth */
 
+#define ACT_NO_LANDLOCK 6 /* this kernel has none */
+
 long act_write_to(const char *path, const void *text);
 long act_append_to(const char *path, const void *text);
 long act_remove_it(const char *path, const void *arg);
 long act_cut(const char *path, const void *arg);
 /* As act_write_to, but a signal (SIGUSR1) interrupts it. */
 long act_write_interrupted(const char *path, const void *text);
+/*
+ * By one who is under Landlock, which refuses him to write and to remove: returns 0 where the kernel did so. arg: the
+ * name that he removes; with_privs: without no_new_privs, as CAP_SYS_ADMIN may.
+ */
+long act_write_limited(const char *path, const void *arg);
+long act_write_limited_with_privs(const char *path, const void *arg);
 /* The file is to be cut, but there is no descriptor for it. */
 long act_write_at_limit(const char *path, const void *text);
 /*

@@ -32,6 +32,8 @@ struct supervised now_supervised = {.listener = -EBADF, .orders = -EBADF, .answe
 
 static const struct vu_sink sink = {on_event, &seen};
 
+static _Atomic uint32_t limited;
+
 struct order {
 	supervised_fn *fn;
 	const void *arg;
@@ -153,6 +155,7 @@ void supervised_start(struct farm *f, const struct supervised_want *want)
 	struct supervised *s = &now_supervised;
 	char *why = NULL, proc[256];
 
+	limited = VU_LIMITED_NOBODY;
 	*s = (struct supervised){.f = f, .listener = -EBADF, .orders = -EBADF, .answers = -EBADF};
 	s->root = realpath(f->guests.v[SUPERVISED].path, NULL);
 	assert_non_null(s->root);
@@ -179,6 +182,7 @@ void supervised_start(struct farm *f, const struct supervised_want *want)
 		.guest = SUPERVISED,
 		.threads = want->threads,
 		.may_act = !want->by_copies && !want->interruptible,
+		.limited = &limited,
 		.names = s->names,
 	};
 	if (!want->later)

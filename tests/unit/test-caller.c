@@ -189,6 +189,7 @@ static void test_root(void **state)
 	assert_int_equal(c.fsuid, 0);
 	assert_int_equal(c.n_groups, 0);
 	assert_false(c.any_group);
+	assert_int_equal(c.no_new_privs, 0);
 }
 
 static void test_user(void **state)

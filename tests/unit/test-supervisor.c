@@ -225,6 +225,15 @@ static uint64_t copied(void)
 	return stats.copied_bytes;
 }
 
+/* Names that were changed without a copy. */
+static uint64_t changed(void)
+{
+	struct vu_live_stats stats;
+
+	vu_live_stats(now_supervised.live, &stats);
+	return stats.renamed;
+}
+
 static void put_big(const struct farm *f, const char *name, char first)
 {
 	char *big = malloc(BIG), p[256];
@@ -281,6 +290,31 @@ static void interrupted(struct farm *f)
 	assert_int_equal(stat_of(f, SUPERVISED, "big").st_size, BIG);
 	assert_int_equal(supervised_do(act_write_to, "/big", "new\n"), 4);
 	has_text(f, SUPERVISED, "big", "new\n");
+	supervised_stop();
+	stage_is_empty(f);
+}
+
+/* What Landlock refuses to one who has all capabilities is not done for him, and nothing is lost by it. */
+static void limited(struct farm *f)
+{
+	static const struct supervised_want want = {.filter = VU_FILTER_LANDLOCK};
+
+	put_big(f, "big", 0);
+	begin(f, &want);
+	long r = supervised_do(act_write_limited, "/big", "/usr/lib/f1");
+
+	if (r == ACT_NO_LANDLOCK)
+		skip();
+	assert_int_equal(r, 0);
+	assert_int_equal(stat_of(f, SUPERVISED, "big").st_size, BIG);
+	/* others are not limited by it */
+	assert_int_equal(supervised_do(act_remove_it, "/usr/lib/f2", NULL), 0);
+	assert_int_equal(changed(), 1);
+	assert_int_equal(supervised_do(act_write_limited_with_privs, "/big", "/usr/lib/f3"), 0);
+	assert_int_equal(stat_of(f, SUPERVISED, "big").st_size, BIG);
+	/* of whom that cannot be told any more */
+	assert_int_equal(supervised_do(act_remove_it, "/usr/lib/f4", NULL), 0);
+	assert_int_equal(changed(), 1);
 	supervised_stop();
 	stage_is_empty(f);
 }
@@ -398,6 +432,7 @@ int main(void)
 		TEST_ON(xfs, killed_in_break),
 		TEST_ON(xfs, ring),
 		TEST_ON(xfs, interrupted),
+		TEST_ON(xfs, limited),
 		TEST_ON(xfs, killed_in_turn),
 		TEST_ON(xfs, beside),
 		TEST_ON(xfs, at_once),
