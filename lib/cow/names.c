@@ -37,9 +37,11 @@ struct vu_names {
 	struct vu_inomap by_ino; /* index in sets */
 	struct set *sets;	 /* owned */
 	uint32_t n, cap;
+	uint64_t n_names; /* in all sets */
+	uint32_t max;	  /* of them */
 };
 
-struct vu_names *vu_names_new(int mount_fd, const char *root)
+struct vu_names *vu_names_new(int mount_fd, const char *root, uint32_t max)
 {
 	struct vu_names *n = calloc(1, sizeof(*n));
 
@@ -47,6 +49,7 @@ struct vu_names *vu_names_new(int mount_fd, const char *root)
 		return NULL;
 	n->mount_fd = mount_fd;
 	n->root = root;
+	n->max = max;
 	pthread_mutex_init(&n->lock, NULL);
 	return n;
 }
@@ -161,10 +164,21 @@ int vu_names_add(struct vu_names *n, uint64_t ino, int dir, const char *base)
 		return r;
 	pthread_mutex_lock(&n->lock);
 	struct set *s = find_or_add(n, ino);
+	uint32_t before = s ? s->n : 0;
 
 	r = s ? add(s, &h, base) : -ENOMEM;
+	n->n_names += s ? s->n - before : 0;
 	pthread_mutex_unlock(&n->lock);
 	return r;
+}
+
+bool vu_names_has_room(struct vu_names *n)
+{
+	pthread_mutex_lock(&n->lock);
+	bool has = n->n_names < n->max;
+
+	pthread_mutex_unlock(&n->lock);
+	return has;
 }
 
 void vu_names_remove(struct vu_names *n, uint64_t ino, int dir, const char *base)
@@ -180,6 +194,7 @@ void vu_names_remove(struct vu_names *n, uint64_t ino, int dir, const char *base
 	if (s && i < s->n) {
 		free(s->v[i]);
 		s->v[i] = s->v[--s->n];
+		n->n_names--;
 	}
 	if (s && !s->n)
 		empty(s);
@@ -191,6 +206,7 @@ void vu_names_forget(struct vu_names *n, uint64_t ino)
 	pthread_mutex_lock(&n->lock);
 	struct set *s = find(n, ino);
 
+	n->n_names -= s ? s->n : 0;
 	if (s)
 		empty(s);
 	pthread_mutex_unlock(&n->lock);

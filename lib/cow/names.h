@@ -9,21 +9,27 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vu_names;
 
+#define VU_NAMES_MAX 131072 /* about 25 MiB */
+
 /*
  * mount_fd: of the mount that the guest is reached by; root: path of the guest's root on it. Both are borrowed.
- * Returns NULL without memory.
+ * max: see vu_names_has_room. Returns NULL without memory.
  */
-struct vu_names *vu_names_new(int mount_fd, const char *root);
+struct vu_names *vu_names_new(int mount_fd, const char *root, uint32_t max);
 
 /* Accepts NULL, returns NULL. */
 struct vu_names *vu_names_free(struct vu_names *n);
 
 /* Adds a name in an open directory (O_PATH is enough); both are copied. Returns 0 or a negative errno. */
 int vu_names_add(struct vu_names *n, uint64_t ino, int dir, const char *base);
+
+/* Are there fewer than max? Else nobody is to make more of them, for a guest could go on as long as it likes. */
+bool vu_names_has_room(struct vu_names *n);
 
 void vu_names_remove(struct vu_names *n, uint64_t ino, int dir, const char *base);
 

@@ -103,7 +103,8 @@ static int link_it(struct vu_server *v)
 	int r = is->follow || is->empty_self ? vu_serve_find(v, 0, &f)
 					     : vu_serve_find_name(v, 0, &f);
 
-	if (r != 1 || is->self)
+	/* one with a copy makes its names without anybody who has to know them */
+	if (r != 1 || is->self || !vu_names_has_room(v->env->names))
 		return r == 1 ? VU_SERVE_NOT_DONE : VU_MIN(r, 0);
 	r = vu_serve_find_place(v, 1, &f.spot, &to, NULL);
 	if (r || !may_act(v, &f.spot, &to))

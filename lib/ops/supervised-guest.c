@@ -84,7 +84,7 @@ int vu_supervised_find_names(struct vu_supervised *s)
 	struct vu_farm farm = {0};
 
 	vu_names_free(s->names);
-	s->names = vu_names_new(vu_pool_fd(vu_supervised_pool(s)), s->root);
+	s->names = vu_names_new(vu_pool_fd(vu_supervised_pool(s)), s->root, VU_NAMES_MAX);
 	if (!s->names)
 		return -ENOMEM;
 	struct counting c = {.names = s->names, .root = s->session.root_fds[0]};

@@ -58,6 +58,15 @@ long act_remove_it(const char *path, const void *arg)
 	return RESULT(unlink(path));
 }
 
+long act_link_it(const char *path, const void *arg)
+{
+	char other[128];
+
+	(void)arg;
+	snprintf(other, sizeof(other), "%s+", path);
+	return RESULT(link(path, other));
+}
+
 long act_cut(const char *path, const void *arg)
 {
 	(void)arg;

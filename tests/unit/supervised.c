@@ -172,7 +172,8 @@ void supervised_start(struct farm *f, const struct supervised_want *want)
 		.sink = &sink,
 	};
 	assert_int_equal(vu_live_new(&s->live_env, &s->live), 0);
-	s->names = vu_names_new(vu_pool_fd(s->pool), s->root);
+	s->names = vu_names_new(vu_pool_fd(s->pool), s->root,
+				want->names_max ? want->names_max : VU_NAMES_MAX);
 	s->env = (struct vu_supervisor_env){
 		.listener = s->listener,
 		.live = s->live,

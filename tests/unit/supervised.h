@@ -26,6 +26,7 @@ struct supervised_want {
 	bool pivot; /* as in a container: the root is a mount of its own, and the PID namespace */
 	bool by_copies; /* not may_act */
 	bool interruptible; /* any signal ends the wait for an answer, as with runtimes; by_copies goes with it */
+	uint32_t names_max; /* or 0 */
 	bool later;	    /* supervised_serve is called by the test */
 };
 

@@ -333,6 +333,36 @@ static void killed_in_turn(struct farm *f)
 	assert_true(is_shared(f, "usr/lib/f2"));
 }
 
+/* Names that have to be known take memory: of a guest that makes many of them files are copied. */
+static void many_names(struct farm *f)
+{
+	static const struct supervised_want want = {.names_max = 3};
+
+	begin(f, &want);
+	assert_int_equal(supervised_do(act_link_it, "/usr/lib/f1", NULL), 0);
+	assert_int_equal(supervised_do(act_link_it, "/usr/lib/f2", NULL), 0);
+	assert_int_equal(changed(), 2);
+	assert_int_equal(supervised_do(act_link_it, "/usr/lib/f3", NULL), 0);
+	assert_int_equal(changed(), 2);
+	assert_int_equal(stat_of(f, SUPERVISED, "usr/lib/f2+").st_ino,
+			 stat_of(f, OTHER, "usr/lib/f2").st_ino);
+	assert_true(is_private(f, "usr/lib/f3"));
+	assert_int_equal(supervised_do(act_append_to, "/usr/lib/f1", "x"), 1);
+	assert_int_equal(supervised_do(act_append_to, "/usr/lib/f3", "x"), 1);
+	for (int i = 1; i <= 3; i += 2) {
+		char one[16], other[16];
+
+		snprintf(one, sizeof(one), "usr/lib/f%d", i);
+		snprintf(other, sizeof(other), "usr/lib/f%d+", i);
+		assert_int_equal(stat_of(f, SUPERVISED, one).st_ino,
+				 stat_of(f, SUPERVISED, other).st_ino);
+	}
+	/* those of the first are not to be known any more */
+	assert_int_equal(supervised_do(act_link_it, "/usr/lib/f4", NULL), 0);
+	assert_int_equal(changed(), 3);
+	supervised_stop();
+}
+
 /* Who waits for his turn to have something copied holds up nobody else. */
 static void beside(struct farm *f)
 {
@@ -434,6 +464,7 @@ int main(void)
 		TEST_ON(xfs, interrupted),
 		TEST_ON(xfs, limited),
 		TEST_ON(xfs, killed_in_turn),
+		TEST_ON(xfs, many_names),
 		TEST_ON(xfs, beside),
 		TEST_ON(xfs, at_once),
 		TEST_ON(btrfs, at_once),
