@@ -5,7 +5,8 @@
  *
  * Names of one inode: the first that is met is the member, the others are links to it. A guest may free
  * the inode's number meanwhile and get it for a new file: so a further name counts as one only while type,
- * size and mtime are the same; else it is a member of its own.
+ * size and mtime are the same; else it is a member of its own. Subvolumes of btrfs are no mounts, and each has inodes
+ * of the same numbers.
  */
 #include "ops/export-tree.h"
 
@@ -34,19 +35,23 @@
 
 /* A name of an inode that has several. */
 struct first_name {
+	uint64_t dev;
 	uint64_t size;
 	uint64_t mtime_ns;
 	uint32_t mode;
 	uint32_t dir;
 	uint32_t name;
+	uint32_t next; /* with the same number of another device; or NONE */
 };
+
+#define NONE UINT32_MAX
 
 struct tree {
 	struct vu_session *s;
 	struct vu_pax *pax;
 	struct vu_export_report *rep;
 	struct vu_dirwalk walk;
-	struct vu_inomap links;	 /* inode -> number in firsts */
+	struct vu_inomap links;	 /* inode -> number in firsts, of the one that was met last */
 	struct vu_chunks firsts; /* struct first_name */
 	uint64_t mount;		 /* id of the root's */
 	uint64_t n_members;
@@ -279,16 +284,28 @@ static bool is_same(const struct first_name *f, const struct vu_stat *st)
 	       f->mode == st->mode;
 }
 
-/* Is it a further name? Returns 1 when it was written as one, 0 if not, or a negative errno. */
-static int add_link(struct tree *t, const struct vu_stat *st, const char *path)
+/* Of the inode, as it was when it was met; or NULL. */
+static const struct first_name *find_first(const struct tree *t, const struct vu_stat *st)
 {
 	uint32_t i;
 
 	if (!vu_inomap_get(&t->links, st->version.ino, &i))
-		return 0;
-	const struct first_name *f = vu_chunks_at(&t->firsts, i);
+		return NULL;
+	for (; i != NONE; i = ((const struct first_name *)vu_chunks_at(&t->firsts, i))->next) {
+		const struct first_name *f = vu_chunks_at(&t->firsts, i);
 
-	if (!is_same(f, st))
+		if (f->dev == st->version.dev)
+			return is_same(f, st) ? f : NULL;
+	}
+	return NULL;
+}
+
+/* Is it a further name? Returns 1 when it was written as one, 0 if not, or a negative errno. */
+static int add_link(struct tree *t, const struct vu_stat *st, const char *path)
+{
+	const struct first_name *f = find_first(t, st);
+
+	if (!f)
 		return 0;
 	_cleanup_free_ char *first = member_path(t, f->dir, vu_arena_at(&t->walk.text, f->name));
 	struct vu_pax_member m = describe(st, path);
@@ -307,10 +324,12 @@ static int add_link(struct tree *t, const struct vu_stat *st, const char *path)
 static int note_first(struct tree *t, const struct vu_stat *st, const char *name)
 {
 	struct first_name f = {
+		.dev = st->version.dev,
 		.size = st->version.size,
 		.mtime_ns = st->version.mtime_ns,
 		.mode = st->mode,
 		.dir = t->walk.dir,
+		.next = NONE,
 	};
 	uint32_t i;
 	int r = vu_dirwalk_keep(&t->walk, name, &f.name);
@@ -319,6 +338,7 @@ static int note_first(struct tree *t, const struct vu_stat *st, const char *name
 		r = vu_chunks_add(&t->firsts, 1, &i);
 	if (r)
 		return r;
+	(void)vu_inomap_get(&t->links, st->version.ino, &f.next);
 	*(struct first_name *)vu_chunks_at(&t->firsts, i) = f;
 	return vu_inomap_set(&t->links, st->version.ino, i);
 }

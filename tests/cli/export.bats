@@ -30,6 +30,24 @@ restored_from() {
 	same_tree "$G/rich" "$G/restored"
 }
 
+@test "files of two subvolumes are two files, though their inodes have the same numbers" {
+	command -v btrfs >/dev/null || skip "needs btrfs"
+	farm_down
+	farm_on btrfs 300
+	mkdir -p "$G/g1"
+	btrfs -q subvolume create "$G/g1/a"
+	echo one >"$G/g1/a/f"
+	ln "$G/g1/a/f" "$G/g1/a/f.link"
+	btrfs -q subvolume snapshot "$G/g1/a" "$G/g1/b"
+	echo two >"$G/g1/b/f"
+	touch -d @1600000000 "$G/g1/a/f" "$G/g1/b/f"
+	vx 0 export "$G/g1" -o "$STATE/x.tar"
+	restored_from "$STATE/x.tar"
+	cd "$G/restored"
+	eq "$(cat a/f a/f.link b/f b/f.link | tr '\n' ' ')" "one one two two " contents
+	[[ a/f -ef a/f.link && b/f -ef b/f.link && ! a/f -ef b/f ]]
+}
+
 @test "a guest restored by bsdtar is what it was" {
 	command -v bsdtar >/dev/null || skip "needs bsdtar"
 	"$VU_TOP/tests/lib/rich-tree" "$G/rich"
