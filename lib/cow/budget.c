@@ -23,17 +23,24 @@ static int64_t cost(uint64_t n, uint64_t per_second)
 	return ns < (double)YEAR ? (int64_t)ns : YEAR;
 }
 
-int64_t vu_budget_take(struct vu_budget *b, uint64_t bytes, int64_t now)
+int64_t vu_budget_take_within(struct vu_budget *b, uint64_t bytes, int64_t now, int64_t most)
 {
 	int64_t ns = VU_MAX(cost(1, b->breaks), cost(bytes, b->bytes));
 	int64_t due = atomic_load(&b->due), next;
 
 	if (!ns)
 		return 0;
-	do
+	do {
 		next = VU_MIN(VU_MAX(due, now - SECOND), now + YEAR) + ns;
-	while (!atomic_compare_exchange_weak(&b->due, &due, next));
+		if (next - now > most)
+			return -1;
+	} while (!atomic_compare_exchange_weak(&b->due, &due, next));
 	return VU_MAX(next - now, 0);
+}
+
+int64_t vu_budget_take(struct vu_budget *b, uint64_t bytes, int64_t now)
+{
+	return vu_budget_take_within(b, bytes, now, INT64_MAX);
 }
 
 bool vu_budget_wait(struct vu_budget *b, uint64_t bytes, const struct vu_notify *n, uint64_t id)

@@ -25,6 +25,12 @@ struct vu_budget {
 int64_t vu_budget_take(struct vu_budget *b, uint64_t bytes, int64_t now);
 
 /*
+ * The same for who waits for so many ns at most: -1 where it would be longer. Then nothing is taken, or who asks again and
+ * again would put off his turn for ever.
+ */
+int64_t vu_budget_take_within(struct vu_budget *b, uint64_t bytes, int64_t now, int64_t most);
+
+/*
  * Takes it (b may be NULL: no limit) and waits, for as long as somebody waits for the notification, or until a signal
  * comes: whoever ends the thread does not wait for a guest. Returns whether somebody waits still: for nobody nothing is
  * to be done, or a guest had it sooner by killing who asks.

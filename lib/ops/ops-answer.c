@@ -103,9 +103,10 @@ static int break_names(struct answering *a, const char *path, uint64_t ino,
 static int spend(struct answering *a, uint64_t bytes)
 {
 	int r = vu_budget_room(vu_pool_fd(vu_supervised_pool(&a->guest)), bytes);
-	int64_t ns = r ? 0 : vu_budget_take(&a->guest.budget, bytes, vu_clock_ns());
+	int64_t ns =
+		r ? 0 : vu_budget_take_within(&a->guest.budget, bytes, vu_clock_ns(), BUDGET_NS);
 
-	if (ns > BUDGET_NS)
+	if (ns < 0)
 		return -EDQUOT;
 	while (ns > 0 && !vu_stop_requested()) {
 		int64_t slice = VU_MIN(ns, 100000000);

@@ -64,13 +64,26 @@ static void test_huge(void **state)
 	assert_true(vu_budget_take(&b, 0, NOW) == 0);
 }
 
+/* Who does not wait so long, and asks again and again, has his turn as soon as if he had not. */
+static void test_within(void **state)
+{
+	struct vu_budget b = {.breaks = 1};
+	const int64_t most = 20 * SECOND;
+
+	(void)state;
+	for (int i = 0; i <= 20; i++)
+		assert_int_equal(vu_budget_take_within(&b, 0, NOW, most), i * SECOND);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(vu_budget_take_within(&b, 0, NOW, most), -1);
+	assert_int_equal(vu_budget_take_within(&b, 0, NOW + SECOND, most), most);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_limit),
-		cmocka_unit_test(test_breaks),
-		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_huge),
+		cmocka_unit_test(test_no_limit), cmocka_unit_test(test_breaks),
+		cmocka_unit_test(test_bytes),	 cmocka_unit_test(test_huge),
+		cmocka_unit_test(test_within),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
