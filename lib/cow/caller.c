@@ -250,3 +250,12 @@ int vu_caller_access(const struct vu_caller *c, uint32_t mode, bool real, const 
 		return 1;
 	return mode & ~(in_group(c, st->gid) ? group : other) ? -EACCES : 0;
 }
+
+int vu_caller_search(const struct vu_caller *c, bool real, const struct vu_stat *dir, bool has_acl)
+{
+	bool other = real && (c->uid != c->fsuid || c->gid != c->fsgid);
+
+	if (!other && (has_cap(c, CAP_DAC_OVERRIDE) || has_cap(c, CAP_DAC_READ_SEARCH)))
+		return 0;
+	return vu_caller_access(c, X_OK, real, dir, has_acl);
+}

@@ -64,3 +64,6 @@ bool vu_caller_may(const struct vu_caller *c, enum vu_call_op op, const struct v
  */
 int vu_caller_access(const struct vu_caller *c, uint32_t mode, bool real, const struct vu_stat *st,
 		     bool has_acl);
+
+/* May he search this directory, on his way to such a file? The same. */
+int vu_caller_search(const struct vu_caller *c, bool real, const struct vu_stat *dir, bool has_acl);

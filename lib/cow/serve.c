@@ -143,12 +143,55 @@ static bool look_at_all(struct vu_server *v)
 	return false;
 }
 
-static bool has_acl(const struct vu_serve_spot *s)
+/* Of a name in an open directory; or "." */
+static bool has_acl(int dir, const char *name)
 {
 	char path[NAME_MAX + 32];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", s->dir, s->base);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
 	return lgetxattr(path, "system.posix_acl_access", NULL, 0) >= 0;
+}
+
+static bool is_same(const struct vu_stat *a, const struct vu_stat *b)
+{
+	return a->version.ino == b->version.ino && a->version.dev == b->version.dev;
+}
+
+/* Where the path begins; the guest's root where that cannot be told. */
+static int begin_of(const struct vu_server *v, struct vu_stat *ret)
+{
+	int dirfd = v->job.call.path[0].dirfd;
+	char path[48];
+
+	if (dirfd == AT_FDCWD)
+		snprintf(path, sizeof(path), "%d/cwd", v->job.tid);
+	else
+		snprintf(path, sizeof(path), "%d/fd/%d", v->job.tid, dirfd);
+	if (*v->text[0] != '/' && !vu_stat_follow(v->proc, path, ret))
+		return 0;
+	return vu_stat_fd(v->env->root_fd, ret);
+}
+
+/* May he search the directories on the way, from where the path begins? False where that cannot be told. */
+static bool may_search(const struct vu_server *v, const struct vu_serve_spot *s)
+{
+	_cleanup_fd_ int at = fcntl(s->dir, F_DUPFD_CLOEXEC, 0);
+	struct vu_stat st, root, begin;
+
+	if (vu_view_descriptor(v->view) >= 0)
+		return true;
+	if (begin_of(v, &begin) || vu_stat_fd(v->env->root_fd, &root))
+		return false;
+	while (at >= 0 && !vu_stat_fd(at, &st) &&
+	       !vu_caller_search(&v->job.caller, v->job.call.real, &st, has_acl(at, "."))) {
+		if (is_same(&st, &begin) || is_same(&st, &root))
+			return true;
+		int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		vu_close_p(&at);
+		at = up;
+	}
+	return false;
 }
 
 /* It would be given a copy: so the answer is what it is of a file of its own, and nothing is copied for a question. */
@@ -160,10 +203,12 @@ static int tell_access(struct vu_server *v)
 
 	if (r != 1 || !vu_serve_read_caller(v))
 		return VU_SERVE_NOT_DONE;
-	if (f.spot.read_only)
-		return -EROFS;
-	r = vu_caller_access(&v->job.caller, c->mode, c->real, &f.st, has_acl(&f.spot));
-	return r == 1 ? VU_SERVE_NOT_DONE : r ? r : VU_SERVE_DONE;
+	r = vu_caller_access(&v->job.caller, c->mode, c->real, &f.st,
+			     has_acl(f.spot.dir, f.spot.base));
+	/* what the kernel says of an immutable file is wrong, but not what it says of the way there */
+	if (r == 1 || (!r && !may_search(v, &f.spot)))
+		return VU_SERVE_NOT_DONE;
+	return r ? r : f.spot.read_only ? -EROFS : VU_SERVE_DONE;
 }
 
 /* Returns an outcome (VU_SERVE_NOT_DONE: the kernel goes on), or a negative errno for the guest. */

@@ -67,6 +67,12 @@ long act_link_it(const char *path, const void *arg)
 	return RESULT(link(path, other));
 }
 
+long act_ask(const char *path, const void *arg)
+{
+	(void)arg;
+	return RESULT(access(path, W_OK));
+}
+
 long act_cut(const char *path, const void *arg)
 {
 	(void)arg;

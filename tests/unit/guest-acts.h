@@ -16,6 +16,8 @@ long act_append_to(const char *path, const void *text);
 long act_remove_it(const char *path, const void *arg);
 /* Gives it another name, behind which '+' stands. */
 long act_link_it(const char *path, const void *arg);
+/* Asks whether it may be written to. */
+long act_ask(const char *path, const void *arg);
 long act_cut(const char *path, const void *arg);
 /* As act_write_to, but a signal (SIGUSR1) interrupts it. */
 long act_write_interrupted(const char *path, const void *text);

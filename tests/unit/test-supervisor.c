@@ -333,6 +333,38 @@ static void killed_in_turn(struct farm *f)
 	assert_true(is_shared(f, "usr/lib/f2"));
 }
 
+static void put_owned(const struct farm *f, const char *dir, const char *name, mode_t mode)
+{
+	char p[256];
+
+	for (unsigned g = 0; g < f->n; g++) {
+		guest_path(f, g, dir, p);
+		assert_int_equal(mkdir(p, 0755), 0);
+		guest_path(f, g, name, p);
+		put_file(p, name, strlen(name));
+		assert_int_equal(chown(p, 1000, 1000), 0);
+		guest_path(f, g, dir, p);
+		assert_int_equal(chmod(p, mode), 0);
+	}
+}
+
+/* A file of one's own in a directory that one may not search. */
+static void asked(struct farm *f)
+{
+	static const struct supervised_want want = {.uid = 1000, .gid = 1000};
+
+	put_owned(f, "open", "open/file", 0755);
+	put_owned(f, "shut", "shut/file", 0700);
+	begin(f, &want);
+	assert_true(is_shared(f, "open/file") && is_shared(f, "shut/file"));
+	assert_int_equal(supervised_do(act_ask, "/open/file", NULL), 0);
+	assert_int_equal(supervised_do(act_ask, "open/file", NULL), 0);
+	assert_int_equal(supervised_do(act_ask, "/shut/file", NULL), -EACCES);
+	assert_int_equal(supervised_do(act_ask, "open/../shut/file", NULL), -EACCES);
+	assert_true(is_shared(f, "open/file") && is_shared(f, "shut/file"));
+	supervised_stop();
+}
+
 /* Names that have to be known take memory: of a guest that makes many of them files are copied. */
 static void many_names(struct farm *f)
 {
@@ -465,6 +497,7 @@ int main(void)
 		TEST_ON(xfs, limited),
 		TEST_ON(xfs, killed_in_turn),
 		TEST_ON(xfs, many_names),
+		TEST_ON(xfs, asked),
 		TEST_ON(xfs, beside),
 		TEST_ON(xfs, at_once),
 		TEST_ON(btrfs, at_once),
