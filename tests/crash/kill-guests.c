@@ -20,6 +20,7 @@
 #define BYTES 4096
 #define MODE 0644
 #define MTIME 1600000000
+#define LATE_NS 20000000 /* see vunify-safety(7) */
 
 /* What a guest was told of its file; written by its one writer, read while that one rests. */
 struct told {
@@ -114,9 +115,37 @@ static void replace(const char *path, struct told *t, int i, uint64_t stamp)
 	close(fd);
 }
 
-/* By a descriptor for reading: metadata can be changed through it, and no lease is asked. */
+static char xattr_of(int fd)
+{
+	char value;
+
+	return fgetxattr(fd, "user.vu", &value, 1) == 1 ? value : 0;
+}
+
+static bool has_metadata(const struct told *t, const struct stat *st, char xattr)
+{
+	return (st->st_mode & 07777) == t->mode && st->st_uid == t->uid &&
+	       st->st_mtime == t->mtime && xattr == t->xattr;
+}
+
+static bool is_so(const char *path, const struct told *t)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	bool so = fd >= 0 && !fstat(fd, &st) && has_metadata(t, &st, xattr_of(fd));
+
+	if (fd >= 0)
+		close(fd);
+	return so;
+}
+
+/*
+ * By a descriptor for reading: metadata can be changed through it, and no lease is asked. Who has to wait for a
+ * processor for longer may change a file that has been replaced since it was opened: the path tells.
+ */
 static void change_metadata(const char *path, struct told *t)
 {
+	uint64_t since = now_ns();
 	int fd = open(path, O_RDONLY | O_CLOEXEC), r = -1;
 	struct told to = *t;
 
@@ -141,6 +170,8 @@ static void change_metadata(const char *path, struct told *t)
 		break;
 	}
 	close(fd);
+	if (!r && now_ns() - since > LATE_NS && !is_so(path, &to))
+		r = -1;
 	if (!r)
 		*t = to;
 	atomic_fetch_add(r ? &shared->refused : &shared->writes, 1);
@@ -230,8 +261,7 @@ static void check_file(int g, int i)
 			close(fd);
 		return;
 	}
-	if (fgetxattr(fd, "user.vu", &xattr, 1) != 1)
-		xattr = 0;
+	xattr = xattr_of(fd);
 	close(fd);
 	memcpy(&stamp, buf, sizeof(stamp));
 	fill(want, i, stamp);
@@ -243,8 +273,7 @@ static void check_file(int g, int i)
 			foreign ? "leaked" : "lost", path, (unsigned long long)stamp,
 			(unsigned long long)t->stamp, run.n_kills);
 	}
-	if ((st.st_mode & 07777) != t->mode || st.st_uid != t->uid || st.st_mtime != t->mtime ||
-	    xattr != t->xattr) {
+	if (!has_metadata(t, &st, xattr)) {
 		run.n_meta++;
 		fprintf(stderr, "%s: %o %u %lld %d, told was %o %u %lld %d (kill %u of %u)\n", path,
 			st.st_mode & 07777, st.st_uid, (long long)st.st_mtime, xattr, t->mode,
