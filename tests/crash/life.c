@@ -343,9 +343,11 @@ static void try(struct life *l, const char *dir, size_t number, bool told)
 	run(l, j->command->line, &r);
 	l->partly = !strcmp(j->command->name, "export") && WIFEXITED(r.status) &&
 		    WEXITSTATUS(r.status) == 3;
-	/* and where an object can have no further name, clone makes a copy */
-	l->apart = !strcmp(j->command->name, "import") ||
-		   (j->at.call.nr == SYS_linkat && (j->err == EMLINK || j->err == EXDEV));
+	/* and where an object can have no further name, or is open for writing, clone makes a copy */
+	l->apart =
+		!strcmp(j->command->name, "import") ||
+		(j->at.call.nr == SYS_linkat && (j->err == EMLINK || j->err == EXDEV)) ||
+		(j->at.call.nr == SYS_fcntl && j->at.call.kind == F_SETLEASE && j->err == EAGAIN);
 	check_said(l, &r);
 	check_made(l);
 	check_others(l, j->mode == INJECT_KILL_ALL || l->errors);
