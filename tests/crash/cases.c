@@ -57,7 +57,7 @@ void cases_add_branches(struct cases *p)
 {
 	for (unsigned i = 0; i < p->n_branches; i++) {
 		const struct branch *b = &p->branches[i];
-		bool new = true;
+		bool new = b->n > 0;
 
 		for (unsigned k = 0; new &&k < i; k++)
 			new = p->branches[k].signature != b->signature;
@@ -114,13 +114,15 @@ static uint64_t mix_command(uint64_t h, const struct cases *p, const struct job 
 
 /*
  * A place is a call of a command behind another call. Two thirds of them are left to the runs on other file
- * systems, of which each has another third.
+ * systems, of which each has another third. Of recoveries two thirds are left to them as a whole.
  */
 static bool left_out(const struct cases *p, const struct job *j)
 {
 	uint64_t h = mix_call(mix_call(4, j->at.call), j->at.after);
 
-	return p->third >= 0 && (int)(mix_command(h, p, j) % 3) != p->third;
+	if (p->third < 0 || p->errors || p->scenarios[j->scenario].cuts[0].command)
+		return false;
+	return (int)(mix_command(h, p, j) % 3) != p->third;
 }
 
 /*

@@ -17,7 +17,8 @@ enum state {
 	STATE_PRIVATE,
 	STATE_UNIFIED,
 	STATE_THIRD_PRIVATE,
-	STATE_N
+	STATE_N,
+	STATE_BETWEEN = STATE_N, /* cut short and recovered: only on the way to one of them */
 };
 
 enum catalog {
@@ -63,7 +64,7 @@ struct job {
 struct branch {
 	struct scenario scenario;
 	uint64_t signature; /* of the calls that change something */
-	uint32_t from, n;   /* in points */
+	uint32_t from, n;   /* in points; n 0: left out */
 };
 
 #define MAX_SCENARIOS 256
@@ -77,7 +78,11 @@ struct cases {
 	bool errors; /* calls fail; else: processes are killed */
 	unsigned seed;
 	uint32_t quota; /* cases; 0: all */
-	int third; /* of the places where it is killed, the others are left out: 0 to 2; -1: none is */
+	/*
+	 * Of the recoveries, and of the places where other commands are killed: the other two are left
+	 * out; 0 to 2; -1: none is.
+	 */
+	int third;
 
 	struct scenario scenarios[MAX_SCENARIOS];
 	unsigned n_scenarios;

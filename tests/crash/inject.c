@@ -182,12 +182,24 @@ static int install(const struct inject *r)
 			    &(struct sock_fprog){.len = n, .filter = f});
 }
 
+/* Blocked, it can be waited for. */
+static sigset_t child_ended(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	return set;
+}
+
 static void child(const struct inject *r, int out, int err, int tell)
 {
 	static char *const env[] = {"LC_ALL=C", "ASAN_OPTIONS=detect_leaks=0:exitcode=99",
 				    "UBSAN_OPTIONS=halt_on_error=1:exitcode=99", NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), listener;
+	sigset_t set = child_ended();
 
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	if (dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
 	    dup3(tell, TELL_FD, O_CLOEXEC) < 0 || chdir(r->dir))
 		_exit(126);
@@ -323,6 +335,8 @@ static void serve(struct watch *w, int64_t end)
 /* The program, and what it has left to the first process of the namespace. */
 static void reap(struct watch *w, int64_t end)
 {
+	sigset_t set = child_ended();
+	int64_t left;
 	int status;
 	pid_t pid;
 
@@ -334,12 +348,14 @@ static void reap(struct watch *w, int64_t end)
 			w->r->status = status;
 		if (pid)
 			continue;
-		if (now_ms() > end) {
+		left = end - now_ms();
+		if (left <= 0) {
 			w->r->hung = true;
 			kill(-1, SIGKILL);
 			end += 10000;
+			continue;
 		}
-		usleep(500);
+		sigtimedwait(&set, NULL, &(struct timespec){left / 1000, left % 1000 * 1000000});
 	}
 }
 
@@ -363,7 +379,9 @@ void inject_run(struct inject *r)
 	int64_t end = now_ms() + r->limit_s * INT64_C(1000);
 	int out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
 	int tell[2], theirs, pidfd;
+	sigset_t set = child_ended();
 
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	w.n_counts = 0;
 	w = (struct watch){.r = r, .after = {.nr = -1}};
 	r->hit = r->hung = false;

@@ -8,7 +8,7 @@
 /* Is it how the command ends undisturbed? Of a repair that is a warning. */
 bool judge_fine(const struct scenario *s, int status);
 
-/* before: the catalog's guests before it. */
+/* before: the catalog's guests before it; needed only where the scenario is about them. */
 void judge_disturbed(const struct cases *p, struct room *r, const struct job *j,
 		     const struct inject *run, const char *before);
 

@@ -276,15 +276,22 @@ void room_forget_rescued(struct room *r)
 
 /* ---- looking ---- */
 
+static uint64_t mtime_of(const struct statx *st)
+{
+	return (uint64_t)st->stx_mtime.tv_sec * 1000000000 + (uint64_t)st->stx_mtime.tv_nsec;
+}
+
+/* FNV-1a of words: what is behind the end of the content is zeros, and its size is looked at too. */
 static uint64_t digest_of(int fd, const char *path)
 {
-	uint64_t d = UINT64_C(14695981039346656037);
-	unsigned char buf[8192];
+	uint64_t d = UINT64_C(14695981039346656037), words[8192];
 	ssize_t n;
 
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		for (ssize_t i = 0; i < n; i++)
-			d = (d ^ buf[i]) * UINT64_C(1099511628211);
+	while ((n = read(fd, words, sizeof(words))) > 0) {
+		memset((char *)words + n, 0, (size_t)(-n & 7));
+		for (ssize_t i = 0; i * 8 < n; i++)
+			d = (d ^ words[i]) * UINT64_C(1099511628211);
+	}
 	if (n < 0)
 		fail("%s: %m", path);
 	return d;
@@ -331,7 +338,7 @@ static void take(const struct room *r, struct snapshot *s, const char *path)
 		.gid = st.stx_gid,
 		.ino = st.stx_ino,
 		.size = S_ISDIR(st.stx_mode) ? 0 : st.stx_size,
-		.mtime_ns = (uint64_t)st.stx_mtime.tv_sec * 1000000000 + st.stx_mtime.tv_nsec,
+		.mtime_ns = mtime_of(&st),
 		.n_links = st.stx_nlink,
 		.immutable = st.stx_attributes & STATX_ATTR_IMMUTABLE,
 		.digest = S_ISREG(st.stx_mode) ? digest_of(fd, full) : 0,
@@ -390,13 +397,17 @@ void snapshot_take(struct room *r, struct snapshot *ret)
 
 void room_keep_dir_times(struct room *r)
 {
-	struct snapshot s;
+	char path[PATH];
+	struct statx st;
 
-	snapshot_take(r, &s);
-	for (size_t i = 0; i < s.n && i < r->want.n; i++)
-		if (S_ISDIR(s.v[i].mode) && !strcmp(s.v[i].path, r->want.v[i].path))
-			r->want.v[i].mtime_ns = s.v[i].mtime_ns;
-	snapshot_done(&s);
+	for (size_t i = 0; i < r->want.n; i++) {
+		struct entry *e = &r->want.v[i];
+
+		snprintf(path, sizeof(path), "%s/%s", r->mnt, e->path);
+		if (S_ISDIR(e->mode) &&
+		    !statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st))
+			e->mtime_ns = mtime_of(&st);
+	}
 }
 
 void snapshot_done(struct snapshot *s)

@@ -66,7 +66,7 @@ static void go_to(struct tour *t, enum state to)
 	if (to == STATE_PRIVATE) {
 		plain(t, "unmerge " ALL);
 	} else if (t->state != STATE_UNIFIED) {
-		if (t->state == STATE_PRIVATE)
+		if (t->state != STATE_THIRD_PRIVATE)
 			room_catalog_remove(&t->room);
 		plain(t, "scan " ALL);
 	}
@@ -138,7 +138,7 @@ static struct points trace(struct tour *t, const struct scenario *s)
 		fail("vunify %s: status %#x: %s", s->command, r.status, r.err_text);
 	inject_done(&r);
 	room_forget_rescued(&t->room);
-	t->state = s->to;
+	t->state = s->cuts[0].command ? STATE_BETWEEN : s->to;
 	return ps;
 }
 
@@ -287,7 +287,6 @@ static void cut_twice(struct tour *t, struct scenario *s, struct points *ps)
 	s->cuts[1] = (struct cut){.command = s->command, .at = *at};
 	snprintf(s->name + strlen(s->name), sizeof(s->name) - strlen(s->name),
 		 " and recover cut at %s %u", call_name(at->call), at->n);
-	plain(t, s->finish);
 	free(ps->v);
 	*ps = trace(t, s);
 }
@@ -300,13 +299,14 @@ void tour_explore_branches(struct tour *t)
 	make_room(t);
 	while ((i = p->next_branch++) < p->n_branches) {
 		struct branch *b = &p->branches[i];
-		struct points ps = trace(t, &b->scenario);
-		bool twice = i % 3 == 2;
+		bool twice = i / 3 % 3 == 2;
+		struct points ps;
 
+		if (p->third >= 0 && (int)(i % 3) != p->third)
+			continue;
+		ps = trace(t, &b->scenario);
 		if (twice)
 			cut_twice(t, &b->scenario, &ps);
-		/* it recovered, and what was cut short is still to be ended */
-		plain(t, b->scenario.finish);
 		b->signature = signature(&ps) + twice;
 		b->n = (uint32_t)ps.n;
 		b->from = atomic_fetch_add(&p->n_points, b->n);
@@ -350,8 +350,8 @@ static void finish(struct tour *t, const struct job *j, uint32_t number, const c
 {
 	const struct scenario *s = &t->cases->scenarios[j->scenario];
 	struct inject r = {.mode = INJECT_NOTHING};
-	char *now = room_catalog(&t->room);
-	bool done = s->guests && strcmp(before, now) != 0;
+	char *now = s->guests ? room_catalog(&t->room) : NULL;
+	bool done = now && strcmp(before, now) != 0;
 	unsigned way = way_on(number);
 
 	free(now);
@@ -376,7 +376,7 @@ static void try(struct tour *t, uint32_t number)
 
 	set_up(t, s);
 	room_begin(&t->room);
-	before = room_catalog(&t->room);
+	before = s->guests ? room_catalog(&t->room) : NULL;
 	room_keep_dir_times(&t->room);
 	run(t, s->command, p->errors, &r);
 	judge_disturbed(p, &t->room, j, &r, before);
