@@ -19,6 +19,7 @@
 
 #define SLOTS (2 * VU_INUSE_MAX)
 #define MAPS_MAX (UINT64_C(512) << 20)
+#define FILTER_BITS (UINT64_C(1) << 19)
 
 struct slot {
 	uint64_t dev;
@@ -29,6 +30,11 @@ struct shared {
 	_Atomic uint64_t progress;
 	size_t now;
 	uint32_t n;
+	/*
+	 * A bit by the hash. Whoever asks asks for all files of the guests, of which few are in use: without it each
+	 * question touches another page of the table, which is made for that.
+	 */
+	uint64_t filter[FILTER_BITS / 64];
 	struct slot slot[SLOTS]; /* open addressing */
 };
 
@@ -78,11 +84,15 @@ size_t vu_inuse_guest_at_hand(const struct vu_inuse *u)
 	return u->s->now;
 }
 
+static uint64_t hash(uint64_t dev, uint64_t ino)
+{
+	return ((ino * 31 + dev) * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+}
+
 /* Its slot, or the free one where it would be. */
 static struct slot *find(const struct vu_inuse *u, uint64_t dev, uint64_t ino)
 {
-	uint64_t h = (ino * 31 + dev) * UINT64_C(0x9e3779b97f4a7c15);
-	struct slot *s = &u->s->slot[(h >> 32) % SLOTS];
+	struct slot *s = &u->s->slot[hash(dev, ino) % SLOTS];
 
 	while (s->ino && (s->ino != ino || s->dev != dev))
 		s = s + 1 < u->s->slot + SLOTS ? s + 1 : u->s->slot;
@@ -96,7 +106,10 @@ static void note(struct vu_inuse *u, uint64_t dev, uint64_t ino)
 	u->s->progress++;
 	if (s->ino || u->s->n == VU_INUSE_MAX)
 		return;
+	uint64_t bit = hash(dev, ino) % FILTER_BITS;
+
 	*s = (struct slot){dev, ino};
+	u->s->filter[bit / 64] |= UINT64_C(1) << bit % 64;
 	u->s->n++;
 }
 
@@ -159,5 +172,9 @@ int vu_inuse_add(struct vu_inuse *u, int task_fd)
 
 bool vu_inuse_has(const struct vu_inuse *u, uint64_t dev, uint64_t ino)
 {
-	return u->s->n == VU_INUSE_MAX || find(u, dev, ino)->ino;
+	uint64_t bit = hash(dev, ino) % FILTER_BITS;
+
+	if (u->s->n == VU_INUSE_MAX)
+		return true;
+	return u->s->filter[bit / 64] >> bit % 64 & 1 && find(u, dev, ino)->ino;
 }
