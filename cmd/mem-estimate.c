@@ -151,6 +151,7 @@ int vu_mem_estimate_run(struct vu_ctx *ctx)
 	const struct vu_scan_options so = {.roots = ctx->operands,
 					   .n_roots = ctx->n_operands,
 					   .dry_run = true,
+					   .estimate = true,
 					   .trust_guests = true};
 	struct vu_scan_report r = {0};
 	int e;

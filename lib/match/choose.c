@@ -292,7 +292,7 @@ static uint32_t make_runs(const struct chooser *c, uint32_t *member, uint32_t n,
 	for (uint32_t i = 0; i < n; i++) {
 		const struct vu_inode *m = vu_tree_inode(c->t, member[i]);
 
-		if (!(m->flags & VU_INODE_READ))
+		if (!(m->flags & (VU_INODE_READ | VU_INODE_BELIEVED)))
 			continue;
 		if (!n_runs || runs[n_runs - 1].guest != m->guest)
 			runs[n_runs++] = (struct run){.guest = m->guest, .next = kept, .end = kept};

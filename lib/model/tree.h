@@ -78,6 +78,8 @@ enum vu_inode_flag {
 	VU_INODE_UNIFIED = 1 << 1, /* its names were moved to an object in this run */
 	VU_INODE_ADOPTED = 1 << 2, /* became an object in this run */
 	VU_INODE_READ = 1 << 3,	   /* its content was read in this run */
+	VU_INODE_BELIEVED =
+		1 << 4, /* or what the catalog knows is enough: nothing will be linked */
 };
 
 struct vu_inode {

@@ -20,20 +20,18 @@
 #include "base/watched.h"
 #include "fs/pagecache.h"
 #include "fs/stat.h"
-#include "mem/inuse.h"
-#include "ops/guest-roots.h"
 #include "scan/treeopen.h"
 
 #define IDLE_MAX_MS 2000
 #define UNKNOWN UINT32_MAX
 #define AT_ONCE 256 /* files that a thread takes */
 
-VU_DEFINE_CLEANUP_DONE(struct vu_guest_roots, vu_guest_roots_done)
-VU_DEFINE_CLEANUP(struct vu_inuse *, vu_inuse_free)
-
 void vu_estimate_done(struct vu_estimate *e)
 {
 	free(e->pages);
+	free(e->fs);
+	vu_inuse_free(e->users);
+	vu_guest_roots_done(&e->roots);
 	vu_estimate_report_done(&e->report);
 	*e = (struct vu_estimate){0};
 }
@@ -211,22 +209,69 @@ static int add_all(void *arg)
 	return vu_procs_each(us->roots->v, us->roots->n, add_process, us);
 }
 
-static int find_users(struct vu_estimate *e, struct vu_guest_roots *roots, struct vu_inuse *u)
+static int find_users(struct vu_estimate *e)
 {
-	struct using us = {roots, u};
+	struct vu_guest_roots *roots = &e->roots;
+	struct using us = {roots, e->users};
 	int r = vu_guest_roots_of(e->session, 1, roots);
 
 	if (!r)
 		r = vu_guest_roots_add_host(roots);
-	while (!r && (r = vu_watched_run(vu_inuse_progress(u), IDLE_MAX_MS, add_all, &us)) ==
+	while (!r && (r = vu_watched_run(vu_inuse_progress(e->users), IDLE_MAX_MS, add_all, &us)) ==
 			     VU_WATCHED_STUCK) {
-		size_t guest = vu_inuse_guest_at_hand(u);
+		size_t guest = vu_inuse_guest_at_hand(e->users);
 
 		if (guest >= roots->n || roots->unread[guest])
 			return -EIO;
 		roots->unread[guest] = true;
-		vu_inuse_clear(u);
+		vu_inuse_clear(e->users);
 		r = 0;
+	}
+	return r;
+}
+
+/* Once. */
+static int know_users(struct vu_estimate *e)
+{
+	const struct vu_session *s = e->session;
+
+	if (e->users)
+		return 0;
+	e->fs = calloc(s->n_fs + 1, sizeof(*e->fs));
+	for (size_t i = 0; e->fs && i < s->n_fs; i++)
+		e->fs[i] = (struct vu_replaced_fs){s->fs[i].mount.dev, s->fs[i].mount.super_dev};
+	e->users = e->fs ? vu_inuse_new(e->fs, s->n_fs) : NULL;
+	return e->users ? find_users(e) : -ENOMEM;
+}
+
+/* A guest of which nothing is known may use everything of its. */
+static bool is_used(const struct vu_estimate *e, const struct vu_inode *n)
+{
+	return e->roots.unread[n->guest] ||
+	       vu_inuse_has(e->users, e->session->fs[n->fs].mount.dev, n->ino);
+}
+
+/* ---- what need not be read ---- */
+
+/* The walk forgets the content of a file that is not as it was. */
+static bool is_known(const struct vu_inode *n)
+{
+	return !(n->flags & VU_INODE_OBJECT) && n->content != VU_NONE;
+}
+
+int vu_estimate_believe(struct vu_estimate *e)
+{
+	uint32_t i = 0;
+
+	while (i < e->n && !is_known(vu_tree_inode(e->tree, i)))
+		i++;
+	int r = i < e->n ? know_users(e) : 0;
+
+	for (; !r && i < e->n; i++) {
+		struct vu_inode *n = vu_tree_inode(e->tree, i);
+
+		if (is_known(n) && !is_used(e, n))
+			n->flags |= VU_INODE_BELIEVED;
 	}
 	return r;
 }
@@ -235,8 +280,6 @@ static int find_users(struct vu_estimate *e, struct vu_guest_roots *roots, struc
 
 struct summing {
 	struct vu_estimate *e;
-	const struct vu_inuse *u;
-	const struct vu_guest_roots *roots;
 	struct vu_estimate_report *ret;
 	uint64_t page;
 };
@@ -252,20 +295,13 @@ static uint64_t resident(const struct summing *s, uint32_t inode)
 	return (uint64_t)(pages - 1) * s->page;
 }
 
-/* A guest of which nothing is known may use everything of its. */
-static bool is_used(const struct summing *s, const struct vu_inode *n)
-{
-	return s->roots->unread[n->guest] ||
-	       vu_inuse_has(s->u, s->e->session->fs[n->fs].mount.dev, n->ino);
-}
-
 static void add_copy(struct summing *s, uint32_t inode, bool goes, struct vu_estimate_sum *group,
 		     uint64_t *max)
 {
 	const struct vu_inode *n = vu_tree_inode(s->e->tree, inode);
 	bool private = !(n->flags & VU_INODE_OBJECT);
 	struct vu_estimate_sum *g = private ? &s->ret->guests[n->guest] : NULL;
-	uint64_t bytes = resident(s, inode), now = goes && !is_used(s, n) ? bytes : 0;
+	uint64_t bytes = resident(s, inode), now = goes && !is_used(s->e, n) ? bytes : 0;
 	uint64_t all = VU_MIN(bytes, *max); /* so that they add up to sum - max */
 
 	*max = VU_MAX(*max, bytes);
@@ -328,18 +364,11 @@ static int add_object(struct summing *s, const struct vu_plan *plan, const struc
 int vu_estimate_sum(struct vu_estimate *e, const struct vu_plan *plan)
 {
 	struct vu_estimate_report *ret = &e->report;
-	vu_cleanup(vu_guest_roots_done_p) struct vu_guest_roots roots = {0};
-	_cleanup_free_ struct vu_replaced_fs *fs = calloc(e->session->n_fs + 1, sizeof(*fs));
-	vu_cleanup(vu_inuse_free_p) struct vu_inuse *u =
-		fs ? vu_inuse_new(fs, e->session->n_fs) : NULL;
-	struct summing s = {e, u, &roots, ret, (uint64_t)sysconf(_SC_PAGESIZE)};
-	int r = u ? ask_the_rest(e, plan) : -ENOMEM;
+	struct summing s = {e, ret, (uint64_t)sysconf(_SC_PAGESIZE)};
+	int r = ask_the_rest(e, plan);
 
-	for (size_t i = 0; !r && i < e->session->n_fs; i++)
-		fs[i] = (struct vu_replaced_fs){e->session->fs[i].mount.dev,
-						e->session->fs[i].mount.super_dev};
 	if (!r)
-		r = find_users(e, &roots, u);
+		r = know_users(e);
 	ret->guests = calloc(e->session->guests.n + 1, sizeof(*ret->guests));
 	if (!r && !ret->guests)
 		r = -ENOMEM;

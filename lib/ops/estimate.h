@@ -10,9 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mem/inuse.h"
 #include "model/plan.h"
 #include "model/tree.h"
 #include "ops/farm.h"
+#include "ops/guest-roots.h"
 #include "ops/session.h"
 #include "scan/content.h"
 
@@ -46,6 +48,9 @@ struct vu_estimate {
 	uint32_t *pages;	    /* owned; by inode: resident pages + 1; 0: not asked yet */
 	uint32_t n;		    /* of them */
 	unsigned jobs;
+	struct vu_replaced_fs *fs;	  /* owned; of the session, for users */
+	struct vu_inuse *users;		  /* owned; who uses what; NULL: not asked yet */
+	struct vu_guest_roots roots;	  /* owned; of the users */
 	struct vu_estimate_report report; /* owned */
 };
 
@@ -56,6 +61,13 @@ struct vu_estimate {
 int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, const struct vu_farm *f,
 		      struct vu_content_env *env);
 void vu_estimate_done(struct vu_estimate *e);
+
+/*
+ * Marks private inodes VU_INODE_BELIEVED: those whose content the catalog knows, that are as they were, and that nobody has
+ * in use. (Whoever has one open may have it open for writing; then it would not be unified, and only its descriptor tells.)
+ * Who uses what is asked where there are any, which makes a child. To be called after _begin. Returns as _sum.
+ */
+int vu_estimate_believe(struct vu_estimate *e);
 
 /*
  * Reports what the plan frees; asks besides what was not noted, and who uses what (which makes a child).

@@ -485,7 +485,8 @@ int vu_ops_scan(struct vu_ops *ops, const struct vu_scan_options *o,
 		/* where extents are shared, no memory is */
 		.planner = {.session = &s.session,
 			    .farm = &s.farm,
-			    .estimates = o->dry_run && ops->config->mode == VU_MODE_LINK},
+			    .estimates = o->dry_run && ops->config->mode == VU_MODE_LINK,
+			    .believes = o->dry_run && o->estimate},
 	};
 	struct vu_scan_report rep = {0};
 	int r = prepare(&s);

@@ -19,6 +19,7 @@ struct vu_scan_options {
 	char **roots;	   /* borrowed; paths of roots, or names of registered guests */
 	size_t n_roots;	   /* 0: the registered guests */
 	bool dry_run;	   /* change no guest */
+	bool estimate;	   /* with dry_run: see vu_scan_plan.believes */
 	bool trust_guests; /* one admin owns all guests: the capability gate is open */
 	bool full;	   /* trust nothing that the catalog says: look at every file */
 	/*

@@ -178,8 +178,8 @@ static int know_wanted(struct vu_owners *o)
 	for (uint32_t i = 0; !r && i < t->inodes.n; i++) {
 		const struct vu_inode *n = vu_tree_inode(t, i);
 
-		if (n->flags & VU_INODE_READ && !(n->flags & VU_INODE_OBJECT) &&
-		    n->content != VU_NONE)
+		if (n->flags & (VU_INODE_READ | VU_INODE_BELIEVED) &&
+		    !(n->flags & VU_INODE_OBJECT) && n->content != VU_NONE)
 			read[n->content] = true;
 	}
 	for (uint32_t i = 0; !r && i < t->inodes.n; i++) {

@@ -39,6 +39,8 @@ int vu_scan_read_content(struct vu_scan_plan *s)
 
 	if (!r && s->estimates)
 		r = vu_estimate_begin(&s->estimate, s->session, s->farm, &env);
+	if (!r && s->estimates && s->believes)
+		r = vu_estimate_believe(&s->estimate);
 	/* files that differ in nothing but their mtime are read too: to be told as such */
 	if (!r)
 		r = vu_group_run(&s->farm->walk, s->farm->tree, false, &groups);

@@ -23,6 +23,11 @@ struct vu_scan_plan {
 	struct vu_farm *farm;	    /* borrowed */
 	struct vu_plan plan;
 	bool estimates; /* how much memory the plan would free: the estimate is begun before files are read */
+	/*
+	 * Where nothing is going to be linked, and only the estimate is wanted: what the catalog knows of files that
+	 * are as they were is not read again, unless somebody has them in use.
+	 */
+	bool believes;
 	struct vu_estimate estimate;
 	struct vu_content_stats content;
 	struct vu_owners owners;

@@ -249,7 +249,7 @@ static int may_link(const struct grouping *g, size_t from, size_t to, bool objec
 
 /*
  * The catalog decides what need not be read; it never decides a link. So what could be linked is read
- * in this run, whatever the catalog says that it holds.
+ * in this run, whatever the catalog says that it holds. (But for an estimate, which links nothing.)
  */
 static int distrust(const struct grouping *g, size_t from, size_t to, bool object)
 {
@@ -259,7 +259,8 @@ static int distrust(const struct grouping *g, size_t from, size_t to, bool objec
 	for (size_t i = from; !r && may && i < to; i++) {
 		struct vu_inode *n = inode_at(g, i);
 
-		if (!(n->flags & (VU_INODE_OBJECT | VU_INODE_READ)) && has_partner(g, n, object))
+		if (!(n->flags & (VU_INODE_OBJECT | VU_INODE_READ | VU_INODE_BELIEVED)) &&
+		    has_partner(g, n, object))
 			n->content = VU_NONE;
 	}
 	return r;

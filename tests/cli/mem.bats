@@ -312,6 +312,37 @@ sys.stdin.readline()' "$G/g3/usr/lib/blob"
 	vx 2 mem --estimate --prove "$G"/*
 }
 
+# read_by_last: bytes that the last run has read of files
+read_by_last() {
+	sqlite3 "$CAT" 'SELECT read_bytes FROM run ORDER BY id DESC LIMIT 1'
+}
+
+@test "--estimate reads no file again, but what has changed or is in use" {
+	copies usr/lib/blob 1 2
+	copies usr/lib/other 1 2
+	cat "$G"/g[12]/usr/lib/{blob,other} >/dev/null
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	eq "$(read_by_last)" 0 "bytes read the second time"
+	jq -e '.groups | length == 2 and all(.copies == 2 and .freed_bytes > 1900000)' <<<"$OUT" >/dev/null || die "$OUT"
+	# written to, and as large as before
+	printf x | dd of="$G/g2/usr/lib/other" conv=notrunc status=none
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	jq -e '[.groups[].path] | index("usr/lib/blob") and (index("usr/lib/other") | not)' <<<"$OUT" >/dev/null || die "$OUT"
+	(($(read_by_last) < 3000000)) || die "$(read_by_last) bytes read for one changed file"
+	# whoever has a file open may write to it
+	background python3 -c '
+import os, sys
+os.open(sys.argv[1], os.O_RDWR)
+print("ready", flush=True)
+sys.stdin.readline()' "$G/g2/usr/lib/blob"
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	jq -e '[.groups[].path] | index("usr/lib/blob") | not' <<<"$OUT" >/dev/null || die "open for writing: $OUT"
+	# an estimate decides nothing: a scan reads what it links, and `scan -n` says so
+	vx 0 scan -n --json "$G"/g1 "$G"/g2
+	(($(sum_of read_bytes) > 0)) || die "a scan that reads nothing"
+}
+
 @test "scan -n says the totals of the estimate; with reflinks there is none" {
 	copies usr/lib/blob 1 2
 	cat "$G"/g1/usr/lib/blob "$G"/g2/usr/lib/blob >/dev/null

@@ -344,6 +344,21 @@ static void what_only_the_catalog_says_is_not_linked(void **state)
 	vu_plan_done(&p);
 }
 
+/* Unless nothing will be linked at all: an estimate. */
+static void what_is_believed_is_planned(void **state)
+{
+	struct farm *f = *state;
+	uint32_t a = add_file(f, 0, 1, NULL), b = add_file(f, 1, 1, NULL);
+
+	vu_tree_inode(f->t, a)->flags = VU_INODE_BELIEVED;
+	vu_tree_inode(f->t, b)->flags = VU_INODE_BELIEVED;
+	struct vu_plan p = plan(f);
+
+	assert_int_equal(p.n_objects, 1);
+	assert_int_equal(p.objects[0].n, 1);
+	vu_plan_done(&p);
+}
+
 static void skipped_files_are_left_alone(void **state)
 {
 	struct farm *f = *state;
@@ -434,6 +449,7 @@ int main(void)
 		T(a_templates_file_is_kept),
 		T(without_digest_nothing_is_equal),
 		T(what_only_the_catalog_says_is_not_linked),
+		T(what_is_believed_is_planned),
 		T(skipped_files_are_left_alone),
 		T(what_differs_from_an_object_is_told),
 		T(an_object_says_mtime_domain_and_guest),

@@ -105,6 +105,29 @@ static void object_is_a_partner(void **state)
 	vu_tree_free(t);
 }
 
+/* Where nothing will be linked, what the catalog knows may be enough: but not of who is in use. */
+static void believed(void **state)
+{
+	struct vu_tree *t = vu_tree_new();
+	struct vu_groups g;
+
+	(void)state;
+	struct vu_inode *a = add(t, 0, 100, 0), *b = add(t, 1, 100, 0), *in_use = add(t, 2, 100, 0);
+
+	make_known(t, a);
+	make_known(t, b);
+	make_known(t, in_use);
+	a->flags |= VU_INODE_BELIEVED;
+	b->flags |= VU_INODE_BELIEVED;
+	assert_int_equal(vu_group_run(&env, t, false, &g), 0);
+	assert_int_equal(g.n_files, 1);
+	assert_int_equal(a->content, 1);
+	assert_int_equal(b->content, 1);
+	assert_int_equal(in_use->content, VU_NONE);
+	vu_groups_done(&g);
+	vu_tree_free(t);
+}
+
 /* Of an object that nobody has read anything may be equal, so also what the catalog knows. */
 static void unknown_object(void **state)
 {
@@ -188,7 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(partners),	  cmocka_unit_test(object_is_a_partner),
 		cmocka_unit_test(unknown_object), cmocka_unit_test(mtime_in_the_key),
-		cmocka_unit_test(many),
+		cmocka_unit_test(many),		  cmocka_unit_test(believed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
