@@ -7,28 +7,18 @@
 #include "ops/estimate.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/crew.h"
-#include "base/stop.h"
 #include "base/watched.h"
-#include "fs/pagecache.h"
-#include "fs/stat.h"
-#include "scan/treeopen.h"
 
 #define IDLE_MAX_MS 2000
-#define UNKNOWN UINT32_MAX
-#define AT_ONCE 256 /* files that a thread takes */
 
 void vu_estimate_done(struct vu_estimate *e)
 {
-	free(e->pages);
+	vu_resident_done(&e->resident);
 	free(e->fs);
 	vu_inuse_free(e->users);
 	vu_guest_roots_done(&e->roots);
@@ -36,153 +26,19 @@ void vu_estimate_done(struct vu_estimate *e)
 	*e = (struct vu_estimate){0};
 }
 
-/* What is resident of an inode; once is enough: later it is that of reading it. Any thread, one for an inode. */
-static void note(void *arg, uint32_t inode, int fd)
+int vu_estimate_ahead(struct vu_estimate *e, struct vu_session *s, struct vu_farm *f)
 {
-	struct vu_estimate *e = arg;
-	const struct vu_inode *n = vu_tree_inode(e->tree, inode);
-	/* there cachestat knows of the upper mapping only, which is empty */
-	bool overlay = !strcmp(e->session->fs[n->fs].mount.type, "overlay");
-	uint64_t pages;
-
-	if (inode >= e->n || e->pages[inode])
-		return;
-	if (vu_pagecache_resident(fd, n->size, overlay, &pages))
-		e->pages[inode] = UNKNOWN;
-	else
-		e->pages[inode] = (uint32_t)VU_MIN(pages, UNKNOWN - 2) + 1;
+	e->session = s;
+	e->tree = f->tree;
+	return vu_resident_ahead(&e->resident, s, f);
 }
 
-int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, const struct vu_farm *f,
+int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, struct vu_farm *f,
 		      struct vu_content_env *env)
 {
-	vu_estimate_done(e);
-	*e = (struct vu_estimate){
-		.session = s,
-		.tree = f->tree,
-		.n = f->tree->inodes.n,
-		.pages = calloc((size_t)f->tree->inodes.n + 1, sizeof(*e->pages)),
-		.jobs = vu_farm_jobs(s->ops->config),
-	};
-	env->on_open = note;
-	env->on_open_arg = e;
-	return e->pages ? 0 : -ENOMEM;
-}
-
-/* ---- what was not read ---- */
-
-struct asking {
-	struct vu_estimate *e;
-	uint32_t *inode; /* owned; in the order of their directories */
-	uint32_t n, cap;
-	int self_fd;
-	_Atomic uint32_t next;
-};
-
-/* The directory of the file that was asked last: the next one is often in the same. */
-struct place {
-	uint32_t dir;
-	int fd;
-};
-
-static int directory(const struct asking *a, const struct vu_inode *n, struct place *p)
-{
-	uint32_t dir = vu_tree_name(a->e->tree, n->first_name)->dir;
-
-	if (p->dir == dir && p->fd >= 0)
-		return p->fd;
-	vu_close_p(&p->fd);
-	p->dir = dir;
-	p->fd = vu_treeopen_dir(a->e->tree, a->e->session->root_fds[n->guest], dir, O_PATH);
-	return p->fd;
-}
-
-/* Opens a private file for reading, if it is what the walk saw. */
-static int open_private(const struct asking *a, const struct vu_inode *n, struct place *p)
-{
-	int dir = directory(a, n, p);
-	const char *name = vu_tree_text(a->e->tree, vu_tree_name(a->e->tree, n->first_name)->name);
-	_cleanup_fd_ int pin = dir < 0 ? dir : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	char number[12];
-	struct vu_stat st;
-
-	if (pin < 0 || vu_stat_fd(pin, &st) || st.version.ino != n->ino ||
-	    st.version.size != n->size)
-		return -ESTALE;
-	snprintf(number, sizeof(number), "%d", pin);
-	return openat(a->self_fd, number, O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC);
-}
-
-static void ask(const struct asking *a, uint32_t inode, struct place *p)
-{
-	const struct vu_inode *n = vu_tree_inode(a->e->tree, inode);
-	_cleanup_fd_ int fd = n->flags & VU_INODE_OBJECT
-				      ? vu_pool_object_open(a->e->session->fs[n->fs].pool,
-							    vu_tree_key(a->e->tree, n->key))
-				      : open_private(a, n, p);
-
-	if (fd < 0)
-		a->e->pages[inode] = UNKNOWN;
-	else
-		note(a->e, inode, fd);
-}
-
-static int ask_some(void *arg, unsigned i)
-{
-	struct asking *a = arg;
-	struct place p = {VU_NONE, -EBADF};
-
-	(void)i;
-	while (!vu_stop_requested()) {
-		uint32_t first = atomic_fetch_add(&a->next, AT_ONCE);
-
-		for (uint32_t k = first; k < a->n && k < first + AT_ONCE; k++)
-			ask(a, a->inode[k], &p);
-		if (first >= a->n)
-			break;
-	}
-	vu_close_p(&p.fd);
-	return vu_stop_requested() ? -ECANCELED : 0;
-}
-
-static uint32_t dir_of(const struct vu_tree *t, uint32_t inode)
-{
-	uint32_t name = vu_tree_inode(t, inode)->first_name;
-
-	return name == VU_NONE ? VU_NONE : vu_tree_name(t, name)->dir;
-}
-
-static int by_dir(const void *x, const void *y, void *arg)
-{
-	uint32_t a = dir_of(arg, *(const uint32_t *)x), b = dir_of(arg, *(const uint32_t *)y);
-
-	return (a > b) - (a < b);
-}
-
-static void want(struct asking *a, uint32_t inode)
-{
-	if (inode < a->e->n && !a->e->pages[inode])
-		a->inode[a->n++] = inode;
-}
-
-/* What the plan concerns, and what nobody has asked about: its content was known. */
-static int ask_the_rest(struct vu_estimate *e, const struct vu_plan *plan)
-{
-	_cleanup_free_ uint32_t *inodes =
-		calloc((size_t)plan->n_objects + plan->n_targets + 1, sizeof(*inodes));
-	_cleanup_fd_ int self_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct asking a = {.e = e, .inode = inodes, .self_fd = self_fd};
-
-	if (!inodes)
-		return -ENOMEM;
-	if (self_fd < 0)
-		return -errno;
-	for (uint32_t i = 0; i < plan->n_objects; i++)
-		want(&a, plan->objects[i].keeper);
-	for (uint32_t i = 0; i < plan->n_targets; i++)
-		want(&a, plan->targets[i]);
-	qsort_r(a.inode, a.n, sizeof(*a.inode), by_dir, e->tree);
-	return vu_crew_run(e->jobs, ask_some, &a);
+	e->session = s;
+	e->tree = f->tree;
+	return vu_resident_begin(&e->resident, s, f, env);
 }
 
 /* ---- who uses what ---- */
@@ -261,13 +117,13 @@ static bool is_known(const struct vu_inode *n)
 
 int vu_estimate_believe(struct vu_estimate *e)
 {
-	uint32_t i = 0;
+	uint32_t i = 0, n_inodes = e->tree->inodes.n;
 
-	while (i < e->n && !is_known(vu_tree_inode(e->tree, i)))
+	while (i < n_inodes && !is_known(vu_tree_inode(e->tree, i)))
 		i++;
-	int r = i < e->n ? know_users(e) : 0;
+	int r = i < n_inodes ? know_users(e) : 0;
 
-	for (; !r && i < e->n; i++) {
+	for (; !r && i < n_inodes; i++) {
 		struct vu_inode *n = vu_tree_inode(e->tree, i);
 
 		if (is_known(n) && !is_used(e, n))
@@ -286,13 +142,11 @@ struct summing {
 
 static uint64_t resident(const struct summing *s, uint32_t inode)
 {
-	uint32_t pages = inode < s->e->n ? s->e->pages[inode] : UNKNOWN;
+	uint64_t pages = 0;
 
-	if (!pages || pages == UNKNOWN) {
+	if (!vu_resident_pages(&s->e->resident, inode, &pages))
 		s->ret->unknown++;
-		return 0;
-	}
-	return (uint64_t)(pages - 1) * s->page;
+	return pages * s->page;
 }
 
 static void add_copy(struct summing *s, uint32_t inode, bool goes, struct vu_estimate_sum *group,
@@ -359,6 +213,22 @@ static int add_object(struct summing *s, const struct vu_plan *plan, const struc
 	s->ret->total.now += sum.now;
 	s->ret->total.all += sum.all;
 	return keep_group(s, p, p->keeper_is_object ? plan->targets[p->first] : p->keeper, &sum);
+}
+
+/* What the plan concerns, as far as nobody has asked about it. */
+static int ask_the_rest(struct vu_estimate *e, const struct vu_plan *plan)
+{
+	uint32_t n = 0;
+	_cleanup_free_ uint32_t *inodes =
+		calloc((size_t)plan->n_objects + plan->n_targets + 1, sizeof(*inodes));
+
+	if (!inodes)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < plan->n_objects; i++)
+		inodes[n++] = plan->objects[i].keeper;
+	for (uint32_t i = 0; i < plan->n_targets; i++)
+		inodes[n++] = plan->targets[i];
+	return vu_resident_ask(&e->resident, inodes, n);
 }
 
 int vu_estimate_sum(struct vu_estimate *e, const struct vu_plan *plan)

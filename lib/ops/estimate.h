@@ -15,6 +15,7 @@
 #include "model/tree.h"
 #include "ops/farm.h"
 #include "ops/guest-roots.h"
+#include "ops/resident.h"
 #include "ops/session.h"
 #include "scan/content.h"
 
@@ -43,11 +44,9 @@ struct vu_estimate_report {
 };
 
 struct vu_estimate {
-	struct vu_session *session; /* borrowed */
-	struct vu_tree *tree;	    /* borrowed */
-	uint32_t *pages;	    /* owned; by inode: resident pages + 1; 0: not asked yet */
-	uint32_t n;		    /* of them */
-	unsigned jobs;
+	struct vu_session *session;	  /* borrowed */
+	struct vu_tree *tree;		  /* borrowed */
+	struct vu_resident resident;	  /* owned */
 	struct vu_replaced_fs *fs;	  /* owned; of the session, for users */
 	struct vu_inuse *users;		  /* owned; who uses what; NULL: not asked yet */
 	struct vu_guest_roots roots;	  /* owned; of the users */
@@ -55,10 +54,16 @@ struct vu_estimate {
 };
 
 /*
- * For the inodes that the farm's tree has now; env is told to note each file before it is read, with e, which
- * is borrowed by it. Returns 0 or -ENOMEM; _done in any case, also of a zeroed one.
+ * For a farm that was loaded and will be walked, where _believe will be called: see vu_resident_ahead. Returns 0 or
+ * a negative errno; _done in any case, also of a zeroed one.
  */
-int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, const struct vu_farm *f,
+int vu_estimate_ahead(struct vu_estimate *e, struct vu_session *s, struct vu_farm *f);
+
+/*
+ * For the inodes that the farm's tree has now; env is told to ask about each file before it is read, with e, which
+ * is borrowed by it. Returns 0 or a negative errno; _done in any case, also of a zeroed one.
+ */
+int vu_estimate_begin(struct vu_estimate *e, struct vu_session *s, struct vu_farm *f,
 		      struct vu_content_env *env);
 void vu_estimate_done(struct vu_estimate *e);
 

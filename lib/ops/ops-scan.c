@@ -332,6 +332,8 @@ static int walk(struct scan *s, unsigned flags)
 {
 	int r = vu_farm_load(&s->farm, flags);
 
+	if (!r && s->planner.estimates && s->planner.believes)
+		r = vu_estimate_ahead(&s->planner.estimate, &s->session, &s->farm);
 	if (!r)
 		r = vu_farm_walk(&s->farm);
 	if (!r)

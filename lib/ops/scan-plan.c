@@ -175,12 +175,12 @@ void vu_scan_plan_forget(struct vu_scan_plan *s)
 {
 	vu_plan_done(&s->plan);
 	vu_owners_done(&s->owners);
+	vu_estimate_done(&s->estimate);
 }
 
 void vu_scan_plan_done(struct vu_scan_plan *s)
 {
 	vu_scan_plan_forget(s);
-	vu_estimate_done(&s->estimate);
 	for (size_t i = 0; s->mapped && i < s->session->n_fs; i++)
 		vu_inomap_done(&s->mapped[i].count);
 	for (size_t i = 0; s->asked && i < s->session->n_fs; i++)

@@ -452,6 +452,14 @@ enum {
 	DIRTY = 1
 };
 
+static int look(const struct vu_visitor *v, const char *name, uint32_t inode, struct vu_stat *ret)
+{
+	const struct vu_walk_env *env = v->env;
+
+	return env->look ? env->look(env->look_arg, v->p->fd, name, inode, ret)
+			 : vu_stat_at(v->p->fd, name, ret);
+}
+
 /* Looks at the private files of a directory whose names are known. Returns 0, DIRTY, or an error. */
 static int clean_files(struct vu_visitor *v)
 {
@@ -462,8 +470,8 @@ static int clean_files(struct vu_visitor *v)
 		const char *name = vu_tree_text(t, vu_tree_name(t, i)->name);
 		struct vu_stat st;
 
-		if (vu_stat_at(v->p->fd, name, &st) || !S_ISREG(st.mode) || !same_mount(v, &st) ||
-		    is_object(v, st.version.ino))
+		if (look(v, name, vu_tree_name(t, i)->inode, &st) || !S_ISREG(st.mode) ||
+		    !same_mount(v, &st) || is_object(v, st.version.ino))
 			r = DIRTY;
 		else
 			r = private_add(v, name, &st, i);

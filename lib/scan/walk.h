@@ -59,6 +59,13 @@ struct vu_walk_env {
 	/* Is told what each file and directory was seen to be. Any thread. NULL: nobody asks. */
 	void (*on_stat)(void *arg, uint16_t guest, const struct vu_stat *st);
 	void *on_stat_arg;
+	/*
+	 * Looks at a recorded file of a directory that is clean in the place of vu_stat_at(), like that; for who wants to
+	 * ask it more. inode: its record as it was, which no other thread touches if it has but this name. Any thread.
+	 * NULL: nobody wants to.
+	 */
+	int (*look)(void *arg, int dirfd, const char *name, uint32_t inode, struct vu_stat *ret);
+	void *look_arg;
 };
 
 struct vu_walk_stats {

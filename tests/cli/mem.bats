@@ -343,6 +343,20 @@ sys.stdin.readline()' "$G/g2/usr/lib/blob"
 	(($(sum_of read_bytes) > 0)) || die "a scan that reads nothing"
 }
 
+@test "--estimate opens nothing but what was recorded: a FIFO that is mounted on a file" {
+	copies usr/lib/blob 1 2
+	cat "$G"/g[12]/usr/lib/blob >/dev/null
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	# the directory is as it was
+	mkfifo "$STATE/fifo"
+	mount --bind "$STATE/fifo" "$G/g2/usr/lib/blob"
+	background bash -c 'echo ready; echo >"$0"' "$STATE/fifo"
+	vx 0 mem --estimate --json "$G"/g1 "$G"/g2
+	umount "$G/g2/usr/lib/blob"
+	jq -e '[.groups[].path] | index("usr/lib/blob") | not' <<<"$OUT" >/dev/null || die "$OUT"
+	kill -0 "$BG_PID" || die "somebody has opened the FIFO for reading"
+}
+
 @test "scan -n says the totals of the estimate; with reflinks there is none" {
 	copies usr/lib/blob 1 2
 	cat "$G"/g1/usr/lib/blob "$G"/g2/usr/lib/blob >/dev/null
