@@ -107,7 +107,8 @@ static bool has_pure_children(const struct looking *l, int dir, size_t root)
 	if (!d)
 		return fd >= 0 && (close(fd), false);
 	while ((e = readdir(d))) {
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+		/* a cgroup's name may begin with a dot, too */
+		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		_cleanup_fd_ int child = openat(dirfd(d), e->d_name,
 						O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -63,7 +63,7 @@ static int setup(void **state)
 	return 0;
 }
 
-static const char *const names[] = {"/a/x", "/a/y", "/a", "/b", ""};
+static const char *const names[] = {"/a/x", "/a/y", "/a/.z", "/a", "/b", ""};
 
 static int teardown(void **state)
 {
@@ -220,6 +220,16 @@ static void test_host_below(void **state)
 	process(0, "/a");
 	process(-1, "/a/x");
 	expect(0, false, NULL);
+}
+
+static void test_host_beside_with_a_dot(void **state)
+{
+	(void)state;
+	need_cgroups();
+	process(-1, "/b");
+	process(0, "/a/x");
+	process(-1, "/a/.z");
+	expect(1, true, "/a/x");
 }
 
 static void test_with_another_guest(void **state)
@@ -453,6 +463,7 @@ int main(void)
 		TEST(test_of_its_own),
 		TEST(test_with_the_host),
 		TEST(test_host_below),
+		TEST(test_host_beside_with_a_dot),
 		TEST(test_with_another_guest),
 		TEST(test_two_guests),
 		TEST(test_apart),
