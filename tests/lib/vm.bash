@@ -9,11 +9,13 @@
 #   vu_vm_file FILE PATH   a file, as PATH
 #   vu_vm_disk TYPE MB     a disk with that file system: /m/TYPE in the machine
 #   vu_vm_boot KERNEL SECONDS   runs /test in it (bash), whose output comes to stdout, lines with CR LF
+#   vu_vm_back PATH        afterwards: that file of the machine, if VU_VM_BACK named it, on stdout
 #
 # The machine has /proc, /sys, /dev, a tmpfs on /tmp, cgroup2 and bpf where they belong, and busybox for
 # what was not added.
 
 VU_VM_MB=${VU_VM_MB:-640} VU_VM_CPUS=${VU_VM_CPUS:-1}
+VU_VM_BACK='' # a path in the machine
 
 vu_vm_need() {
 	local tool
@@ -88,6 +90,7 @@ vu_vm_init() {
 		echo "@@ begin"
 		bash /test 2>&1
 		echo "@@ end $?"
+		[ ! -s /back ] || busybox tar -cf "/dev/vd$n" -C / "$(cat /back)"
 		busybox sync
 		busybox poweroff -f
 	EOF
@@ -98,13 +101,23 @@ vu_vm_boot() {
 	vu_vm_init >"$VU_VM/root/init" && chmod 755 "$VU_VM/root/init" || return
 	rm -rf "$VU_VM/root/modules" && cp -r "$kernel/modules" "$VU_VM/root/modules" || return
 	printf '%s\n' "$VU_VM_DISKS" >"$VU_VM/root/disks"
+	printf '%s' "${VU_VM_BACK#/}" >"$VU_VM/root/back"
+	rm -f "$VU_VM/back.img"
 	(cd "$VU_VM/root" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$VU_VM/initrd" || return
 	for type in $VU_VM_DISKS; do
 		disks+=(-drive "file=$VU_VM/$type.img,if=virtio,format=raw,cache=unsafe")
 	done
+	[[ -z $VU_VM_BACK ]] || {
+		truncate -s 16M "$VU_VM/back.img" # as an archive: where the file ends it says itself
+		disks+=(-drive "file=$VU_VM/back.img,if=virtio,format=raw,cache=unsafe")
+	} || return
 	# no_timer_check: where others have the processors, the timer of the machine is late, and the kernel would panic
 	args="console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off no_timer_check"
 	timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg -cpu max -smp "$VU_VM_CPUS" -m "$VU_VM_MB" \
 		-nodefaults -display none -monitor none -serial stdio -no-reboot \
 		-kernel "$kernel/vmlinuz" -initrd "$VU_VM/initrd" -append "$args" "${disks[@]}" </dev/null
+}
+
+vu_vm_back() {
+	tar -xOf "$VU_VM/back.img" "${1#/}" 2>/dev/null
 }
