@@ -55,11 +55,6 @@ struct vu_servers *vu_servers_free(struct vu_servers *s)
 	return NULL;
 }
 
-size_t vu_servers_n(const struct vu_servers *s)
-{
-	return s->n;
-}
-
 /* Another process in a container that is known already. */
 static void copy_guest(const struct vu_servers *s, struct vu_kept *k)
 {

@@ -27,8 +27,6 @@ struct vu_servers *vu_servers_new(char *const *command);
 struct vu_servers *vu_servers_free(struct vu_servers *s);
 VU_DEFINE_CLEANUP(struct vu_servers *, vu_servers_free)
 
-size_t vu_servers_n(const struct vu_servers *s);
-
 /*
  * Adds a container, and owns both descriptors in any case. Returns 0; VU_KEPT_WRONG; -ENOSPC: there are VU_SERVERS_MAX;
  * or another negative errno. Whoever it was handed to before (crun's "exec" says nothing but the container's name) is
