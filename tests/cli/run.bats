@@ -203,12 +203,16 @@ more" twin-b
 }
 
 @test "two guests at once, and what they share stays apart" {
+	local -a pids=()
 	shells
 	for g in 1 2; do
 		vu run g$g -- sh -ec "cd /usr/share/vu; for i in \$(seq 0 100); do echo $g >>f\$i; rm -f late; done" \
 			>"$STATE/out$g" 2>&1 3>&- &
+		pids[g]=$!
 	done
-	wait
+	for g in 1 2; do
+		wait "${pids[g]}" || die "g$g: $(<"$STATE/out$g")"
+	done
 	for i in 0 50 100; do
 		eq "$(cat "$G/g1/$D/f$i")" "common file $i
 1" "f$i of g1"
