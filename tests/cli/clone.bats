@@ -298,6 +298,23 @@ while True:
 	cmp -n 100000 "$G/g2/var/grown" "$G/g4/var/grown"
 }
 
+@test "a file that a process of the guest holds a write lease on is left out, and told" {
+	unified
+	echo held >"$G/g2/usr/share/held"
+	background python3 -c 'import fcntl, os, signal, sys, time
+signal.signal(signal.SIGIO, signal.SIG_IGN) # keeps it in spite of who asks
+f = open(sys.argv[1], "r+")
+fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("ready", flush=True)
+time.sleep(60)' "$G/g2/usr/share/held"
+	vx 3 clone g2 g4
+	has "$ERR" 'usr/share/held: left out: a process of the guest has a lease on it'
+	[[ ! -e $G/g4/usr/share/held ]] || die "it is there"
+	rm "$G/g2/usr/share/held"
+	touch -r "$G/g2/usr/share" "$G/g4/usr/share"
+	equal "$G/g2" "$G/g4"
+}
+
 @test "a guest that changes its directories all the time gets a clone without anything of the host" {
 	unified
 	: >"$STATE/secret"

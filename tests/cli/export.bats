@@ -90,6 +90,20 @@ restored_from() {
 	same_tree "$G/g1" "$G/restored"
 }
 
+@test "a FIFO or a device that -o names is written to, and stays what it is" {
+	mkfifo "$STATE/fifo"
+	timeout 20 cat "$STATE/fifo" >"$STATE/through" 3>&- &
+	vx 0 export "$G/g1" -o "$STATE/fifo"
+	wait $!
+	[[ -p $STATE/fifo ]] || die "it is no FIFO any more"
+	vx 0 export "$G/g1" -o "$STATE/x.tar"
+	cmp "$STATE/through" "$STATE/x.tar"
+	cp -a /dev/null "$STATE/null"
+	vx 0 export "$G/g1" -o "$STATE/null"
+	[[ -c $STATE/null ]] || die "it is no device any more"
+	vx 1 export "$G/g1" -o "$STATE/"
+}
+
 @test "an archive for a terminal, or beside a report, is refused" {
 	vx 2 export --json "$G/g1"
 	has "$ERR" 'name a file by -o'

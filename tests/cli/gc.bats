@@ -144,3 +144,19 @@ n_orphans() {
 	vx 0 gc
 	flagged "$G/g1/usr/share/vu/big" || die "the object has no flag"
 }
+
+@test "gc lifts the quarantine of objects that are gone, and of no others" {
+	q=$MNT/.vunify/quarantine BIG=usr/share/vu/big
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	mkdir -m 0700 "$q"
+	for f in "$F" "$BIG"; do
+		kept=$(find "$MNT/.vunify/objects" -samefile "$G/g1/$f" -printf %f)
+		ln -s "$(stat -c %i "$G/g1/$f")" "$q/$kept"
+	done
+	orphan "$F"
+	vx 0 gc
+	eq "$(ls "$q")" "$kept" "in quarantine"
+	orphan "$BIG"
+	vx 0 gc
+	[[ ! -e $q ]] || die "left: $(ls "$q")"
+}

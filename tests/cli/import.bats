@@ -251,6 +251,70 @@ sys.stdin.readline()"
 	eq "$(<"$STATE/outside/victim")" victim "what they were after"
 }
 
+# Something of each kind, as DIR/BEFORE-KIND; the pool knows one.
+each_kind() {
+	local to=$1/$2
+	mkdir -p "$1/to"
+	echo "a small file of $2" >"$to-file"
+	: >"$to-empty"
+	head -c 1100000 /dev/urandom >"$to-large" # more than is gathered in memory
+	cp -a "$G/g1/usr/share/vu/known-$2" "$to-known"
+	ln -s "to/$2" "$to-symlink"
+	mkfifo "$to-fifo"
+	echo "$2" >"$1/to/$2"
+	ln "$1/to/$2" "$to-hard"
+	# deeper than is removed in place
+	mkdir -p "$to-dir/$(printf 'd/%.0s' {1..120})"
+	echo leaf >"$to-dir/d/leaf"
+}
+
+@test "a later member takes the place of an earlier one, of whatever kind it is" {
+	for k in was file known dir; do # two equal files of a guest would stay two
+		echo "known $k" | tee "$G/g1/usr/share/vu/known-$k" >"$G/g2/usr/share/vu/known-$k"
+		touch -d @1600000000 "$G"/g[12]/usr/share/vu/known-"$k"
+	done
+	vx 0 scan "$G"/g1 "$G"/g2
+	mkdir "$STATE"/{first,second}
+	for kind in file known dir; do
+		each_kind "$STATE" was
+		each_kind "$STATE/second" "$kind"
+		for k in file empty large known symlink fifo hard dir; do
+			cp -a "$STATE/was-$kind" "$STATE/first/$kind-$k"
+		done
+		rm -rf "$STATE"/was-*
+	done
+	for t in first second; do
+		tar --numeric-owner --format=pax -C "$STATE/$t" -rf "$STATE/x.tar" .
+	done
+	vx 0 import "$STATE/x.tar" new --in "$G"
+	same_tree "$STATE/second" "$G/new"
+	for kind in file known dir; do
+		is_object "$G/new/$kind-known"
+	done
+	"$VU_TOP/tests/lib/pool-check" "$MNT"
+}
+
+@test "holes of a file stay holes, whether it is known or not" {
+	for f in "$G"/{g1,g2}/usr/known-hole; do
+		truncate -s 300000 "$f"
+		echo end >>"$f"
+		touch -d @1600000000 "$f"
+	done
+	vx 0 scan "$G"/g1 "$G"/g2
+	is_object "$G/g1/usr/known-hole"
+	mkdir "$STATE/t"
+	cp -a --sparse=always "$G/g1/usr/known-hole" "$STATE/t"
+	printf begin >"$STATE/t/own-hole"
+	truncate -s 200000 "$STATE/t/own-hole"
+	printf middle >>"$STATE/t/own-hole"
+	truncate -s 400000 "$STATE/t/own-hole"
+	tar --numeric-owner --format=pax --sparse -C "$STATE/t" -cf "$STATE/x.tar" .
+	vx 0 import "$STATE/x.tar" new --in "$G"
+	same_tree "$STATE/t" "$G/new"
+	same "$G/g1/usr/known-hole" "$G/new/known-hole"
+	eq "$(stat -c %b "$G/new/own-hole")" 16 "blocks of one that is not known"
+}
+
 @test "an import changes nothing outside of the pool and its one new name" {
 	command -v strace >/dev/null || skip "needs strace"
 	exported
