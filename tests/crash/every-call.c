@@ -30,44 +30,6 @@
 #include "room.h"
 #include "tour.h"
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
-}
-
-/* Is it a file system of another test, or of another room? */
-static bool is_of_others(const struct tour *t, const char *mount)
-{
-	static const char *const where[] = {"/tmp/", "/var/tmp/", "/dev/shm/"};
-
-	if (is_below(t->dir, mount) || is_below(t->cases->vunify, mount) || is_below(mount, t->dir))
-		return false;
-	for (size_t i = 0; i < sizeof(where) / sizeof(*where); i++)
-		if (!strncmp(mount, where[i], strlen(where[i])))
-			return true;
-	return false;
-}
-
-/*
- * Those come and go, and vunify reads the list of mounts, in more calls or in fewer; and the longer that is, the
- * more a run costs.
- */
-static void leave_mounts(const struct tour *t)
-{
-	char line[4096], path[4096];
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-
-	if (!f)
-		fail("/proc/self/mountinfo: %m");
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", path) == 1 && is_of_others(t, path))
-			/* fails for one that was on another, and is gone */
-			umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-	fclose(f);
-}
-
 /* A process, the first of its PID namespace: what vunify sees of others is always the same. */
 static void in_namespace(void (*fn)(struct tour *t), struct tour *t)
 {
@@ -77,7 +39,7 @@ static void in_namespace(void (*fn)(struct tour *t), struct tour *t)
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		fail("a namespace of its own: %m");
-	leave_mounts(t);
+	inject_leave_mounts(t->dir, t->cases->vunify);
 	pid = fork();
 	if (!pid) {
 		signal(SIGTERM, SIG_DFL);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -147,6 +148,43 @@ const char *call_name(struct call c)
 	else if (c.kind)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " %#x", c.kind);
 	return text;
+}
+
+/* ---- where it runs ---- */
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
+}
+
+/* Is it a file system of another test, or of another room of this one? */
+static bool is_of_others(const char *mount, const char *dir, const char *vunify)
+{
+	static const char *const where[] = {"/tmp/", "/var/tmp/", "/dev/shm/"};
+
+	if (is_below(dir, mount) || is_below(vunify, mount) || is_below(mount, dir))
+		return false;
+	for (size_t i = 0; i < sizeof(where) / sizeof(*where); i++)
+		if (!strncmp(mount, where[i], strlen(where[i])))
+			return true;
+	return false;
+}
+
+void inject_leave_mounts(const char *dir, const char *vunify)
+{
+	char line[4096], path[4096];
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	if (!f)
+		fail("/proc/self/mountinfo: %m");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", path) == 1 &&
+		    is_of_others(path, dir, vunify))
+			/* fails for one that was on another, and is gone */
+			umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	fclose(f);
 }
 
 /* ---- the child ---- */

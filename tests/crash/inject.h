@@ -61,6 +61,13 @@ struct inject {
 void inject_run(struct inject *r);
 void inject_done(struct inject *r);
 
+/*
+ * In a mount namespace of its own: unmounts file systems of other tests. Those come and go, and vunify reads the
+ * list of mounts, in more calls or in fewer; and the longer that is, the more a run costs. dir: where the
+ * test works.
+ */
+void inject_leave_mounts(const char *dir, const char *vunify);
+
 /* Does it change something, or put something on the disk? */
 bool call_changes(struct call c);
 

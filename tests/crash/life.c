@@ -413,6 +413,7 @@ int main(int argc, char **argv)
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		fail("a namespace of its own: %m");
+	inject_leave_mounts(argv[5], l->vunify);
 	pid = fork();
 	if (!pid) {
 		if (mount("proc", "/proc", "proc", 0, NULL))
