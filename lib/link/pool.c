@@ -121,12 +121,17 @@ static int open_dir(int parent, const char *name, const struct vu_mount *m, bool
 
 static int take_lock(struct vu_pool *p)
 {
+	struct stat st;
+
 	p->lock = openat(p->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (p->lock < 0)
 		return -errno;
 	if (flock(p->lock, LOCK_EX | LOCK_NB))
 		return errno == EWOULDBLOCK ? VU_POOL_BUSY : -errno;
-	return 0;
+	if (fstat(p->lock, &st))
+		return -errno;
+	/* who had it meanwhile has dissolved the pool: the next one makes a lock anew, and would have that as well */
+	return st.st_nlink ? 0 : VU_POOL_BUSY;
 }
 
 static int unsuitable(char **ret_why, const char *why)

@@ -44,6 +44,33 @@ static void give_lock_back(struct farm *f)
 	f->pool = vu_pool_close(f->pool);
 }
 
+static struct farm *dissolves; /* its pool is closed for good before a lock is taken, once */
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+int __wrap_flock(int fd, int operation)
+{
+	struct farm *f = dissolves;
+
+	dissolves = NULL;
+	if (f) {
+		assert_int_equal(vu_pool_dissolve(f->pool), 0);
+		give_lock_back(f);
+	}
+	return __real_flock(fd, operation);
+}
+
+/* .vunify stays, for what was rescued: whoever comes next makes a lock there, which must be the only one. */
+static void dissolved_meanwhile(struct farm *f)
+{
+	assert_int_equal(sh("mkdir -p %s/.vunify/rescued/a", f->fs->mnt), 0);
+	dissolves = f;
+	opens_with(f->roots[1], VU_POOL_CREATE, VU_POOL_BUSY, NULL);
+	assert_null(f->pool);
+	opens_with(f->roots[1], VU_POOL_CREATE, 0, NULL);
+}
+
 static void busy(struct farm *f)
 {
 	opens_with(f->roots[1], VU_POOL_CREATE, VU_POOL_BUSY, NULL);
@@ -288,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST_ON(xfs, busy),
+		TEST_ON(xfs, dissolved_meanwhile),
 		TEST_ON(xfs, inside_guest),
 		TEST_ON(xfs, read_only),
 		TEST_ON(xfs, other_type),
