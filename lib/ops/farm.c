@@ -294,6 +294,16 @@ static void fill_guests(struct vu_farm *f)
 		};
 }
 
+/*
+ * Bytes from a guest's root to a directory that is entered to unify what is in it. Each name is a line of the
+ * journal, so that paths of hundreds of kilobytes, which cost a guest nothing, could fill the file system that it
+ * shares with others. open(2) takes 4 KiB; who allows more levels has a reason.
+ */
+static uint32_t path_max(uint32_t max_depth)
+{
+	return VU_MAX(UINT32_C(16384), 4 * max_depth);
+}
+
 static void fill_env(struct vu_farm *f, unsigned flags)
 {
 	struct vu_session *s = f->session;
@@ -310,6 +320,7 @@ static void fill_env(struct vu_farm *f, unsigned flags)
 		.jobs = vu_farm_jobs(c),
 		/* what looks for names of objects must miss none */
 		.max_depth = rules ? c->max_depth : UINT32_MAX,
+		.max_path = rules ? path_max(c->max_depth) : UINT32_MAX,
 		.max_files = rules ? c->max_files : UINT64_MAX,
 		.min_size = rules ? c->min_size : 0,
 		.max_size = rules ? c->max_size : UINT64_MAX,

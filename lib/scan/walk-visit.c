@@ -568,6 +568,7 @@ int vu_visit(struct vu_visitor *v, struct vu_visit *p)
 	vu_walk_batch_begin(&v->batch, p->dir, v->root);
 	p->fd = -EBADF;
 	p->enter = false;
+	p->path_bytes += 1 + (uint32_t)strlen(vu_tree_text(v->t, v->d->name));
 	r = visit_rules(v);
 	if (r)
 		return r;
@@ -577,6 +578,9 @@ int vu_visit(struct vu_visitor *v, struct vu_visit *p)
 		r = fail(v, p->parent);
 	else if (p->depth > v->env->max_depth)
 		r = beyond_limit(v, &v->root->told_depth, "deeper than max_depth: not entered");
+	else if (p->path_bytes > v->env->max_path)
+		r = beyond_limit(v, &v->root->told_path,
+				 "the path is longer than max_depth allows: not entered");
 	else if (atomic_load(&v->root->n_names) > v->env->max_files)
 		r = beyond_limit(v, &v->root->told_names,
 				 "more than max_files: the rest is left out");

@@ -20,6 +20,7 @@ struct vu_visit_root {
 	struct vu_inomap links;	  /* inodes with several links -> record; under the tree's lock */
 	_Atomic uint64_t n_names; /* met so far */
 	_Atomic bool told_depth;  /* the limit was told */
+	_Atomic bool told_path;
 	_Atomic bool told_names;
 	bool trust_ino;
 	uint32_t dir; /* number of its root directory */
@@ -44,8 +45,9 @@ struct vu_visitor *vu_visitor_free(struct vu_visitor *v);
 /* One visit: in and out. */
 struct vu_visit {
 	uint32_t dir;
-	uint32_t depth; /* 0: a root */
-	int parent;	/* fd of the parent (a root's: itself), or a negative errno */
+	uint32_t depth;	     /* 0: a root */
+	uint32_t path_bytes; /* in: from the root to its parent, out: to it */
+	int parent;	     /* fd of the parent (a root's: itself), or a negative errno */
 	const struct vu_exclude_dir *outer; /* of the parent, NULL for a root */
 	struct vu_exclude_dir rules;	    /* out: of this one */
 	int fd;	    /* out: of this one where enter, O_PATH or not; else -EBADF */

@@ -36,6 +36,7 @@ struct node {
 	uint32_t dir;
 	uint32_t next; /* child, VU_NONE: all are taken */
 	uint32_t depth;
+	uint32_t path_bytes;
 	unsigned users; /* visits of its children that go on */
 	int fd; /* -EBADF: closed to save descriptors; other negative errno: cannot be opened */
 	bool stacked;
@@ -153,6 +154,7 @@ static void take_child(struct walker *w, struct node **ret_node, struct vu_visit
 	*ret = (struct vu_visit){
 		.dir = n->next,
 		.depth = n->depth + 1,
+		.path_bytes = n->path_bytes,
 		.parent = n->fd,
 		.outer = &n->rules,
 	};
@@ -230,6 +232,7 @@ static int push(struct walker *w, const struct vu_visit *p)
 		.dir = p->dir,
 		.next = child,
 		.depth = p->depth,
+		.path_bytes = p->path_bytes,
 		.fd = p->fd,
 		.stacked = true,
 	};

@@ -42,6 +42,7 @@ struct vu_walk_env {
 	const uint8_t *shares;
 	unsigned jobs;	    /* threads, at least 1 */
 	uint32_t max_depth; /* levels below a root that are entered */
+	uint32_t max_path;  /* bytes from a root to a directory that is entered */
 	uint64_t max_files; /* names in one guest, after which no more directories are entered */
 	uint64_t min_size;  /* bytes */
 	uint64_t max_size;  /* bytes */

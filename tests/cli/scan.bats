@@ -500,3 +500,29 @@ stopped_by() {
 		cp -a --remove-destination "$G/g3/$f" "$G/g1/$f"
 	done
 }
+
+# Each name is a line of the journal, which lies on the file system that all share.
+@test "I10 I11: paths of 200 KiB, a thousand files there, do not fill the disk, and the rest is unified" {
+	farm_down
+	farm_on ext4 64
+	for g in 1 2; do
+		mkdir -p "$G/g$g/usr"
+		python3 -c '
+import os, sys
+os.chdir(sys.argv[1])
+open("near", "w").write("near")
+os.utime("near", (1600000000, 1600000000))
+for i in range(400):
+    os.mkdir("\n" * 255)
+    os.chdir("\n" * 255)
+for i in range(1000):
+    with open("f%d" % i, "w") as f:
+        f.write("text %d" % i)
+    os.utime("f%d" % i, (1600000000, 1600000000))' "$G/g$g/usr"
+	done
+	vx 3 scan --json "$G/g1" "$G/g2"
+	same "$G/g1/usr/near" "$G/g2/usr/near"
+	has "$OUT" '"skip":"limit"'
+	has "$OUT" "the path is longer than max_depth allows"
+	vx 0 unmerge "$G/g1" "$G/g2"
+}

@@ -48,6 +48,7 @@ static void setup_farm(struct farm *f)
 		.n_guests = 2,
 		.jobs = 2,
 		.max_depth = 100,
+		.max_path = UINT32_MAX,
 		.max_files = 1000000,
 		.min_size = 1,
 		.max_size = UINT64_C(1) << 50,

@@ -62,6 +62,7 @@ static void setup_farm_in(struct farm *f, const char *dir, size_t n)
 		.n_guests = n,
 		.jobs = 3,
 		.max_depth = 100000,
+		.max_path = UINT32_MAX,
 		.max_files = 1000000,
 		.min_size = 1,
 		.max_size = UINT64_C(1) << 40,
@@ -251,6 +252,26 @@ static void depth_limit(void **state)
 	assert_int_equal(f.s.n_private, 1);
 	assert_int_equal(f.s.n_failed, 2);
 	assert_int_equal(f.n_skip[VU_SKIP_LIMIT], 2);
+	assert_int_equal(f.n_warn, 1);
+	done_farm(&f);
+}
+
+static void path_limit(void **state)
+{
+	struct farm f;
+
+	(void)state;
+	setup_farm(&f, 1);
+	mkdirat(f.top_fd, "a/1", 0755);
+	mkdirat(f.top_fd, "a/1/22", 0755);
+	mkdirat(f.top_fd, "a/1/333", 0755);
+	put(&f, "a/1/22/file", "x");
+	put(&f, "a/1/333/file", "x");
+	f.env.max_path = (uint32_t)strlen("//1/22");
+	walk(&f);
+	assert_int_equal(f.s.n_private, 1);
+	assert_int_equal(f.s.n_failed, 1);
+	assert_int_equal(f.n_skip[VU_SKIP_LIMIT], 1);
 	assert_int_equal(f.n_warn, 1);
 	done_farm(&f);
 }
@@ -574,12 +595,19 @@ static void conffiles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hostile_tree),	     cmocka_unit_test(deep_tree),
-		cmocka_unit_test(depth_limit),	     cmocka_unit_test(many_names),
-		cmocka_unit_test(links_and_skips),   cmocka_unit_test(excluded),
-		cmocka_unit_test(clean_and_changed), cmocka_unit_test(fresh_directory),
-		cmocka_unit_test(removed_directory), cmocka_unit_test(objects_are_counted),
-		cmocka_unit_test(verified),	     cmocka_unit_test(mounts),
+		cmocka_unit_test(hostile_tree),
+		cmocka_unit_test(deep_tree),
+		cmocka_unit_test(depth_limit),
+		cmocka_unit_test(path_limit),
+		cmocka_unit_test(many_names),
+		cmocka_unit_test(links_and_skips),
+		cmocka_unit_test(excluded),
+		cmocka_unit_test(clean_and_changed),
+		cmocka_unit_test(fresh_directory),
+		cmocka_unit_test(removed_directory),
+		cmocka_unit_test(objects_are_counted),
+		cmocka_unit_test(verified),
+		cmocka_unit_test(mounts),
 		cmocka_unit_test(conffiles),
 	};
 
