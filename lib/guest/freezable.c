@@ -96,9 +96,12 @@ static int open_cgroup(const struct looking *l, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static bool is_pure(const struct looking *l, int dir, size_t root);
+/* Levels below a cgroup that are looked at: each takes descriptors and memory, and a guest may make thousands. */
+#define LEVELS_MAX 64
 
-static bool has_pure_children(const struct looking *l, int dir, size_t root)
+static bool is_pure(const struct looking *l, int dir, size_t root, unsigned levels);
+
+static bool has_pure_children(const struct looking *l, int dir, size_t root, unsigned levels)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -113,14 +116,14 @@ static bool has_pure_children(const struct looking *l, int dir, size_t root)
 		_cleanup_fd_ int child = openat(dirfd(d), e->d_name,
 						O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-		if (child < 0 ? errno != ENOENT : !is_pure(l, child, root))
+		if (child < 0 ? errno != ENOENT : !levels || !is_pure(l, child, root, levels - 1))
 			return false;
 	}
 	return true;
 }
 
-/* Does the subtree hold processes of this guest alone? */
-static bool is_pure(const struct looking *l, int dir, size_t root)
+/* Does the subtree hold processes of this guest alone, and is it not too deep to be told? */
+static bool is_pure(const struct looking *l, int dir, size_t root, unsigned levels)
 {
 	_cleanup_fd_ int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	_cleanup_fclose_ FILE *f = fd < 0 ? NULL : fdopen(fd, "re");
@@ -133,7 +136,7 @@ static bool is_pure(const struct looking *l, int dir, size_t root)
 	while ((n = fscanf(f, "%d", &pid)) == 1)
 		if (pid <= 0 || !belongs(l, (pid_t)pid, root))
 			return false;
-	return n == EOF && !ferror(f) && has_pure_children(l, dir, root);
+	return n == EOF && !ferror(f) && has_pure_children(l, dir, root, levels);
 }
 
 /* The open directory if it is the guest's alone; or a negative errno. */
@@ -141,7 +144,7 @@ static int open_pure(const struct looking *l, const char *path, size_t root)
 {
 	_cleanup_fd_ int fd = strcmp(path, "/") ? open_cgroup(l, path) : -EPERM;
 
-	if (fd >= 0 && !is_pure(l, fd, root))
+	if (fd >= 0 && !is_pure(l, fd, root, LEVELS_MAX))
 		return -EPERM;
 	return vu_take_fd(fd);
 }

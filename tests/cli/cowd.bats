@@ -164,7 +164,7 @@ more" names
 	container g1 "$G/g1" "$LOOP" &
 	p=$!
 	while [[ -e /proc/$p ]]; do
-		sleep 0.3
+		sleep 0.1
 		# shellcheck disable=SC2046 # numbers
 		kill -KILL $(servers) 2>/dev/null && n=$((n + 1))
 	done

@@ -232,6 +232,29 @@ static void test_host_beside_with_a_dot(void **state)
 	expect(1, true, "/a/x");
 }
 
+/* What a guest makes as deep as it likes is not followed for ever: it is not frozen. */
+static void test_too_deep(void **state)
+{
+	char path[400];
+	size_t top;
+
+	(void)state;
+	need_cgroups();
+	process(-1, "/b");
+	process(0, "/a");
+	expect(1, true, "/a");
+	top = (size_t)snprintf(path, sizeof(path), "%s/a", base);
+	for (size_t i = 0; i < 66; i++) {
+		strcpy(path + top + 2 * i, "/d");
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	expect(0, false, NULL);
+	for (size_t i = 66; i > 0; i--) {
+		path[top + 2 * i] = 0;
+		assert_int_equal(rmdir(path), 0);
+	}
+}
+
 static void test_with_another_guest(void **state)
 {
 	(void)state;
@@ -464,6 +487,7 @@ int main(void)
 		TEST(test_with_the_host),
 		TEST(test_host_below),
 		TEST(test_host_beside_with_a_dot),
+		TEST(test_too_deep),
 		TEST(test_with_another_guest),
 		TEST(test_two_guests),
 		TEST(test_apart),
