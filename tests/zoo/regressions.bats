@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What other programs that share files got wrong, one test for each, named after where it is told.
 
+VU_GUESTS_FILES=120
 load ../lib/farm
 
 F=usr/share/vu
