@@ -144,11 +144,11 @@ unified() {
 	done
 }
 
-# Each read of an object takes 10 ms.
+# Each read of an object takes 30 ms.
 slowly() {
 	local rc=0
 	command -v strace >/dev/null || skip "needs strace"
-	strace -qq -f -o /dev/null -e trace=preadv2 -e inject=preadv2:delay_enter=10000 \
+	strace -qq -f -o /dev/null -e trace=preadv2 -e inject=preadv2:delay_enter=30000 \
 		"$VUNIFY" --config "$CONF" --catalog "$CAT" "$@" >"$STATE/out" 2>"$STATE/err" || rc=$?
 	OUT=$(<"$STATE/out") ERR=$(<"$STATE/err")
 	return "$rc"
