@@ -108,8 +108,9 @@ finds() {
 	doctor 0
 	finds OK copy-on-write g1 'by vunify run'
 	finds OK copy-on-write g2 none
+	pid=$BG_PID # which is gone as soon as the process is
 	echo >&"$BG_IN"
-	wait "$BG_PID"
+	wait "$pid"
 	doctor 0
 	finds OK copy-on-write g1 none
 }

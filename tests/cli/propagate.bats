@@ -367,8 +367,9 @@ sys.exit(0 if m[-6:] == b"60000\n" else 1)' "$G/g2/$BIG"
 	rewrite "$G/g1/$BIG"
 	vx 0 propagate
 	as_template "$BIG" g2
-	echo >&"$BG_IN"
+	# BG_PID is gone as soon as the process is
 	pid=$BG_PID FARM_PIDS=''
+	echo >&"$BG_IN"
 	wait "$pid"
 }
 
