@@ -25,6 +25,7 @@
 
 #include "fs/exchange.h"
 #include "link-farm.h"
+#include "opener.h"
 
 #define F0 "usr/lib/f0"
 #define TWIN "usr/twin" /* another name of it */
@@ -247,50 +248,14 @@ static void link_other_name_removed(struct farm *f)
 	all_is_well();
 }
 
-/* Opens the path for writing, and writes; ends with 0, or with the errno of the open. */
-static void start_opener(const char *rel)
-{
-	char p[256];
-
-	guest_path(&now, guest.g, rel, p);
-	now_child = fork();
-	if (!now_child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close_range(3, ~0U, 0); /* or it would keep the lease that it waits for */
-		int fd = open(p, O_WRONLY | O_CLOEXEC);
-
-		_exit(fd < 0 ? errno : pwrite(fd, "WRITTEN", 7, 0) != 7);
-	}
-	for (int i = 0; i < 1000; i++) {
-		if (!sh("grep -q 'BREAKER *WRITE %d ' /proc/locks", (int)now_child))
-			break;
-		usleep(1000);
-	}
-}
-
-static int opener_got(void)
-{
-	int status = 0;
-
-	for (int i = 0; i < 1000; i++) {
-		pid_t p = waitpid(now_child, &status, WNOHANG);
-
-		assert_true(p >= 0);
-		if (p) {
-			now_child = 0;
-			assert_true(WIFEXITED(status));
-			return WEXITSTATUS(status);
-		}
-		usleep(10000);
-	}
-	print_message("he waits still\n");
-	return -1;
-}
-
 static void opens_once(unsigned n)
 {
-	if (n == 1)
-		start_opener(F1);
+	char path[256];
+
+	if (n != 1)
+		return;
+	guest_path(&now, guest.g, F1, path);
+	start_opener(path);
 }
 
 /* He waits for the lease on his private file, which just then leaves its path: it comes back. */

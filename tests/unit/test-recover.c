@@ -24,6 +24,7 @@
 
 #include "link-farm.h"
 #include "link/identify.h"
+#include "opener.h"
 
 #define F1 "usr/lib/f1"
 #define CONTENT "content of 1, longer than inline\n"
@@ -33,40 +34,6 @@
 
 static char opens[256]; /* that path, once; "": nobody does */
 static bool takes_long; /* so long that the kernel lets him in before all has been read */
-
-/* Opens it for writing, and writes; ends with 0, or with the errno of the open. */
-static pid_t start_opener(const char *path)
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close_range(3, ~0U, 0); /* or it would keep the lease that it waits for */
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	_exit(fd < 0 ? errno : pwrite(fd, "WRITTEN", 7, 0) != 7);
-}
-
-/* What the opener ended with. */
-static int opener_got(void)
-{
-	int status = 0;
-
-	for (int i = 0; i < 1000; i++) {
-		pid_t p = waitpid(now_child, &status, WNOHANG);
-
-		assert_true(p >= 0);
-		if (p) {
-			now_child = 0;
-			assert_true(WIFEXITED(status));
-			return WEXITSTATUS(status);
-		}
-		usleep(10000);
-	}
-	print_message("he waits still\n");
-	return -1;
-}
 
 int __real_vu_identify(int fd, const struct vu_key *key, const char *const *domains,
 		       const char *extra, size_t max_xattr_bytes, struct vu_stat *ret_st,
@@ -81,13 +48,8 @@ int __wrap_vu_identify(int fd, const struct vu_key *key, const char *const *doma
 		       struct vu_attr *ret_attr)
 {
 	if (*opens) {
-		now_child = start_opener(opens);
+		start_opener(opens);
 		*opens = 0;
-		for (int i = 0; i < 500; i++) {
-			if (!sh("grep -q 'BREAKER *WRITE %d ' /proc/locks", (int)now_child))
-				break;
-			usleep(1000);
-		}
 	}
 	int r = __real_vu_identify(fd, key, domains, extra, max_xattr_bytes, ret_st, ret_attr);
 

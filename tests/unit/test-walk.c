@@ -236,44 +236,30 @@ static void deep_tree(void **state)
 	done_farm(&f);
 }
 
-static void depth_limit(void **state)
+/* What is too deep is told, and not entered. A case: levels, bytes of path; files listed, directories left. */
+static void limits(void **state)
 {
-	struct farm f;
+	static const uint32_t cases[][4] = {{1, UINT32_MAX, 1, 2}, {2, sizeof("//1/22") - 1, 2, 1}};
 
 	(void)state;
-	setup_farm(&f, 1);
-	mkdirat(f.top_fd, "a/1", 0755);
-	mkdirat(f.top_fd, "a/1/2", 0755);
-	mkdirat(f.top_fd, "a/1/3", 0755);
-	put(&f, "a/1/2/file", "x");
-	put(&f, "a/1/file", "x");
-	f.env.max_depth = 1;
-	walk(&f);
-	assert_int_equal(f.s.n_private, 1);
-	assert_int_equal(f.s.n_failed, 2);
-	assert_int_equal(f.n_skip[VU_SKIP_LIMIT], 2);
-	assert_int_equal(f.n_warn, 1);
-	done_farm(&f);
-}
+	for (size_t i = 0; i < VU_ARRAY_SIZE(cases); i++) {
+		struct farm f;
 
-static void path_limit(void **state)
-{
-	struct farm f;
-
-	(void)state;
-	setup_farm(&f, 1);
-	mkdirat(f.top_fd, "a/1", 0755);
-	mkdirat(f.top_fd, "a/1/22", 0755);
-	mkdirat(f.top_fd, "a/1/333", 0755);
-	put(&f, "a/1/22/file", "x");
-	put(&f, "a/1/333/file", "x");
-	f.env.max_path = (uint32_t)strlen("//1/22");
-	walk(&f);
-	assert_int_equal(f.s.n_private, 1);
-	assert_int_equal(f.s.n_failed, 1);
-	assert_int_equal(f.n_skip[VU_SKIP_LIMIT], 1);
-	assert_int_equal(f.n_warn, 1);
-	done_farm(&f);
+		setup_farm(&f, 1);
+		mkdirat(f.top_fd, "a/1", 0755);
+		mkdirat(f.top_fd, "a/1/22", 0755);
+		mkdirat(f.top_fd, "a/1/333", 0755);
+		put(&f, "a/1/file", "x");
+		put(&f, "a/1/22/file", "x");
+		f.env.max_depth = cases[i][0];
+		f.env.max_path = cases[i][1];
+		walk(&f);
+		assert_int_equal(f.s.n_private, cases[i][2]);
+		assert_int_equal(f.s.n_failed, cases[i][3]);
+		assert_int_equal(f.n_skip[VU_SKIP_LIMIT], cases[i][3]);
+		assert_int_equal(f.n_warn, 1);
+		done_farm(&f);
+	}
 }
 
 /* 50,000 names, listed, and listed again with all of them recorded. */
@@ -597,8 +583,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_tree),
 		cmocka_unit_test(deep_tree),
-		cmocka_unit_test(depth_limit),
-		cmocka_unit_test(path_limit),
+		cmocka_unit_test(limits),
 		cmocka_unit_test(many_names),
 		cmocka_unit_test(links_and_skips),
 		cmocka_unit_test(excluded),
