@@ -161,6 +161,9 @@ int vu_catalog_guests(struct vu_catalog *cat, struct vu_guests *ret_guests)
 	r = vu_sql_result(cat->db, rc);
 	if (r)
 		return vu_catalog_fail(cat, r, NULL);
+	r = vu_catalog_check_still(cat);
+	if (r)
+		return r;
 	*ret_guests = guests;
 	guests = (struct vu_guests){0};
 	return 0;

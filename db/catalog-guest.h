@@ -5,7 +5,10 @@
 #include "db/catalog.h"
 #include "model/guest.h"
 
-/* Lists all by their names, with dev 0; values that cannot be are VU_CATALOG_DAMAGED. Owned by the caller. */
+/*
+ * Lists all by their names, with dev 0; values that cannot be are VU_CATALOG_DAMAGED. -EBUSY: opened for reading,
+ * and the file was written meanwhile; to be opened once more. Owned by the caller.
+ */
 int vu_catalog_guests(struct vu_catalog *cat, struct vu_guests *ret_guests);
 
 /* Adds g, whose id is set. -EEXIST: the name, or (fs_id, ino), is taken. */

@@ -37,6 +37,9 @@ struct vu_catalog {
 /* Notes the message of a failed r (from SQLite unless text) and returns r, for `return fail()`. */
 int vu_catalog_fail(struct vu_catalog *cat, int r, const char *text);
 
+/* Has nobody written the file under a reader without locks? 0, or -EBUSY with the message set. */
+int vu_catalog_check_still(struct vu_catalog *cat);
+
 /* The same for a row that cannot be: VU_CATALOG_DAMAGED, naming the table. */
 int vu_catalog_bad_row(struct vu_catalog *cat, const char *table);
 

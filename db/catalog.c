@@ -11,7 +11,8 @@
  * For reading: where no WAL lies beside the file nobody has it open for writing, and it is opened
  * immutable: no locks, no side files, also on a read-only file system and for who cannot write. A
  * writer that comes later and checkpoints changes pages under such a reader: what then looks like
- * damage is reported as -EBUSY, since the file's mtime has changed. Else it is opened beside the writer.
+ * damage is reported as -EBUSY, since the file's mtime has changed; and so is a list of guests that may be
+ * neither the old nor the new one. Else it is opened beside the writer.
  *
  * Damage. The file is input like any other: cell_size_check, bounded lengths, no triggers, no views, no mmap
  * (a truncated file would be SIGBUS), and every value is checked for its range by who reads it. The
@@ -39,8 +40,6 @@ _Static_assert((int)VU_SQL_DAMAGED == (int)VU_CATALOG_DAMAGED, "forwarded as it 
 
 int vu_catalog_fail(struct vu_catalog *cat, int r, const char *text)
 {
-	struct stat st;
-
 	if (!r)
 		return 0;
 	/* SQLite's own words say more of damage and of locks, and less of what the kernel said */
@@ -48,11 +47,18 @@ int vu_catalog_fail(struct vu_catalog *cat, int r, const char *text)
 		text = r < 0 && r != -EBUSY ? strerror(-r) : sqlite3_errmsg(cat->db);
 	if (text != cat->message)
 		snprintf(cat->message, sizeof(cat->message), "%s", text);
-	if (r != VU_CATALOG_DAMAGED || !cat->immutable)
-		return r;
+	return r == VU_CATALOG_DAMAGED && vu_catalog_check_still(cat) ? -EBUSY : r;
+}
+
+int vu_catalog_check_still(struct vu_catalog *cat)
+{
+	struct stat st;
+
+	if (!cat->immutable)
+		return 0;
 	if (!stat(cat->path, &st) && st.st_ino == cat->st.st_ino && st.st_size == cat->st.st_size &&
 	    !memcmp(&st.st_mtim, &cat->st.st_mtim, sizeof(st.st_mtim)))
-		return r;
+		return 0;
 	snprintf(cat->message, sizeof(cat->message), "it was written while it was read");
 	return -EBUSY;
 }

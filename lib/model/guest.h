@@ -35,6 +35,10 @@ void vu_guest_done(struct vu_guest *g);
 /* Frees all. Accepts a zeroed struct. */
 void vu_guests_done(struct vu_guests *gs);
 
+/* Returns 0, or -ENOMEM with nothing in ret. */
+int vu_guest_copy(const struct vu_guest *g, struct vu_guest *ret);
+int vu_guests_copy(const struct vu_guests *gs, struct vu_guests *ret);
+
 /* Appends g, taking over what it owns (g is zeroed). Returns 0 or -ENOMEM (g unchanged). */
 int vu_guests_add_consume(struct vu_guests *gs, struct vu_guest *g);
 

@@ -170,26 +170,6 @@ static int add_open(struct vu_session *s, struct vu_guest *g, int fd_consume)
 	return 0;
 }
 
-static int dup_guest(const struct vu_guest *g, struct vu_guest *ret)
-{
-	size_t n = 0;
-
-	*ret = *g;
-	while (g->rules && g->rules[n])
-		n++;
-	ret->name = strdup(g->name);
-	ret->path = strdup(g->path);
-	ret->domain = strdup(g->domain);
-	ret->fs_id = strdup(g->fs_id);
-	ret->rules = calloc(n + 1, sizeof(*ret->rules));
-	for (size_t i = 0; ret->rules && i < n; i++)
-		ret->rules[i] = strdup(g->rules[i]);
-	if (ret->name && ret->path && ret->domain && ret->fs_id && ret->rules)
-		return 0;
-	vu_guest_done(ret);
-	return -ENOMEM;
-}
-
 static bool taken_already(const struct vu_session *s, const struct vu_stat *st)
 {
 	for (size_t i = 0; i < s->guests.n; i++)
@@ -206,7 +186,7 @@ static int remember(struct vu_session *s, struct vu_guests *known, struct vu_gue
 
 	if (!s->catalog || !(flags & VU_SESSION_REGISTER))
 		return 0;
-	int r = is_new ? dup_guest(g, &copy) : vu_catalog_guest_update(s->catalog, g);
+	int r = is_new ? vu_guest_copy(g, &copy) : vu_catalog_guest_update(s->catalog, g);
 
 	if (!is_new)
 		return r ? vu_session_catalog_failed(s, r) : 0;
@@ -251,7 +231,7 @@ static int make_guest(const struct vu_guests *known, int fd, const struct vu_sta
 	*ret_new = !k;
 	*ret_moved = k && strcmp(k->path, path);
 	if (k) {
-		r = dup_guest(k, &g);
+		r = vu_guest_copy(k, &g);
 	} else {
 		g.domain = strdup("");
 		g.fs_id = vu_take_ptr(m.fs_id);

@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "db/catalog-guest.h"
 #include "ops/lock.h"
 #include "ops/rebuild.h"
+
+#define READ_TRIES 100
+#define READ_WAIT_NS 10000000
 
 /* What helps whatever failed. */
 static const char *usual_todo(int code)
@@ -146,14 +150,44 @@ static int open_failed(struct vu_session *s, int r, const char *why)
 	}
 }
 
-/* The catalog may open, and be damaged where the guests stand. */
-static int check_guests(struct vu_session *s)
+/* The guests of a reader; or are they there at all? The catalog may open, and be damaged where they stand. */
+static int read_guests(struct vu_session *s)
 {
 	struct vu_guests known = {0};
-	int r = vu_catalog_guests(s->catalog, &known);
+	int r = vu_catalog_guests(s->catalog, s->reads ? &s->known : &known);
 
 	vu_guests_done(&known);
-	return r ? vu_session_catalog_lost(s, r) : 0;
+	return r;
+}
+
+static int open_once(struct vu_session *s, unsigned flags, char **ret_why)
+{
+	int r = vu_catalog_open(s->ops->config->catalog,
+				flags & VU_SESSION_WRITE ? VU_CATALOG_WRITE : VU_CATALOG_READ,
+				&s->catalog, ret_why);
+
+	s->known_result = !r && (s->reads || s->without) ? read_guests(s) : 0;
+	return r;
+}
+
+/*
+ * A reader has no lock. What was written while it read it reads once more: a supervisor that has just taken the place
+ * of another one would not know its guest, and that would be the end of it.
+ */
+static int open_still(struct vu_session *s, unsigned flags, char **ret_why)
+{
+	int r = open_once(s, flags, ret_why);
+
+	for (unsigned i = 0;
+	     s->reads && i < READ_TRIES && (r == -EBUSY || s->known_result == -EBUSY); i++) {
+		vu_catalog_close(s->catalog);
+		s->catalog = NULL;
+		free(*ret_why);
+		*ret_why = NULL;
+		nanosleep(&(struct timespec){.tv_nsec = READ_WAIT_NS}, NULL);
+		r = open_once(s, flags, ret_why);
+	}
+	return r;
 }
 
 static int open_catalog(struct vu_session *s, unsigned flags)
@@ -163,16 +197,17 @@ static int open_catalog(struct vu_session *s, unsigned flags)
 	int r = 0;
 
 	s->without = flags & VU_SESSION_NO_CATALOG;
+	s->reads = !(flags & VU_SESSION_WRITE);
 	if (flags & (VU_SESSION_REBUILD | VU_SESSION_REBUILD_DRY))
 		r = vu_rebuild_catalog(s, flags & VU_SESSION_REBUILD_DRY);
 	if (r || flags & VU_SESSION_REBUILD_DRY)
 		return r;
 	if (s->without && access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
 		return 0; /* and none is made */
-	r = vu_catalog_open(path, flags & VU_SESSION_WRITE ? VU_CATALOG_WRITE : VU_CATALOG_READ,
-			    &s->catalog, &why);
+	r = open_still(s, flags, &why);
 	if (!r)
-		return s->without ? check_guests(s) : 0;
+		return s->without && s->known_result ? vu_session_catalog_lost(s, s->known_result)
+						     : 0;
 	if (s->without && r != -ENOMEM)
 		return without_catalog(s, why ? why : r < 0 ? strerror(-r) : "it cannot be read");
 	return open_failed(s, r, why);
@@ -189,9 +224,11 @@ int vu_session_open_catalog(struct vu_session *s, struct vu_ops *ops, unsigned f
 
 int vu_session_known_guests(struct vu_session *s, struct vu_guests *ret)
 {
-	int r = s->catalog ? vu_catalog_guests(s->catalog, ret) : 0;
+	int r = !s->catalog ? 0 : s->reads ? s->known_result : vu_catalog_guests(s->catalog, ret);
 
-	return r ? vu_session_catalog_failed(s, r) : 0;
+	if (r)
+		return vu_session_catalog_failed(s, r);
+	return s->catalog && s->reads ? vu_guests_copy(&s->known, ret) : 0;
 }
 
 void vu_session_close(struct vu_session *s)
@@ -207,6 +244,7 @@ void vu_session_close(struct vu_session *s)
 	}
 	free(s->fs);
 	vu_guests_done(&s->guests);
+	vu_guests_done(&s->known);
 	vu_catalog_close(s->catalog);
 	if (s->ops)
 		vu_close_p(&s->lock_fd);

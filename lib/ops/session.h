@@ -41,10 +41,13 @@ struct vu_session {
 	int lock_fd;
 	struct vu_catalog *catalog; /* owned; NULL with NO_CATALOG where there is none */
 	bool without;		    /* NO_CATALOG: whatever fails in it does not matter */
-	struct vu_guests guests;    /* of this run */
-	int *root_fds;		    /* owned; one for each guest: O_PATH | O_DIRECTORY */
-	uint8_t *guest_fs;	    /* owned; one for each guest: index in fs */
-	struct vu_session_fs *fs;   /* owned */
+	bool reads; /* without the lock: what it knows of guests is from the moment it was opened */
+	struct vu_guests known;	  /* of a reader */
+	int known_result;	  /* what came of reading them */
+	struct vu_guests guests;  /* of this run */
+	int *root_fds;		  /* owned; one for each guest: O_PATH | O_DIRECTORY */
+	uint8_t *guest_fs;	  /* owned; one for each guest: index in fs */
+	struct vu_session_fs *fs; /* owned */
 	size_t n_fs;
 	uint64_t warnings;
 	uint64_t damages;

@@ -152,6 +152,31 @@ more" twin-b
 	wait "$!"
 }
 
+# Reads of the catalog are slow: all but the first, which is there to be waited for. It is written behind that.
+reads_while_written() {
+	local trace=$STATE/trace
+	rm -f "$trace"
+	strace -f -D -qq -o "$trace" -P "$CAT" -e trace=pread64 -e inject=pread64:delay_enter=200000:when=2+ \
+		"$VUNIFY" --config "$CONF" --catalog "$CAT" run g2 -- true >"$STATE/said" 2>&1 3>&- 4>&- &
+	wait_until grep -qs pread64 "$trace"
+	echo "another $1" >"$G/g1/usr/another"
+	vx 0 scan "$G"/g?
+	wait "$!" || die "it failed: $(cat "$STATE/said")"
+	eq "$(cat "$STATE/said")" '' said
+	READS=$(grep -c pread64 "$trace")
+}
+
+@test "a supervisor that begins while a scan writes the catalog knows its guest" {
+	local i
+	command -v strace >/dev/null || skip "needs strace"
+	shells
+	# once it is read by four reads; the scan may be too slow to come in between
+	for ((i = 0; i < 10 && ${READS:-0} <= 6; i++)); do
+		reads_while_written "$i"
+	done
+	((READS > 6)) || die "no read was met by a write"
+}
+
 @test "the command's exit code is ours; 126, 127 and signals as of env(1)" {
 	shells
 	in_g1 0 'exit 0'

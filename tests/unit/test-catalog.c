@@ -575,13 +575,45 @@ static void test_old(void **state)
 	vu_guests_done(&guests);
 }
 
+/* Who reads without locks is told of a writer that came behind him, though all that he sees is well formed. */
+static void test_written_meanwhile(void **state)
+{
+	struct vu_guests guests, seen = {0};
+	struct vu_catalog *reader = NULL, *cat = fresh(&guests, 3);
+
+	(void)state;
+	assert_int_equal(vu_catalog_close(cat), 0);
+	assert_int_equal(vu_catalog_open(path, VU_CATALOG_READ, &reader, NULL), 0);
+	assert_int_equal(vu_catalog_guests(reader, &seen), 0);
+	vu_guests_done(&seen);
+	usleep(20000); /* a tick of the clock that files are stamped with */
+	assert_int_equal(vu_catalog_open(path, VU_CATALOG_WRITE, &cat, NULL), 0);
+	assert_int_equal(vu_catalog_guest_remove(cat, guests.v[0].id), 0);
+	assert_int_equal(vu_catalog_close(cat), 0);
+	assert_int_equal(vu_catalog_guests(reader, &seen), -EBUSY);
+	assert_string_equal(vu_catalog_message(reader), "it was written while it was read");
+	assert_int_equal(seen.n, 0);
+	vu_catalog_close(reader);
+	assert_int_equal(vu_catalog_open(path, VU_CATALOG_READ, &reader, NULL), 0);
+	assert_int_equal(vu_catalog_guests(reader, &seen), 0);
+	assert_int_equal(seen.n, 2);
+	vu_guests_done(&seen);
+	vu_guests_done(&guests);
+	vu_catalog_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fates),
-		cmocka_unit_test(test_run),	   cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_types),	   cmocka_unit_test(test_size),
-		cmocka_unit_test(test_broken),	   cmocka_unit_test(test_old),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_fates),
+		cmocka_unit_test(test_run),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_old),
+		cmocka_unit_test(test_written_meanwhile),
 	};
 
 	if (!scratch_dir(dir, "test-catalog"))
