@@ -264,9 +264,10 @@ static int close_left(const struct guardian *g, const struct fds *before)
 	return r;
 }
 
+/* What could not be closed is for recovery, with which the next worker begins: it is no reason to let a guest end. */
 static bool goes_on(const struct guardian *g, const struct vu_guardian_end *end, unsigned n)
 {
-	return g->again && end->signal && n < g->again->times && !end->closed.failed;
+	return g->again && end->signal && n < g->again->times;
 }
 
 /* Returns 0 in the worker; VU_GUARDIAN_ENDED; or a negative errno when it cannot be made. */

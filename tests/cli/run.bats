@@ -322,6 +322,39 @@ three_of() {
 	others_same
 }
 
+@test "I15: its worker is killed in a moment that cannot be put right: the command goes on" {
+	local pid worker g
+	command -v strace >/dev/null || skip "needs strace"
+	shells
+	for g in 1 2 3; do
+		echo with attribute >"$G/g$g/usr/attr"
+		touch -d @1600000000 "$G/g$g/usr/attr"
+		setfattr -n user.x -v there "$G/g$g/usr/attr"
+	done
+	vx 0 scan "$G"/g?
+	is_object "$G/g1/usr/attr"
+	mkfifo "$G/g1/tmp/go"
+	{ "$VUNIFY" --config "$CONF" --catalog "$CAT" run g1 -- sh -ec '
+		echo ready >/tmp/ready; read x </tmp/go; echo more >>/usr/attr; echo more >>/usr/share/vu/f0' || echo "$?" >"$STATE/rc"; } \
+		>"$STATE/out" 2>&1 3>&- &
+	pid=$!
+	wait_until test -s "$G/g1/tmp/ready"
+	worker=$(three_of "$pid") && worker=${worker##* }
+	strace -f -qq -o "$STATE/trace" -e trace=renameat2 -e inject=renameat2:delay_enter=3000000 -p "$worker" 3>&- 4>&- &
+	wait_until grep -q 'TracerPid:[[:space:]]*[1-9]' "/proc/$worker/task"/*/status
+	echo go >"$G/g1/tmp/go"
+	# there is no other place that has it
+	wait_until setfattr -x user.x "$G/g2/usr/attr" 2>/dev/null
+	kill -KILL "$worker"
+	wait "$pid"
+	[[ ! -e $STATE/rc ]] || die "it ended with $(cat "$STATE/rc" "$STATE/out")"
+	eq "$(cat "$G/g1/usr/attr")" "with attribute
+more" attr
+	eq "$(tail -n 1 "$G/g1/$D/f0")" more f0
+	eq "$(cat "$G/g2/usr/attr")" "with attribute" "attr of g2"
+	is_object "$G/g2/usr/attr"
+}
+
 @test "where any signal ends the wait for an answer nothing is carried out for who waits" {
 	shells strace
 	# as before Linux 5.19

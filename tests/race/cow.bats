@@ -24,7 +24,8 @@ teardown_file() {
 }
 
 guests_make() {
-	race_farm "$1" supervised=1 guests=3 quiet=1 workers=7 attackers=1 dirs=2 files=30 contents=200 \
+	# hang: several workers in a row may be killed before one of them has answered
+	race_farm "$1" supervised=1 hang=30 guests=3 quiet=1 workers=7 attackers=1 dirs=2 files=30 contents=200 \
 		modes=${RACE_MODES:-supervised}
 	for g in "$G"/g?; do
 		mkdir -p "$g"/{bin,proc,dev,tmp,sys,run}
@@ -77,10 +78,22 @@ end_guests() {
 			sleep 0.05
 		done
 		! is_alive "$pid" || kill -TERM "$pid"
-		wait "$pid" || rc=$?
+		wait "$pid" || {
+			rc=$?
+			RACE_WHY+=" vunify run: exit code $rc"
+		}
 	done
 	FRONTS=()
 	return "$rc"
+}
+
+say_why() {
+	{
+		echo "$RACE_WHY"
+		grep -E '^(lost|leaked|seen|escapes|hangs) [1-9]' "$STATE/report" || :
+		head -n 20 "$STATE/race-err"
+		grep -hv '^$' "$STATE"/said? | tail -n 20
+	} >&2
 }
 
 # race_cow TYPE
@@ -98,9 +111,10 @@ race_cow() {
 	end_guests 60 || rc=1
 	race_end || rc=1
 	n=$(cat "$STATE/killed")
+	# the reason comes first: of a long output the end may not be shown
+	((rc == 0)) || say_why
 	cat "$STATE/report" >&2
-	grep -h race: "$STATE"/said? >&2 || :
-	((rc == 0)) || die "$RACE_WHY $(head -n 20 "$STATE/race-err")"
+	((rc == 0)) || die "$1: not right"
 	race_right
 	say_manifest "$G/g3" >"$STATE/quiet-after"
 	same_text "$STATE/quiet" "$STATE/quiet-after" "the guest that does nothing"
