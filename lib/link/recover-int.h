@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What recovery's files share: objects (recover.c), the stage (recover-stage.c), leads (recover-lead.c), trees
- * (recover-trees.c).
+ * What recovery's files share: objects (recover.c), the stage (recover-stage.c; what lies there: recover-leftover.h),
+ * leads (recover-lead.c), trees (recover-trees.c).
  */
 #pragma once
 

@@ -32,25 +32,10 @@
 
 #include "base/cleanup.h"
 #include "fs/beneath.h"
-#include "fs/copy.h"
 #include "fs/iattr.h"
-#include "fs/lease.h"
 #include "link/dirs.h"
-#include "link/recover-int.h"
+#include "link/recover-leftover.h"
 #include "link/swap.h"
-
-/* A name in the stage. */
-struct leftover {
-	struct vu_recover *c;
-	int dir;	 /* borrowed: its stage directory */
-	unsigned worker; /* whose it is */
-	const char *name;
-	struct vu_stat st;
-	const struct vu_intent *in; /* or NULL */
-	int parent;		    /* owned: the directory of the path, -EBADF */
-	const char *base;	    /* last part of in->path */
-	uint64_t at_path;	    /* inode at the path, 0: none */
-};
 
 static const struct vu_intent *find_intent(const struct vu_recover *c, unsigned worker,
 					   const char *name)
@@ -112,22 +97,8 @@ static void free_names(char **v, size_t n)
 
 /* ---- what can be done ---- */
 
-static int count_removed(struct leftover *l, const char *text)
-{
-	l->c->stats->names_removed++;
-	vu_recover_tell(l->c, VU_EVENT_RECOVER, NULL, l->in ? l->in->path : l->name, 0, text);
-	return 0;
-}
-
-static int remove_plain(struct leftover *l, const char *text)
-{
-	if (!l->c->env->dry_run && unlinkat(l->dir, l->name, 0))
-		return -errno;
-	return count_removed(l, text);
-}
-
 /* A file of link/probe.c: the run may have been killed while it was immutable. */
-static int remove_probe(struct leftover *l)
+static int remove_probe(struct vu_leftover *l)
 {
 	if (!l->c->env->dry_run && S_ISREG(l->st.mode)) {
 		_cleanup_fd_ int fd = vu_regular_open(l->dir, l->name, NULL);
@@ -136,41 +107,11 @@ static int remove_probe(struct leftover *l)
 		if (r)
 			return r;
 	}
-	return remove_plain(l, "an unfinished file: removed");
-}
-
-static int rescue(struct leftover *l)
-{
-	_cleanup_free_ char *path = NULL;
-	int r = l->c->env->dry_run ? 0 : vu_pool_rescue(l->c->pool, l->dir, l->name, &path);
-
-	if (r)
-		return r;
-	l->c->stats->rescued++;
-	vu_recover_tell(
-		l->c, VU_EVENT_WARN, NULL, path ? path : l->name, 0,
-		"a file was left over that is nowhere else, and whose place is taken or not "
-		"known: moved to .vunify/rescued");
-	return 0;
-}
-
-/* Its object has a writer, or is damaged: that was told. */
-static int leave(struct leftover *l)
-{
-	l->c->stats->left++;
-	return 0;
-}
-
-/* Until the object can be worked with: then this goes on. */
-static int leave_for_object(struct leftover *l, const char *text)
-{
-	l->c->stats->left++;
-	vu_recover_tell(l->c, VU_EVENT_WARN, &l->in->key, l->in->path, 0, text);
-	return 0;
+	return vu_leftover_remove(l, "an unfinished file: removed");
 }
 
 /* One that is to be evicted has a writer already: its flag goes off for the name to go. */
-static bool unlink_slipped(struct leftover *l, const struct vu_key *key)
+static bool unlink_slipped(struct vu_leftover *l, const struct vu_key *key)
 {
 	_cleanup_fd_ int fd = vu_pool_object_open(l->c->pool, key);
 	bool gone = false;
@@ -182,19 +123,19 @@ static bool unlink_slipped(struct leftover *l, const struct vu_key *key)
 }
 
 /* Another name of an object: taken away in a moment. */
-static int remove_object_name(struct leftover *l, const struct vu_key *key)
+static int remove_object_name(struct vu_leftover *l, const struct vu_key *key)
 {
 	struct vu_object *o = NULL;
 	int r, e;
 
 	if (l->c->env->dry_run)
-		return count_removed(l, "a temporary name of an object: removed");
+		return vu_leftover_removed(l, "a temporary name of an object: removed");
 	r = vu_recover_object_open(l->c, key, &o);
 	if (r > 0) {
 		/* damaged or busy; told already. Without a flag the name can go at once. */
 		if (!unlinkat(l->dir, l->name, 0) || unlink_slipped(l, key))
-			return count_removed(l, "a temporary name of an object: removed");
-		return leave(l);
+			return vu_leftover_removed(l, "a temporary name of an object: removed");
+		return vu_leftover_leave(l);
 	}
 	if (r)
 		return r;
@@ -206,91 +147,35 @@ static int remove_object_name(struct leftover *l, const struct vu_key *key)
 	}
 	vu_object_unref(&l->c->moment, o);
 	if (r == -ESTALE)
-		return leave(l);
-	return r ? r : count_removed(l, "a temporary name of an object: removed");
+		return vu_leftover_leave(l);
+	return r ? r : vu_leftover_removed(l, "a temporary name of an object: removed");
 }
 
-static int count_restored(struct leftover *l)
-{
-	l->c->stats->names_restored++;
-	vu_recover_tell(l->c, VU_EVENT_RECOVER, NULL, l->in->path, 0,
-			"the guest's own, newer file was put back");
-	return 0;
-}
-
-static int exchange_back(struct leftover *l)
+static int exchange_back(struct vu_leftover *l)
 {
 	int r = vu_swap_back(l->dir, l->name, l->parent, l->base, l->st.version.ino, l->at_path);
 
 	if (r)
-		return r > 0 ? rescue(l) : r;
-	return unlinkat(l->dir, l->name, 0) ? -errno : count_restored(l);
+		return r > 0 ? vu_leftover_rescue(l) : r;
+	return unlinkat(l->dir, l->name, 0) ? -errno : vu_leftover_restored(l);
 }
 
 /* The path has the object, tmp something newer. */
-static int restore_over_object(struct leftover *l, struct vu_object *o)
+static int restore_over_object(struct vu_leftover *l, struct vu_object *o)
 {
 	int r, e;
 
 	if (l->c->env->dry_run)
-		return count_restored(l);
+		return vu_leftover_restored(l);
 	r = vu_moment_begin(&l->c->moment, o);
 	if (r)
-		return r == -ESTALE ? leave(l) : r;
+		return r == -ESTALE ? vu_leftover_leave(l) : r;
 	r = exchange_back(l);
 	e = vu_moment_end(&l->c->moment, o, -EBADF);
 	return r ? r : e;
 }
 
 /* ---- what it is ---- */
-
-/* Equal to the object in all that the key holds, and nobody writes to it? 1, 0 or errno. */
-static int equals_object(struct leftover *l, const struct vu_object *o)
-{
-	_cleanup_fd_ int fd = vu_regular_open(l->dir, l->name, NULL);
-
-	if (fd < 0)
-		return fd;
-	int r = vu_lease_take(fd);
-
-	if (r)
-		return r > 0 ? 0 : r;
-	struct vu_object as = *o;
-
-	as.fd = fd;
-	if (l->in && !l->in->with_mtime)
-		as.mtime_ns = l->st.version.mtime_ns;
-	r = vu_object_holds(&as, l->c->env->max_xattr_bytes);
-	if (r > 0)
-		r = vu_copy_equal(fd, o->fd, o->size);
-	return r > 0 ? vu_lease_quiet(fd) : r;
-}
-
-/*
- * Do all names of the inode lie in this stage directory? Returns 1, 0 or a negative errno: to guess
- * would be to tear names of one file apart.
- */
-static int is_all_in_stage(const struct leftover *l)
-{
-	int fd = openat(l->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-	struct vu_stat st;
-	unsigned n = 0;
-
-	if (!d)
-		return fd < 0 ? -errno : vu_close_failed_consume(fd);
-	while (!r && (errno = 0, e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		r = vu_stat_at(l->dir, e->d_name, &st);
-		if (!r)
-			n += st.version.ino == l->st.version.ino;
-		r = r == -ENOENT ? 0 : r;
-	}
-	r = r ? r : -errno;
-	return r ? r : n == l->st.n_links;
-}
 
 /* Nothing is there, or not inside of the guest: an answer, unlike other errors. */
 static bool is_nowhere(int err)
@@ -299,7 +184,7 @@ static bool is_nowhere(int err)
 }
 
 /* Opens the directory of the path, and looks what is at the path. 0, 1: guest not known, or errno. */
-static int look_at_path(struct leftover *l)
+static int look_at_path(struct vu_leftover *l)
 {
 	const struct vu_intent *in = l->in;
 	const char *slash = strrchr(in->path, '/');
@@ -325,9 +210,9 @@ static int look_at_path(struct leftover *l)
  * All names of the inode are in the stage, and it is superfluous. They go together: were each judged on
  * its own, one could be put back, because somebody opens it just then, behind one that was removed.
  */
-static int remove_replaced(struct leftover *l)
+static int remove_replaced(struct vu_leftover *l)
 {
-	int r = remove_plain(l, "a replaced file: removed");
+	int r = vu_leftover_remove(l, "a replaced file: removed");
 	char **v = NULL;
 	size_t n = 0;
 
@@ -335,40 +220,40 @@ static int remove_replaced(struct leftover *l)
 		return r;
 	r = names_of(l->dir, &v, &n);
 	for (size_t i = 0; !r && i < n; i++) {
-		struct leftover other = *l;
+		struct vu_leftover other = *l;
 
 		other.name = v[i];
 		r = vu_stat_at(l->dir, v[i], &other.st);
 		if (r || other.st.version.ino != l->st.version.ino)
 			continue;
 		other.in = find_intent(l->c, l->worker, v[i]);
-		r = remove_plain(&other, "a replaced file: removed");
+		r = vu_leftover_remove(&other, "a replaced file: removed");
 	}
 	free_names(v, n);
 	return r;
 }
 
 /* What is in the stage came from a path that has the object now, or something else. */
-static int settle_linked(struct leftover *l, struct vu_object *o)
+static int settle_linked(struct vu_leftover *l, struct vu_object *o)
 {
 	bool foreign = l->st.version.ino != l->in->ino;
-	int equal = foreign ? 0 : equals_object(l, o), all;
+	int equal = foreign ? 0 : vu_leftover_equals(l, o), all;
 
 	if (equal < 0)
 		return equal;
 	if (l->at_path == o->ino) {
-		all = equal ? is_all_in_stage(l) : 0;
+		all = equal ? vu_leftover_is_all(l) : 0;
 		if (all < 0)
 			return all;
 		return all ? remove_replaced(l) : restore_over_object(l, o);
 	}
 	if (equal)
-		return remove_plain(l,
-				    "a replaced file that the guest has replaced itself: removed");
-	return rescue(l);
+		return vu_leftover_remove(
+			l, "a replaced file that the guest has replaced itself: removed");
+	return vu_leftover_rescue(l);
 }
 
-static int settle_link(struct leftover *l)
+static int settle_link(struct vu_leftover *l)
 {
 	struct vu_object *o = NULL;
 	int r = vu_recover_object_open(l->c, &l->in->key, &o);
@@ -376,9 +261,10 @@ static int settle_link(struct leftover *l)
 	if (r > 0) {
 		/* the object is damaged, or nobody's any more */
 		if (l->at_path != l->in->object_ino)
-			return rescue(l);
-		return leave_for_object(l, "a replaced file is kept in the stage: the object that "
-					   "replaced it is damaged or open for writing");
+			return vu_leftover_rescue(l);
+		return vu_leftover_leave_for(
+			l, "a replaced file is kept in the stage: the object that "
+			   "replaced it is damaged or open for writing");
 	}
 	if (r)
 		return r;
@@ -387,96 +273,8 @@ static int settle_link(struct leftover *l)
 	return r;
 }
 
-/* The copy that was at the path is in the stage now. The guest may have written to it since. */
-static int drop_or_rescue_copy(struct leftover *l)
-{
-	struct vu_object *o = NULL;
-	int r = vu_stat_at(l->dir, l->name, &l->st), equal = 0;
-
-	if (!r)
-		r = vu_recover_object_open(l->c, &l->in->key, &o);
-	if (r < 0)
-		return r;
-	if (o)
-		equal = is_all_in_stage(l);
-	if (equal > 0)
-		equal = equals_object(l, o);
-	vu_object_unref(&l->c->moment, o);
-	if (equal < 0)
-		return equal;
-	return equal ? remove_plain(l, "a private copy that was not needed: removed") : rescue(l);
-}
-
-/* Something of the guest's came out when the copy was put to the path: it is the newer one there. */
-static int restore_over_copy(struct leftover *l)
-{
-	if (l->c->env->dry_run)
-		return count_restored(l);
-	int r = vu_swap_back(l->dir, l->name, l->parent, l->base, l->st.version.ino, l->at_path);
-
-	if (r)
-		return r > 0 ? rescue(l) : r;
-	count_restored(l);
-	return drop_or_rescue_copy(l);
-}
-
-/*
- * Whatever comes out, the object or the copy (the guest put something newer there), is superfluous. But
- * the writer of an object may be this guest, and what is written to it is to stay at the path: he is
- * waited for. Of a slipped one eviction gives him the inode, and that comes first.
- */
-static int finish_copy(struct leftover *l)
-{
-	struct vu_object *o = NULL;
-	int r = vu_recover_object_open(l->c, &l->in->key, &o), e;
-
-	if (r == VU_RECOVER_BUSY && !vu_pool_object_slipped(l->c->pool, &l->in->key))
-		return leave_for_object(l, "the private copy that its other names have is kept in "
-					   "the stage: the object is open for writing");
-	if (r > 0)
-		return remove_plain(l, "a private copy whose object is damaged: removed");
-	if (r)
-		return r;
-	r = l->c->env->dry_run ? 0 : vu_moment_begin(&l->c->moment, o);
-	if (!r && !l->c->env->dry_run) {
-		r = vu_swap_back(l->dir, l->name, l->parent, l->base, l->st.version.ino, o->ino);
-		if (r >= 0)
-			r = unlinkat(l->dir, l->name, 0) ? -errno : 0;
-		e = vu_moment_end(&l->c->moment, o, -EBADF);
-		r = r ? r : e;
-	}
-	vu_object_unref(&l->c->moment, o);
-	if (r)
-		return r == -ESTALE ? leave(l) : r;
-	l->c->stats->names_restored++;
-	vu_recover_tell(l->c, VU_EVENT_RECOVER, NULL, l->in->path, 0,
-			"it follows the other names of its file to their private copy");
-	return 0;
-}
-
-static int settle_copy(struct leftover *l)
-{
-	if (l->st.version.ino == l->in->ino) {
-		int all = l->at_path == l->in->object_ino ? is_all_in_stage(l) : 1;
-
-		if (all <= 0)
-			return all ? all : finish_copy(l);
-		return remove_plain(l, "a private copy that was not needed: removed");
-	}
-	return l->at_path == l->in->ino ? restore_over_copy(l) : rescue(l);
-}
-
-/*
- * A copy that was made for a guest that waited (link/break-item.c): its name tells which inode that was,
- * for the journal of those is not synced. All of its names are here, so no guest has it.
- */
-static bool is_live_copy(const struct leftover *l)
-{
-	return strtoull(l->name + 2, NULL, 16) == l->st.version.ino && is_all_in_stage(l) == 1;
-}
-
 /* With all names of the inode here: is it a replaced file, or a copy that was not needed? 1, 0 or errno. */
-static int is_superfluous(struct leftover *l)
+static int is_superfluous(struct vu_leftover *l)
 {
 	struct vu_object *o = NULL;
 
@@ -484,7 +282,7 @@ static int is_superfluous(struct leftover *l)
 		return l->st.version.ino == l->in->ino;
 	int r = vu_recover_object_open(l->c, &l->in->key, &o);
 
-	r = r ? VU_MIN(r, 0) : equals_object(l, o);
+	r = r ? VU_MIN(r, 0) : vu_leftover_equals(l, o);
 	vu_object_unref(&l->c->moment, o);
 	return r;
 }
@@ -493,19 +291,19 @@ static int is_superfluous(struct leftover *l)
  * Nobody knows where the guest is. What need not be put back there goes all the same; the rest waits, but not for a
  * guest that is registered no more.
  */
-static int settle_unknown(struct leftover *l)
+static int settle_unknown(struct vu_leftover *l)
 {
 	const struct vu_recover_env *env = l->c->env;
-	int r = is_all_in_stage(l);
+	int r = vu_leftover_is_all(l);
 
 	if (r > 0)
 		r = is_superfluous(l);
 	if (r > 0 && l->in->kind == VU_JOURNAL_COPY)
-		return remove_plain(l, "a private copy that was not needed: removed");
+		return vu_leftover_remove(l, "a private copy that was not needed: removed");
 	if (r)
 		return r > 0 ? remove_replaced(l) : r;
 	if (env->is_forgotten && env->is_forgotten(env->root_arg, l->in->root_ino))
-		return rescue(l);
+		return vu_leftover_rescue(l);
 	l->c->stats->left++;
 	vu_recover_tell(
 		l->c, VU_EVENT_WARN, NULL, l->in->path, 0,
@@ -514,7 +312,7 @@ static int settle_unknown(struct leftover *l)
 	return 0;
 }
 
-static int settle(struct leftover *l)
+static int settle(struct vu_leftover *l)
 {
 	const struct vu_key *key = vu_pool_listing_find(&l->c->objects, l->st.version.ino);
 	int r;
@@ -530,25 +328,26 @@ static int settle(struct leftover *l)
 		if (fd >= 0 || l->c->env->dry_run)
 			return remove_object_name(l, key);
 		if (l->st.n_links > 1)
-			return remove_plain(l, "a temporary name of a guest's file: removed");
+			return vu_leftover_remove(l, "a temporary name of a guest's file: removed");
 	}
 	if (!strncmp(l->name, "p-", 2))
 		return remove_probe(l);
 	if (!l->in && !strncmp(l->name, "c-", 2))
-		return remove_plain(l, "an unfinished file: removed");
-	if (!l->in && !strncmp(l->name, "b-", 2) && is_live_copy(l))
-		return remove_plain(l, "an unfinished file: removed");
+		return vu_leftover_remove(l, "an unfinished file: removed");
+	if (!l->in && !strncmp(l->name, "b-", 2) && vu_leftover_is_live_copy(l))
+		return vu_leftover_remove(l, "an unfinished file: removed");
 	if (!l->in)
-		return rescue(l);
+		return vu_leftover_rescue(l);
 	r = look_at_path(l);
 	if (r)
 		return r > 0 ? settle_unknown(l) : r;
-	return l->in->kind == VU_JOURNAL_COPY ? settle_copy(l) : settle_link(l);
+	return l->in->kind == VU_JOURNAL_COPY ? vu_leftover_settle_copy(l) : settle_link(l);
 }
 
 static int settle_name(struct vu_recover *c, int dir, unsigned worker, const char *name)
 {
-	struct leftover l = {.c = c, .dir = dir, .worker = worker, .name = name, .parent = -EBADF};
+	struct vu_leftover l = {
+		.c = c, .dir = dir, .worker = worker, .name = name, .parent = -EBADF};
 	int r = vu_stat_at(dir, name, &l.st);
 
 	if (r)
