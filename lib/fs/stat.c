@@ -72,6 +72,17 @@ int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret)
 	return get(dirfd, name, AT_SYMLINK_NOFOLLOW, ret);
 }
 
+int vu_stat_born(int dirfd, const char *name, uint64_t *ret_ns)
+{
+	struct statx sx;
+
+	if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		  STATX_BTIME, &sx))
+		return errno == ESTALE ? -EIO : -errno;
+	*ret_ns = sx.stx_mask & STATX_BTIME ? ns(&sx.stx_btime) : 0;
+	return 0;
+}
+
 int vu_stat_follow(int dirfd, const char *name, struct vu_stat *ret)
 {
 	return get(dirfd, name, 0, ret);

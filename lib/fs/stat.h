@@ -36,6 +36,12 @@ int vu_stat_fd(int fd, struct vu_stat *ret);
 /* Of name in dirfd, not following a link. The same. */
 int vu_stat_at(int dirfd, const char *name, struct vu_stat *ret);
 
+/*
+ * When the inode of name in dirfd was made, in ns since 1970, not following a link. 0: the file system does not
+ * tell. Returns 0 or a negative errno.
+ */
+int vu_stat_born(int dirfd, const char *name, uint64_t *ret_ns);
+
 /* Of what name leads to: for links of /proc. The same. */
 int vu_stat_follow(int dirfd, const char *name, struct vu_stat *ret);
 

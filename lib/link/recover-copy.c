@@ -76,6 +76,18 @@ static int finish_copy(struct vu_leftover *l)
 	return 0;
 }
 
+/* Is it still the copy, and not a file that was made after the last exchange? 1, 0 or a negative errno. */
+static int is_copy_at_path(const struct vu_leftover *l)
+{
+	uint64_t born_ns;
+
+	if (l->at_path != l->in->ino)
+		return 0;
+	int r = vu_stat_born(l->parent, l->base, &born_ns);
+
+	return r ? (r == -ENOENT ? 0 : r) : born_ns <= l->changed_ns;
+}
+
 int vu_leftover_settle_copy(struct vu_leftover *l)
 {
 	if (l->st.version.ino == l->in->ino) {
@@ -85,7 +97,9 @@ int vu_leftover_settle_copy(struct vu_leftover *l)
 			return all ? all : finish_copy(l);
 		return vu_leftover_remove(l, "a private copy that was not needed: removed");
 	}
-	return l->at_path == l->in->ino ? restore_over_copy(l) : vu_leftover_rescue(l);
+	int same = is_copy_at_path(l);
+
+	return same < 0 ? same : same ? restore_over_copy(l) : vu_leftover_rescue(l);
 }
 
 bool vu_leftover_is_live_copy(const struct vu_leftover *l)

@@ -22,6 +22,7 @@ struct vu_leftover {
 	int parent;		    /* owned: the directory of the path, -EBADF */
 	const char *base;	    /* last part of in->path */
 	uint64_t at_path;	    /* inode at the path, 0: none */
+	uint64_t changed_ns;	    /* when a name came to its stage directory, or went, last */
 };
 
 /* It is superfluous, and nobody's but the stage's. text: what is told. */

@@ -16,7 +16,8 @@
  *         else rescued
  *   - another inode: it came out of an exchange, because the guest put it there at that instant, and
  *     is newer than what is at the path: exchanged back if the path still has what was exchanged
- *     against it, else rescued
+ *     against it, else rescued. A copy that the guest has removed may have left its number to a newer
+ *     file: one that was made after anything last came to the stage is not the copy
  *
  * "Exchanged back" is what the linker does when it is not killed; nothing is removed that is not
  * proven to be elsewhere too.
@@ -344,10 +345,15 @@ static int settle(struct vu_leftover *l)
 	return l->in->kind == VU_JOURNAL_COPY ? vu_leftover_settle_copy(l) : settle_link(l);
 }
 
-static int settle_name(struct vu_recover *c, int dir, unsigned worker, const char *name)
+static int settle_name(struct vu_recover *c, int dir, unsigned worker, const char *name,
+		       uint64_t changed_ns)
 {
-	struct vu_leftover l = {
-		.c = c, .dir = dir, .worker = worker, .name = name, .parent = -EBADF};
+	struct vu_leftover l = {.c = c,
+				.dir = dir,
+				.worker = worker,
+				.name = name,
+				.parent = -EBADF,
+				.changed_ns = changed_ns};
 	int r = vu_stat_at(dir, name, &l.st);
 
 	if (r)
@@ -362,10 +368,13 @@ static int stage_dir(struct vu_recover *c, int dir, unsigned worker)
 {
 	char **v = NULL;
 	size_t n = 0;
-	int r = names_of(dir, &v, &n);
+	struct vu_stat st;
+	int r = vu_stat_fd(dir, &st);
 
+	if (!r)
+		r = names_of(dir, &v, &n);
 	for (size_t i = 0; !r && i < n; i++)
-		r = settle_name(c, dir, worker, v[i]);
+		r = settle_name(c, dir, worker, v[i], st.version.mtime_ns);
 	free_names(v, n);
 	return r;
 }
@@ -386,7 +395,7 @@ int vu_recover_stage(struct vu_recover *c)
 			openat(top, v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		if (dir < 0) {
-			r = errno == ENOTDIR ? settle_name(c, top, UINT32_MAX, v[i]) : -errno;
+			r = errno == ENOTDIR ? settle_name(c, top, UINT32_MAX, v[i], 0) : -errno;
 			continue;
 		}
 		r = stage_dir(c, dir, slot);

@@ -568,6 +568,11 @@ void run_on(const char *type, void (*fn)(struct farm *f))
 	fn(&now);
 }
 
+void run_on_ext4(void **state)
+{
+	run_on("ext4", (void (*)(struct farm *)) * state);
+}
+
 void run_on_xfs(void **state)
 {
 	run_on("xfs", (void (*)(struct farm *)) * state);

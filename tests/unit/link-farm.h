@@ -113,6 +113,7 @@ void run_on(const char *type, void (*fn)(struct farm *f));
 int clean_up(void **state);
 
 /* A struct CMUnitTest: for what is not to be tried on all of them. XFS is quickly made. */
+void run_on_ext4(void **state);
 void run_on_xfs(void **state);
 void run_on_btrfs(void **state);
 #define TEST_ON(fs, fn)                                                                            \

@@ -142,6 +142,27 @@ static void copy_and_two_newer_files(struct farm *f)
 	is_settled(f);
 }
 
+/* The guest has removed the copy since, and the number of its inode is another file's, which is the newest. */
+static void copy_whose_number_is_used_again(struct farm *f)
+{
+	struct leaver l = leaver_of(f, F1);
+	uint64_t ino = copy_in_the_way(&l, NULL);
+	char name[64] = "";
+
+	usleep(20000); /* a tick of the clock that files are stamped with */
+	assert_int_equal(sh("rm %s/g3/" F1, f->fs->mnt), 0);
+	for (int i = 0; !*name || (i < 2000 && ino_of(f, name) != ino); i++) {
+		snprintf(name, sizeof(name), "g3/usr/n%d", i);
+		put_other(f, name, "newest");
+	}
+	assert_int_equal(ino_of(f, name), ino);
+	assert_int_equal(sh("mv %s/%s %s/g3/" F1, f->fs->mnt, name, f->fs->mnt), 0);
+	assert_int_equal(recover_both(f).rescued, 1);
+	has_text_at(f, "g3/" F1, "newest");
+	assert_true(rescued_has(f, "own"));
+	is_settled(f);
+}
+
 /* ---- names without an intent, or of a guest that is not there ---- */
 
 static void no_intent(struct farm *f)
@@ -314,6 +335,7 @@ int main(void)
 		TEST_ON(xfs, copy_over_a_newer_file),
 		TEST_ON(xfs, written_copy_over_a_newer_file),
 		TEST_ON(xfs, copy_and_two_newer_files),
+		TEST_ON(ext4, copy_whose_number_is_used_again),
 		TEST_ON(xfs, no_intent),
 		TEST_ON(xfs, guest_not_known),
 		TEST_ON(xfs, guest_on_another_disk),
