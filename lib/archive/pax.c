@@ -22,6 +22,7 @@
 #include "archive/acl.h"
 #include "archive/libarchive.h"
 #include "base/cleanup.h"
+#include "base/write.h"
 #include "fs/stat.h"
 
 #define ZEROS ((size_t)1 << 20)
@@ -41,23 +42,16 @@ struct vu_pax {
 static la_ssize_t on_write(struct archive *a, void *arg, const void *data, size_t len)
 {
 	struct vu_pax *p = arg;
-	size_t done = 0;
-
 	if (p->given_up)
 		return (la_ssize_t)len;
-	while (done < len) {
-		ssize_t n = write(p->fd, (const char *)data + done, len - done);
+	int r = vu_write_all(p->fd, data, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			p->err = n < 0 && errno ? -errno : -EIO;
-			archive_set_error(a, -p->err, "write failed");
-			return -1;
-		}
-		done += (size_t)n;
-		p->written += (uint64_t)n;
+	if (r) {
+		p->err = r;
+		archive_set_error(a, -r, "write failed");
+		return -1;
 	}
+	p->written += len;
 	return (la_ssize_t)len;
 }
 

@@ -24,6 +24,7 @@
 #include "archive/libarchive.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/write.h"
 
 #define NOBODY 65534
 #define IN 0
@@ -169,21 +170,6 @@ static int untar(const struct vu_untar_limits *limits, struct vu_hash *hash)
 	return !r ? DONE : r == -EPIPE ? GONE : FAILED;
 }
 
-static int write_all(const char *buf, size_t n)
-{
-	while (n) {
-		ssize_t w = write(OUT, buf, n);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return -EPIPE;
-		buf += w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 /* At most so many bytes are passed on as were announced; one more is read, to see that there is none. */
 static int feed(struct vu_hash *hash, char *buf, const struct vu_digest *digest, uint64_t size)
 {
@@ -203,7 +189,7 @@ static int feed(struct vu_hash *hash, char *buf, const struct vu_digest *digest,
 			return WRONG_DIGEST;
 		vu_hash_add(hash, buf, (size_t)n);
 		/* an archive may end before its file does: the rest is hashed all the same */
-		gone = gone || write_all(buf, (size_t)n);
+		gone = gone || vu_write_all(OUT, buf, (size_t)n);
 	}
 	if (vu_hash_end(hash, found.b))
 		return FAILED;

@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/stop.h"
+#include "base/write.h"
 
 #define OUT_BYTES ((size_t)64 << 10)
 #define IN_BYTES (VU_STREAM_ITEM_MAX + ((size_t)1 << 20))
@@ -116,24 +117,9 @@ void vu_stream_out_done(struct vu_stream_out *o)
 	*o = (struct vu_stream_out){.fd = -EBADF};
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int flush(struct vu_stream_out *o)
 {
-	int r = write_all(o->fd, o->buf, o->n);
+	int r = vu_write_all(o->fd, o->buf, o->n);
 
 	o->n = 0;
 	return r;
@@ -148,7 +134,7 @@ static int put(struct vu_stream_out *o, const void *data, size_t len)
 	if (r || !len)
 		return r;
 	if (len >= OUT_BYTES)
-		return write_all(o->fd, data, len);
+		return vu_write_all(o->fd, data, len);
 	memcpy(o->buf + o->n, data, len);
 	o->n += len;
 	return 0;

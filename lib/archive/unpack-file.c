@@ -14,25 +14,10 @@
 #include "archive/unpack-int.h"
 #include "archive/untar.h"
 #include "base/cleanup.h"
+#include "base/write.h"
 #include "fs/exchange.h"
 
 #define BLOCK ((size_t)4096)
-
-static int write_at(int fd, const char *data, size_t len, uint64_t at)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, data, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		data += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 /* What no data come for is zeros. */
 static void pass_hole(struct vu_filling *g, uint64_t len)
@@ -61,7 +46,7 @@ static int take_data(struct vu_filling *g, const struct vu_stream_item *it)
 		vu_hash_add(g->u->content_hash, it->data, it->len);
 	g->at = it->at + it->len;
 	if (g->fd >= 0)
-		return write_at(g->fd, it->data, it->len, it->at);
+		return vu_write_all_at(g->fd, it->data, it->len, it->at);
 	if (g->f.data)
 		memcpy(g->u->buf + it->at, it->data, it->len);
 	return 0;
@@ -206,12 +191,12 @@ int vu_filling_write_small(const struct vu_filling *g, int fd)
 	int r = 0;
 
 	if (!g->holes)
-		return write_at(fd, data, size, 0);
+		return vu_write_all_at(fd, data, size, 0);
 	for (size_t at = 0; !r && at < size; at += BLOCK) {
 		size_t n = VU_MIN(BLOCK, size - at);
 
 		if (!is_zero(data + at, n))
-			r = write_at(fd, data + at, n, at);
+			r = vu_write_all_at(fd, data + at, n, at);
 	}
 	return r ? r : ftruncate(fd, (off_t)size) ? -errno : 0;
 }

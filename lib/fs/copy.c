@@ -11,27 +11,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/write.h"
 #include "fs/iattr.h"
 #include "fs/xattr.h"
 
 #define CHUNK ((size_t)1 << 18)
 #define CHUNK_MAX ((size_t)1 << 30) /* of copy_file_range: a signal gets through in between */
-
-static int write_all(int fd, const char *buf, size_t len, off_t at)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, buf, len, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		buf += n;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 /* For file systems where copy_file_range() does not work. */
 static int copy_by_hand(int from, int to, off_t at, off_t end)
@@ -48,7 +33,7 @@ static int copy_by_hand(int from, int to, off_t at, off_t end)
 			continue;
 		if (n <= 0)
 			return n ? -errno : -ESTALE;
-		r = write_all(to, buf, (size_t)n, at);
+		r = vu_write_all_at(to, buf, (size_t)n, (uint64_t)at);
 		at += n;
 	}
 	return r;

@@ -31,6 +31,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/stop.h"
+#include "base/write.h"
 
 #define HEAD_MAX 128 /* what stands before the path has 100 bytes at most */
 #define TEXT_MAX (UINT64_C(16) << 20)
@@ -62,19 +63,11 @@ struct reader {
 
 static int flush(struct reader *rd)
 {
-	const char *p = (const char *)rd->record;
-	size_t left = rd->n * sizeof(rd->record[0]);
+	int r = vu_write_all(rd->out, rd->record, rd->n * sizeof(rd->record[0]));
 
-	while (left) {
-		ssize_t n = write(rd->out, p, left);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		p += n > 0 ? n : 0;
-		left -= n > 0 ? (size_t)n : 0;
-	}
-	rd->n = 0;
-	return 0;
+	if (!r)
+		rd->n = 0;
+	return r;
 }
 
 static int take_line(struct reader *rd)

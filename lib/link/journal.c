@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/hex.h"
+#include "base/write.h"
 #include "fs/stat.h"
 
 static const char *const kinds[] = {
@@ -129,20 +130,13 @@ int vu_journal_add(struct vu_journal *j, const struct vu_intent *in)
 
 int vu_journal_flush(struct vu_journal *j)
 {
-	size_t done = 0;
-
 	if (j->len)
 		j->written = true;
-	while (done < j->len) {
-		ssize_t n = write(j->fd, j->buf + done, j->len - done);
+	int r = vu_write_all(j->fd, j->buf, j->len);
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			done += (size_t)n;
-	}
-	j->len = 0;
-	return 0;
+	if (!r)
+		j->len = 0;
+	return r;
 }
 
 int vu_journal_reset(struct vu_journal *j)

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/stop.h"
+#include "base/write.h"
 #include "mem/compressed.h"
 #include "mem/tally.h"
 
@@ -195,7 +196,6 @@ static int replay(void *arg, const char *content)
 {
 	struct replaying *y = arg;
 	struct vu_tally_page p = {0};
-	ssize_t n;
 
 	if (is_same(content, y->page))
 		return 0;
@@ -204,11 +204,9 @@ static int replay(void *arg, const char *content)
 
 	if (r <= 0)
 		return r;
-	do {
-		n = pwrite(y->to, content, y->page, (off_t)y->at);
-	} while (n < 0 && errno == EINTR);
+	r = vu_write_all_at(y->to, content, y->page, y->at);
 	y->at += y->page;
-	return n < 0 ? -errno : n == (ssize_t)y->page ? 0 : -EIO;
+	return r;
 }
 
 int vu_zram_replay(int fd, const struct vu_zram *z, int to, uint64_t max_bytes,
