@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The time since some moment in the past, which nobody sets (CLOCK_MONOTONIC). Threads: any. */
+/* Clocks. Threads: any. */
 #pragma once
 
 #include <stdint.h>
 #include <time.h>
 
+/* The time since some moment in the past, which nobody sets (CLOCK_MONOTONIC). */
 static inline int64_t vu_clock_ns(void)
 {
 	struct timespec t;
@@ -16,4 +17,13 @@ static inline int64_t vu_clock_ns(void)
 static inline int64_t vu_clock_ms(void)
 {
 	return vu_clock_ns() / 1000000;
+}
+
+/* The time of day, in ns since 1970, which admins set (CLOCK_REALTIME): files are stamped by it. */
+static inline uint64_t vu_clock_real_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }

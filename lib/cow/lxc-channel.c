@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cow/passed.h"
 
 /* LXC waits for 30 s: what takes longer than this is not answered any more. */
@@ -49,10 +50,7 @@ struct vu_lxc_channel {
 /* By the clock of the kernel's stamps on messages. */
 static int64_t now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	return (int64_t)vu_clock_real_ns();
 }
 
 static void wipe(struct vu_lxc_channel *c)

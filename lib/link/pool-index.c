@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "fs/guard.h"
 #include "link/pool-listing.h"
 
@@ -32,24 +33,16 @@ struct vu_pool_index {
 	bool guarded; /* there is a guard: objects may be without a flag */
 };
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 /* With the lock for writing. Where it fails, the listing before stays, and is tried anew. */
 static int list(struct vu_pool_index *x)
 {
-	uint64_t now = clock_ns(CLOCK_REALTIME);
+	uint64_t now = vu_clock_real_ns();
 	struct vu_pool_listing l = {0};
 
 	x->stale = false;
 	int r = vu_pool_listing_read(&l, x->pool);
 
-	x->listed_ns = clock_ns(CLOCK_MONOTONIC);
+	x->listed_ns = (uint64_t)vu_clock_ns();
 	if (r) {
 		vu_pool_listing_done(&l);
 		x->stale = true;
@@ -110,7 +103,7 @@ static bool may_be_new(const struct vu_pool_index *x, const struct vu_stat *st)
 
 static void nap_until(uint64_t ns)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = (uint64_t)vu_clock_ns();
 
 	if (now < ns)
 		nanosleep(&(struct timespec){.tv_nsec = (long)(ns - now)}, NULL);

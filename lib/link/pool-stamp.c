@@ -7,20 +7,13 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fs/stat.h"
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {
 	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
 	return h ^ h >> 29;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
 /* readdir(3) has an order of its own: sums do not care. The directory itself is ".". */
@@ -40,7 +33,7 @@ int vu_pool_stamp(const struct vu_pool *p, uint64_t granularity_ns, uint64_t *re
 {
 	int fd = openat(vu_pool_fd(p), "objects", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	uint64_t old_ns = now_ns() - granularity_ns, sum = 0;
+	uint64_t old_ns = vu_clock_real_ns() - granularity_ns, sum = 0;
 	const struct dirent *e;
 	bool fresh = false;
 	int r = 0;

@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/inomap.h"
 #include "fs/guard.h"
 #include "fs/iattr.h"
@@ -382,14 +383,6 @@ static uint64_t changed_ns(const struct vu_keep *k)
 	return last;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 /* Nothing was left to do, and nothing has come since. Times of directories may be some milliseconds old. */
 static bool is_idle(const struct vu_keep *k, uint64_t now)
 {
@@ -402,7 +395,7 @@ static bool is_idle(const struct vu_keep *k, uint64_t now)
 int vu_keep_sweep(struct vu_keep *k, struct vu_keep_stats *ret)
 {
 	struct vu_pool_listing l = {0};
-	uint64_t now = now_ns();
+	uint64_t now = vu_clock_real_ns();
 
 	if (is_idle(k, now)) {
 		*ret = k->stats;

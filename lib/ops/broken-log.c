@@ -55,7 +55,7 @@ static bool write_paths(const struct vu_broken_log *l, char **paths, size_t n, b
 		paths[n] = rest;
 	return !vu_catalog_open(l->ops->config->catalog, VU_CATALOG_NOTE, &cat, NULL) &&
 	       !vu_catalog_broken_add(cat, l->guest, (const char *const *)paths, n + more,
-				      vu_run_now_ns());
+				      vu_clock_real_ns());
 }
 
 /* Who answers calls does not wait for a disk meanwhile. */

@@ -363,7 +363,7 @@ static void finish(struct cloning *c, int r)
 	struct vu_clone_report *p = c->report;
 
 	p->frozen = vu_freezer_stats(c->eviction.freezing.freezer);
-	p->seconds = c->run.started_ns ? (double)(vu_run_now_ns() - c->run.started_ns) / 1e9 : 0;
+	p->seconds = vu_run_seconds(&c->run);
 	c->run.names = p->tree.names;
 	vu_run_end(&c->session, &c->run, NULL, 0, r);
 	p->warnings = c->session.warnings;

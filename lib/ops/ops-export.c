@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fs/atomic-file.h"
 #include "ops/export-tree.h"
 #include "ops/farm.h"
@@ -68,7 +69,7 @@ int vu_ops_export(struct vu_ops *ops, const struct vu_export_options *o,
 	struct vu_session s = {.lock_fd = -EBADF};
 	struct vu_atomic_file out = {.dir = -EBADF, .fd = -EBADF};
 	char *guest = o->guest;
-	uint64_t begun = vu_run_now_ns();
+	uint64_t begun = vu_clock_real_ns();
 
 	*ret_report = (struct vu_export_report){0};
 	int r = vu_session_open(&s, ops, VU_SESSION_NO_CATALOG, &guest, 1);
@@ -82,7 +83,7 @@ int vu_ops_export(struct vu_ops *ops, const struct vu_export_options *o,
 	r = explain(ops, o, r);
 	vu_atomic_file_done(&out);
 	ret_report->warnings = s.warnings;
-	ret_report->seconds = (double)(vu_run_now_ns() - begun) / 1e9;
+	ret_report->seconds = (double)(vu_clock_real_ns() - begun) / 1e9;
 	vu_session_close(&s);
 	return r;
 }

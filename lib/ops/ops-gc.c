@@ -280,7 +280,7 @@ int vu_ops_gc(struct vu_ops *ops, const struct vu_gc_options *o, struct vu_gc_re
 	r = explain(&c, r);
 	ret_report->damages = c.session.damages;
 	if (c.run.started_ns)
-		ret_report->seconds = (double)(vu_run_now_ns() - c.run.started_ns) / 1e9;
+		ret_report->seconds = vu_run_seconds(&c.run);
 	vu_run_end(&c.session, &c.run, NULL, 0, r);
 	ret_report->warnings = c.session.warnings;
 	for (size_t i = 0; c.kept && i < c.session.n_fs; i++)

@@ -171,7 +171,7 @@ int vu_ops_import(struct vu_ops *ops, const struct vu_import_options *o,
 	ret_report->frozen = vu_freezer_stats(im.eviction.freezing.freezer);
 	ret_report->warnings = im.session.warnings;
 	ret_report->damages = im.session.damages;
-	ret_report->seconds = run.started_ns ? (double)(vu_run_now_ns() - run.started_ns) / 1e9 : 0;
+	ret_report->seconds = vu_run_seconds(&run);
 	run.unified = ret_report->names;
 	run.saved_bytes = ret_report->linked_bytes;
 	vu_run_end(&im.session, &run, NULL, 0, r);

@@ -464,8 +464,7 @@ static int report(struct propagate *p, struct vu_propagate_report *r)
 		.objects_evicted = p->eviction.stats.evicted,
 		.read_bytes = p->finds.read_bytes,
 		.frozen = vu_freezer_stats(p->eviction.freezing.freezer),
-		.seconds =
-			p->run.started_ns ? (double)(vu_run_now_ns() - p->run.started_ns) / 1e9 : 0,
+		.seconds = vu_run_seconds(&p->run),
 	};
 	return vu_propagate_report_guests(p->ops, p->o->dry_run, &p->finds, &p->session.guests, r);
 }

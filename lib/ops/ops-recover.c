@@ -63,7 +63,7 @@ int vu_ops_recover(struct vu_ops *ops, const struct vu_recover_options *o,
 		.frozen = vu_freezer_stats(eviction.freezing.freezer),
 		.warnings = s.warnings,
 		.damages = s.damages,
-		.seconds = run.started_ns ? (double)(vu_run_now_ns() - run.started_ns) / 1e9 : 0,
+		.seconds = vu_run_seconds(&run),
 	};
 	vu_run_end(&s, &run, NULL, 0, r);
 	ret_report->warnings = s.warnings;

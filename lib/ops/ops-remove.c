@@ -388,7 +388,7 @@ static void finish(struct removal *m, int r)
 	struct vu_remove_report *p = m->report;
 
 	p->frozen = vu_freezer_stats(m->eviction.freezing.freezer);
-	p->seconds = m->run.started_ns ? (double)(vu_run_now_ns() - m->run.started_ns) / 1e9 : 0;
+	p->seconds = vu_run_seconds(&m->run);
 	m->run.names = p->names + p->files;
 	vu_run_end(&m->session, &m->run, NULL, 0, r);
 	p->warnings = m->session.warnings;

@@ -417,7 +417,7 @@ static int count(struct scan *s, struct vu_scan_report *rep)
 	rep->frozen = vu_freezer_stats(s->eviction.freezing.freezer);
 	rep->warnings = s->session.warnings;
 	rep->damages = s->session.damages;
-	rep->seconds = (double)(vu_run_now_ns() - s->run.started_ns) / 1e9;
+	rep->seconds = vu_run_seconds(&s->run);
 	vu_estimate_take(&s->planner.estimate, &rep->memory);
 	if (s->idle)
 		vu_scan_count_idle(s->idle, rep);

@@ -463,8 +463,7 @@ static void report(struct unmerge *u, struct vu_unmerge_report *rep)
 		.frozen = vu_freezer_stats(u->eviction.freezing.freezer),
 		.warnings = u->session.warnings,
 		.damages = u->session.damages,
-		.seconds =
-			u->run.started_ns ? (double)(vu_run_now_ns() - u->run.started_ns) / 1e9 : 0,
+		.seconds = vu_run_seconds(&u->run),
 	};
 	if (!u->o->dry_run)
 		return;

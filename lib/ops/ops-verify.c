@@ -346,7 +346,7 @@ int vu_ops_verify(struct vu_ops *ops, const struct vu_verify_options *o,
 	r = explain(&v, r);
 	ret_report->damages = v.session.damages;
 	if (v.run.started_ns)
-		ret_report->seconds = (double)(vu_run_now_ns() - v.run.started_ns) / 1e9;
+		ret_report->seconds = vu_run_seconds(&v.run);
 	v.run.read_files = ret_report->verified;
 	v.run.read_bytes = v.run.hashed_bytes = ret_report->bytes;
 	vu_run_end(&v.session, &v.run, NULL, 0, r);

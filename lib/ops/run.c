@@ -7,19 +7,20 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/stop.h"
 
-uint64_t vu_run_now_ns(void)
+double vu_run_seconds(const struct vu_run *run)
 {
-	struct timespec t;
+	uint64_t now = vu_clock_real_ns();
 
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+	/* the clock may have been set back meanwhile */
+	return run->started_ns && now > run->started_ns ? (double)(now - run->started_ns) / 1e9 : 0;
 }
 
 int vu_run_begin(struct vu_session *s, const char *verb, bool dry_run, struct vu_run *ret_run)
 {
-	*ret_run = (struct vu_run){.dry_run = dry_run, .started_ns = vu_run_now_ns()};
+	*ret_run = (struct vu_run){.dry_run = dry_run, .started_ns = vu_clock_real_ns()};
 	snprintf(ret_run->verb, sizeof(ret_run->verb), "%s", verb);
 	ret_run->guests = s->guests.n;
 	if (!s->catalog)
@@ -53,7 +54,7 @@ void vu_run_end(struct vu_session *s, struct vu_run *run, const struct vu_guest_
 
 	if (!s->catalog || !run->id)
 		return;
-	run->ended_ns = vu_run_now_ns();
+	run->ended_ns = vu_clock_real_ns();
 	run->outcome = outcome(s, r);
 	run->warnings = s->warnings;
 	if (!vu_catalog_run_end(s->catalog, run, stats, n_stats)) {

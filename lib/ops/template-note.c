@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "db/catalog-template.h"
 #include "guest/owning.h"
@@ -271,7 +272,7 @@ static int read_some(struct note *n, struct vu_groups *groups)
 /* By what a private file is known again; not one that may have changed again within the same tick. */
 static struct vu_template_stamp stamp_of(const struct vu_inode *i)
 {
-	if (i->flags & VU_INODE_OBJECT || i->ctime_ns + VU_WALK_GRANULARITY_NS > vu_run_now_ns())
+	if (i->flags & VU_INODE_OBJECT || i->ctime_ns + VU_WALK_GRANULARITY_NS > vu_clock_real_ns())
 		return (struct vu_template_stamp){0};
 	return (struct vu_template_stamp){i->ino, i->mtime_ns, i->ctime_ns};
 }
@@ -346,8 +347,8 @@ static int look(struct note *n)
 static int save(struct note *n)
 {
 	uint32_t id = n->s->guests.v[n->guest].id;
-	int r = n->news ? vu_catalog_template_save(n->s->catalog, id, &n->new, vu_run_now_ns())
-			: vu_catalog_template_seen(n->s->catalog, id, vu_run_now_ns());
+	int r = n->news ? vu_catalog_template_save(n->s->catalog, id, &n->new, vu_clock_real_ns())
+			: vu_catalog_template_seen(n->s->catalog, id, vu_clock_real_ns());
 
 	return r ? vu_session_catalog_failed(n->s, r) : 0;
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/want.h"
 #include "fs/iattr.h"
 #include "fs/lease.h"
@@ -114,11 +115,9 @@ static bool is_recorded(const struct vu_content_reader *c, const struct vu_inode
 /* Waits until a change would show in the timestamps. False: no more patience. */
 static bool let_settle(struct vu_content_reader *c, uint64_t ctime_ns)
 {
-	uint64_t gran = c->env->walk->granularity_ns, now;
+	uint64_t gran = c->env->walk->granularity_ns, now = vu_clock_real_ns();
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 	/* far in the future: the clock was set back, and says nothing */
 	if (ctime_ns + gran <= now || ctime_ns > now + gran)
 		return true;

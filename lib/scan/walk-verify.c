@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/crew.h"
 #include "base/stop.h"
 #include "base/want.h"
@@ -175,10 +176,7 @@ static uint32_t n_private_expected(const struct check *c)
 
 static bool is_fresh(const struct vu_walk_env *env, const struct vu_stat *st)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	uint64_t now = (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
+	uint64_t now = vu_clock_real_ns();
 
 	return st->version.mtime_ns + env->granularity_ns > now ||
 	       st->version.ctime_ns + env->granularity_ns > now;

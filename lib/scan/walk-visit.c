@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/want.h"
 #include "fs/beneath.h"
 #include "scan/entry.h"
@@ -366,21 +367,13 @@ static bool is_fresh(const struct vu_visitor *v, const struct vu_stat *st, uint6
 	return st->version.mtime_ns + gran > now || st->version.ctime_ns + gran > now;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
-}
-
 static void listing_begin(struct vu_visitor *v, const struct vu_stat *st)
 {
 	struct vu_dir *d = v->d;
 
 	v->dir_skip = vu_entry_dir_skip(st);
 	d->flags = VU_DIR_LISTED;
-	if (is_fresh(v, st, now_ns()))
+	if (is_fresh(v, st, vu_clock_real_ns()))
 		d->flags |= VU_DIR_FRESH;
 	d->ino = st->version.ino;
 	d->mtime_ns = st->version.mtime_ns;
