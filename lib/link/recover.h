@@ -56,13 +56,10 @@ struct vu_recover_stats {
  */
 int vu_recover_is_needed(const struct vu_pool *pool);
 
-/* The same without a look at each object, for who looks at them anyway. */
-int vu_recover_is_left(const struct vu_pool *pool);
-
 /*
  * The same but for the objects, of which there may be many: whoever opens a moment has written a line before, or has
  * a tree on its way (link/naming.h). So this misses only objects that lost their flag in another way (by hand; by a
- * power cut where they have a guard instead).
+ * power cut where they have a guard instead); and is for who looks at them anyway.
  */
 int vu_recover_is_left(const struct vu_pool *pool);
 
