@@ -24,6 +24,7 @@
 #include "archive/libarchive.h"
 #include "archive/stream.h"
 #include "base/cleanup.h"
+#include "base/sabotage.h"
 
 #define READ_BYTES ((size_t)256 << 10)
 #define LEAD_MAX ((uint64_t)64 << 20) /* what one file counts for: sizes are the archive's to say */
@@ -252,6 +253,16 @@ static int pass_data(struct untar *u, struct hashing *h)
 	return r;
 }
 
+/* As somebody does who has taken this process over. */
+static void lie(struct vu_digest *digest)
+{
+	static struct vu_digest before;
+	struct vu_digest now = *digest;
+
+	*digest = before;
+	before = now;
+}
+
 static int pass_file(struct untar *u, bool hashed, uint64_t size)
 {
 	struct hashing h = {.hash = hashed ? u->hash : NULL};
@@ -265,6 +276,8 @@ static int pass_file(struct untar *u, bool hashed, uint64_t size)
 		hash_hole(&h, size - h.at);
 	if (!r && h.hash && vu_hash_end(h.hash, digest.b))
 		h.hash = NULL;
+	if (vu_sabotaged(LIE) && !r && h.hash)
+		lie(&digest);
 	return r ? r : vu_stream_put_end(&u->out, h.hash ? &digest : NULL);
 }
 

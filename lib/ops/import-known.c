@@ -3,8 +3,8 @@
  * Which files of an archive the pool has: those that a scan would give names of an object. What decides is
  * the key, as there; and then the very bytes, compared before the file's are given up. So nothing is linked
  * to an object that is damaged. Where the digest comes from who reads the archive, in a process of its own
- * beside this one, it finds the object, and proves nothing: a false one finds none, or one with other bytes,
- * and is computed anew then.
+ * beside this one, it finds the object, and proves nothing: a false one finds none, or one with other bytes.
+ * Then it is computed anew, and if it was false nothing of that archive is believed any more.
  *
  * One object holds the names of one inode of a guest at most, so a second equal file of the archive is a name
  * of the next generation, if there is one, and else is written.

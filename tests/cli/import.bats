@@ -3,6 +3,7 @@
 # vunify import: a guest from an archive, linked where the pool has it.
 
 load ../lib/farm
+load ../lib/sabotage
 
 BIG=usr/share/vu/big
 
@@ -348,6 +349,24 @@ each_kind() {
 	has "$status" $'NoNewPrivs:\t1'
 	has "$status" $'Seccomp:\t2'
 	eq "$(wc -l <<<"$fds")" 2 "descriptors: $fds"
+}
+
+@test "the process that takes an archive apart lies about digests: nothing is linked that is not equal" {
+	local good=$VUNIFY rc=0
+	command -v ninja >/dev/null || skip "needs ninja"
+	vx 0 scan "$G"/g1 "$G"/g2 "$G"/g3
+	# of a plain archive all digests are its
+	vx 0 export --compress=none g1 -o "$STATE/g1.tar"
+	say_manifest "$G"/g? >"$STATE/before"
+	sabotaged LIE
+	vx 4 import --setid "$STATE/g1.tar" new --in "$G" || rc=1
+	VUNIFY=$good
+	((rc == 0)) || return
+	has "$ERR" "the process that reads it has failed"
+	nothing_of new
+	say_manifest "$G"/g? >"$STATE/after"
+	same_text "$STATE/before" "$STATE/after"
+	"$VU_TOP/tests/lib/pool-check" "$MNT"
 }
 
 @test "limits of the configuration hold" {

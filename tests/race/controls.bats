@@ -5,6 +5,8 @@
 
 # shellcheck source=tests/race/race.bash
 . "$BATS_TEST_DIRNAME/race.bash"
+# shellcheck source=tests/lib/sabotage.bash
+. "$BATS_TEST_DIRNAME/../lib/sabotage.bash"
 
 setup_file() {
 	race_build
@@ -19,33 +21,15 @@ teardown_file() {
 	vu_fs_clean
 }
 
-# sabotaged KIND: a vunify with that taken out, made of the objects of the build and of the few that are
-# compiled anew; sets VUNIFY.
-sabotaged() {
-	local dir=$STATE/sabotaged build=${VU_BUILD:-$VU_TOP/build} file command objects=() link
-	mkdir "$dir"
-	while read -r file; do
-		command=$(jq -r --arg f "/$file" '[.[] | select(.file | endswith($f)) | .command][0]' \
-			"$build/compile_commands.json")
-		command=${command/ -o */} objects+=("$dir/${file##*/}.o")
-		(cd "$build" && eval "$command -DVU_SABOTAGE=$1 -o '$dir/${file##*/}.o' -c '$VU_TOP/$file'") || return
-	done < <(cd "$VU_TOP" && grep -rl --include='*.c' sabotage.h lib)
-	((${#objects[@]} >= 4)) || die "few files know of sabotage: ${objects[*]}" || return
-	# Found before those in the libraries, they are what is taken.
-	link=$(ninja -C "$build" -t commands vunify | tail -n 1)
-	[[ $link == *" -o vunify "* ]] || die "cannot tell how vunify is linked: $link" || return
-	(cd "$build" && eval "${link/ -o vunify / -o \'$dir/vunify\' ${objects[*]} }") || return
-	VUNIFY=$dir/vunify
-}
-
-# must_fail TYPE KIND KEY=VALUE...: within CONTROL_SECONDS (30). Ends as soon as something is found.
+# must_fail TYPE KIND KEY=VALUE...: within CONTROL_SECONDS (120). Ends as soon as something is found, which takes
+# some seconds, and half a minute where others have the processors.
 must_fail() {
 	local type=$1 kind=$2 rc=0 found
 	shift 2
 	race_farm "$type" patience=0 "$@"
 	sabotaged "$kind"
 	race_start
-	race_loop "${CONTROL_SECONDS:-30}" || rc=1
+	race_loop "${CONTROL_SECONDS:-120}" || rc=1
 	race_end || rc=1
 	found=$(($(said lost) + $(said leaked) + $(said seen)))
 	((rc)) || found=$(($(said undone) > PUT_RIGHT * 3))
