@@ -31,7 +31,8 @@ static const struct vu_opt opts[] = {
 	 "replace damaged objects from copies that are sound; quarantine those that have none",
 	 offsetof(struct options, repair)},
 	{"from", 0, VU_OPT_LIST, "PATH", NULL,
-	 "with --repair: a file, a tree as guests have it, or a tar archive, that may have copies",
+	 "with --repair: a file, a tree as guests have it, a tar archive, or oci:DIR[:TAG], that may "
+	 "have copies",
 	 offsetof(struct options, from)},
 	{0},
 };

@@ -146,3 +146,33 @@ int vu_oci_find(int layout, const char *tag, struct vu_oci_layers *ret, char **r
 		return bad(ret_why, "a file of it is no regular file");
 	return r;
 }
+
+#define PREFIX "oci:"
+
+bool vu_oci_is_named(const char *name)
+{
+	return !strncmp(name, PREFIX, strlen(PREFIX));
+}
+
+static int split(const char *name, char **ret_dir, char **ret_tag)
+{
+	const char *colon = strrchr(name, ':');
+
+	if (!access(name, F_OK) || (colon && strchr(colon, '/')))
+		colon = NULL;
+	*ret_dir = colon ? strndup(name, (size_t)(colon - name)) : strdup(name);
+	*ret_tag = colon ? strdup(colon + 1) : NULL;
+	return *ret_dir && (!colon || *ret_tag) ? 0 : -ENOMEM;
+}
+
+int vu_oci_open(const char *name, int *ret_layout, struct vu_oci_layers *ret, char **ret_why)
+{
+	_cleanup_free_ char *dir = NULL, *tag = NULL;
+	int r = split(name + strlen(PREFIX), &dir, &tag);
+
+	*ret = (struct vu_oci_layers){0};
+	*ret_layout = r ? -EBADF : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r || *ret_layout < 0)
+		return r ? r : -errno;
+	return vu_oci_find(*ret_layout, tag, ret, ret_why);
+}

@@ -69,6 +69,15 @@ const char *vu_oci_platform(void);
  */
 int vu_oci_find(int layout, const char *tag, struct vu_oci_layers *ret, char **ret_why);
 
+/* Is it "oci:DIR" or "oci:DIR:TAG", as admins name an image? */
+bool vu_oci_is_named(const char *name);
+
+/*
+ * The same of an image that is named so: a directory that is there may have a colon in its name. ret_layout: the
+ * open directory, the caller's, or -EBADF. Returns as vu_oci_find.
+ */
+int vu_oci_open(const char *name, int *ret_layout, struct vu_oci_layers *ret, char **ret_why);
+
 /*
  * Opens a blob for reading: its digest has not been looked at. Returns the fd, or a negative errno: -ENOENT;
  * -ESTALE for what is no regular file.

@@ -92,19 +92,6 @@ static int unpack_file(struct vu_import *im)
 
 /* ---- an image ---- */
 
-/* "DIR" or "DIR:TAG"; a directory that is there may have a colon in its name. */
-static int split(const char *from, char **ret_dir, char **ret_tag)
-{
-	const char *colon = strrchr(from, ':');
-	struct stat st;
-
-	if (!stat(from, &st) || (colon && strchr(colon, '/')))
-		colon = NULL;
-	*ret_dir = colon ? strndup(from, (size_t)(colon - from)) : strdup(from);
-	*ret_tag = colon ? strdup(colon + 1) : NULL;
-	return *ret_dir && (!colon || *ret_tag) ? 0 : -ENOMEM;
-}
-
 static int unpack_layers(struct vu_import *im, int layout, const struct vu_oci_layers *layers)
 {
 	int r = 0;
@@ -123,31 +110,25 @@ static int unpack_layers(struct vu_import *im, int layout, const struct vu_oci_l
 
 VU_DEFINE_CLEANUP_DONE(struct vu_oci_layers, vu_oci_layers_done)
 
-static int unpack_image(struct vu_import *im, const char *from)
+static int unpack_image(struct vu_import *im)
 {
 	vu_cleanup(vu_oci_layers_done_p) struct vu_oci_layers layers = {0};
-	_cleanup_free_ char *dir = NULL, *tag = NULL, *why = NULL;
-	int r = split(from, &dir, &tag);
-	_cleanup_fd_ int layout = r ? -EBADF : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *why = NULL;
+	_cleanup_fd_ int layout = -EBADF;
+	int r = vu_oci_open(im->o->from, &layout, &layers, &why);
 
-	if (r)
-		return r;
-	if (layout < 0)
-		return cannot_read(im, -errno, NULL, "say oci:DIR or oci:DIR:TAG");
-	r = vu_oci_find(layout, tag, &layers, &why);
 	if (r == VU_OCI_BAD)
 		return cannot_read(im, VU_OPS_REFUSED, why, NULL);
 	if (r)
-		return r == -ENOMEM ? r : cannot_read(im, r, NULL, NULL);
+		return r == -ENOMEM ? r : cannot_read(im, r, NULL, "say oci:DIR or oci:DIR:TAG");
 	return unpack_layers(im, layout, &layers);
 }
-
-#define OCI "oci:"
 
 int vu_import_unpack(struct vu_import *im)
 {
 	const struct vu_config *c = im->ops->config;
-	bool oci = !strncmp(im->o->from, OCI, strlen(OCI));
+	bool oci = vu_oci_is_named(im->o->from);
+
 	im->unpack_env = (struct vu_unpack_env){
 		.root = im->root,
 		.flags = (im->o->devices ? VU_UNPACK_DEVICES : 0U) |
@@ -164,7 +145,7 @@ int vu_import_unpack(struct vu_import *im)
 	int r = vu_unpack_new(&im->unpack_env, &im->unpack);
 
 	if (!r)
-		r = oci ? unpack_image(im, im->o->from + strlen(OCI)) : unpack_file(im);
+		r = oci ? unpack_image(im) : unpack_file(im);
 	if (im->unpack)
 		im->report->unpacked = *vu_unpack_stats(im->unpack);
 	return r;

@@ -25,7 +25,7 @@ struct vu_verify_options {
 	bool repair;		 /* replace what is damaged, or quarantine it */
 	bool dry_run;		 /* with repair: only say so */
 	const char *const *
-		from; /* borrowed; NULL-terminated: files, directories and archives with copies; or NULL */
+		from; /* borrowed; NULL-terminated: files, directories, archives and images with copies; or NULL */
 };
 
 struct vu_verify_report {

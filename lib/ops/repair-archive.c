@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "archive/oci.h"
 #include "archive/pick.h"
 #include "archive/reader.h"
 #include "base/cleanup.h"
@@ -205,9 +206,33 @@ static int read_open(struct reading *a, int fd)
 	return r;
 }
 
+VU_DEFINE_CLEANUP_DONE(struct vu_oci_layers, vu_oci_layers_done)
+
+/* Also what a later layer replaces or takes away. Digests of layers do not matter: each file is proven. */
+static int read_image(struct reading *a)
+{
+	vu_cleanup(vu_oci_layers_done_p) struct vu_oci_layers layers = {0};
+	_cleanup_free_ char *why = NULL;
+	_cleanup_fd_ int layout = -EBADF;
+	int r = vu_oci_open(a->archive, &layout, &layers, &why);
+
+	if (r)
+		return vu_is_want(r) ? r : tell_failed(a, why ? why : strerror(-r));
+	for (size_t i = 0; !r && i < layers.n && is_any_left(a); i++) {
+		_cleanup_fd_ int fd = vu_oci_blob_open(layout, &layers.v[i]);
+
+		r = vu_stop_requested() ? -ECANCELED
+		    : fd < 0		? tell_failed(a, "a layer of it cannot be opened")
+					: read_open(a, fd);
+	}
+	return r;
+}
+
 /* What is no regular file is no archive; what cannot be opened was told when it was tried as a file. */
 static int read_one(struct reading *a)
 {
+	if (vu_oci_is_named(a->archive))
+		return read_image(a);
 	_cleanup_fd_ int pin = open(a->archive, O_PATH | O_CLOEXEC);
 	struct vu_stat st;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Copies of damaged objects out of archives that the admin named: each archive is read once for all objects that are
+ * Copies of damaged objects out of archives and images that the admin named: each is read once for all objects that are
  * without a copy, by the process without privileges that reads for imports (archive/reader.h). A member serves if the
  * object's name is computed from it, as any other file does; what it is called does not matter. Part of
  * ops/verify-repair; one thread.

@@ -19,9 +19,9 @@ struct vu_repair {
 	struct vu_checked_pool *pools;
 	const struct vu_inomap
 		*recorded; /* one for each pool: inode number -> number in env->tree */
-	const char *const
-		*from; /* NULL-terminated: files, directories, archives of the admin's; or NULL */
-	bool dry_run;  /* only say what it would do */
+	const char *const *
+		from; /* NULL-terminated: files, directories, archives, images (oci:DIR[:TAG]) of the admin's; or NULL */
+	bool dry_run;	      /* only say what it would do */
 	uint64_t repaired;    /* written; objects (with dry_run: that would be) */
 	uint64_t quarantined; /* the same */
 };

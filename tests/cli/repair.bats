@@ -122,6 +122,26 @@ repaired() {
 	vx 0 verify
 }
 
+@test "the layers of an image serve as archives do, also what a later one takes away" {
+	unified
+	mkdir "$STATE/t" "$STATE/u"
+	cp -p "$G/g3/$F" "$STATE/t/it"
+	touch "$STATE/u/.wh.it"
+	tar -C "$STATE/t" -czf "$STATE/1" it
+	tar -C "$STATE/u" -cf "$STATE/2" .wh.it
+	"$VU_TOP/tests/lib/oci-layout" "$STATE/image" --tag=new "$STATE/1" "$STATE/2" >/dev/null
+	rm "$G/g3/$F"
+	say_manifest "$G"/g1 "$G"/g2 "$G"/g3 >"$STATE/before"
+	damage_disk "$G/g1/$F"
+	vx 4 verify --repair -n --from="oci:$STATE/none" --from="oci:$STATE/image:old"
+	has "$ERR" "oci:$STATE/none: not read as an archive.*No such file"
+	has "$ERR" "oci:$STATE/image:old: not read as an archive"
+	vx 3 verify --repair --json --from="oci:$STATE/image:new"
+	repaired "with the content of oci:$STATE/image:new: it"
+	as_before
+	vx 0 verify
+}
+
 @test "without the catalog the metadata of the member serve, when those of the object are lost too" {
 	unified
 	vx 0 export --compress=xz g1 -o "$STATE/x.tar.xz"
