@@ -87,11 +87,9 @@ static int parse_blob(const json_t *d, struct vu_oci_blob *ret, char **ret_why)
 	const char *digest = json_string_value(json_object_get(d, "digest"));
 	const json_t *size = json_object_get(d, "size");
 
-	const size_t n_hex = VU_DIGEST_HEX;
-
 	if (!digest || strncmp(digest, SHA256, strlen(SHA256)) != 0 ||
-	    strlen(digest) != strlen(SHA256) + n_hex ||
-	    strspn(digest + strlen(SHA256), "0123456789abcdef") != n_hex ||
+	    strlen(digest) != strlen(SHA256) + VU_DIGEST_HEX ||
+	    strspn(digest + strlen(SHA256), "0123456789abcdef") != VU_DIGEST_HEX ||
 	    vu_hex_decode(digest + strlen(SHA256), VU_DIGEST_BYTES, ret->digest.b))
 		return bad(ret_why, "it names a blob by what is no sha256 digest: %.200s",
 			   digest ? digest : "(nothing)");

@@ -131,7 +131,7 @@ static bool is_spare(int fd)
 
 	if (getrlimit(RLIMIT_NOFILE, &l))
 		return true;
-	return (rlim_t)fd >= (l.rlim_cur > 2 * SPARE ? l.rlim_cur - SPARE : l.rlim_cur / 2);
+	return (rlim_t)fd >= (l.rlim_cur > (rlim_t)2 * SPARE ? l.rlim_cur - SPARE : l.rlim_cur / 2);
 }
 
 int vu_held_add(struct vu_held *h, const struct vu_guard_mark *mark, int fd)

@@ -32,7 +32,7 @@
 #define CHUNK_BYTES ((size_t)128 << 10)
 #define CACHE_BYTES ((size_t)256 << 10) /* contents kept in memory, by one thread */
 #define CLASSES 1024			/* at most so many of them */
-#define SLOTS (2 * CLASSES)		/* a power of two */
+#define SLOTS ((size_t)2 * CLASSES)	/* a power of two */
 #define COMPARES 4			/* of one file with contents of the same fingerprint */
 /* opening and closing a file takes as long as reading so much */
 #define FILE_BYTES (UINT64_C(16) << 10)
