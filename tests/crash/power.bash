@@ -73,10 +73,10 @@ shutdowns() { cuts main 10 --shutdown; }
 loses_without_its_syncs() { lie main 30 --lie=all; }
 
 # The syncs of a scan before its first object and before its first link, and that of an unmerge before
-# its first exchange.
+# its first exchange. ext4 does without the first: to set the flag writes the pages of a file there (ext4_ioctl_setflags).
 loses_without_one_sync() {
 	[[ -n ${VU_NIGHTLY:-} ]] || skip "only with VU_NIGHTLY=1"
-	lie main 60 --op=0 --lie=0:0 || die "the first sync of scan" || return
+	[[ $FS == ext4 ]] || lie main 60 --op=0 --lie=0:0 || die "the first sync of scan" || return
 	lie main 60 --op=0 --lie=0:1 || die "the second sync of scan" || return
 	lie main 60 --op=4 --lie=4:0 || die "the sync of unmerge"
 }
