@@ -91,7 +91,8 @@ int vu_session_catalog_failed(struct vu_session *s, int r)
 	if (r == -ENOSPC || r == -EDQUOT)
 		return vu_fail(s->ops, VU_OPS_NO_SPACE, "cannot work with the catalog", path, why,
 			       "free some space there");
-	return vu_fail(s->ops, r, "cannot work with the catalog", path, why, NULL);
+	return vu_fail(s->ops, r, "cannot work with the catalog", path, why,
+		       r == -EBUSY ? "nothing is wrong with it: run it again" : NULL);
 }
 
 /* Goes on without a catalog that is there: it will not know what is done now. */
