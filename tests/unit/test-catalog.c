@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "db/catalog-broken.h"
+#include "catalog-fresh.h"
 #include "db/catalog-find.h"
 #include "db/catalog-guest.h"
 #include "db/catalog-rebuild.h"
@@ -26,34 +26,6 @@
 #define HOSTILE "a\nb\xff\x01"
 
 static char dir[SCRATCH_MAX], path[SCRATCH_PATH_MAX], copy[SCRATCH_PATH_MAX];
-
-static void make_guest(struct vu_guest *g, const char *name, uint64_t ino)
-{
-	*g = (struct vu_guest){.name = strdup(name),
-			       .path = strdup("/g"),
-			       .domain = strdup(""),
-			       .fs_id = strdup("fs-1"),
-			       .ino = ino};
-}
-
-static struct vu_catalog *fresh(struct vu_guests *guests, int n)
-{
-	struct vu_catalog *cat = NULL;
-
-	unlink(path);
-	*guests = (struct vu_guests){0};
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_WRITE, &cat, NULL), 0);
-	for (int i = 0; i < n; i++) {
-		struct vu_guest g;
-		char name[32];
-
-		snprintf(name, sizeof(name), "guest%d", i);
-		make_guest(&g, name, (uint64_t)i + 10);
-		assert_int_equal(vu_catalog_guest_add(cat, &g), 0);
-		assert_int_equal(vu_guests_add_consume(guests, &g), 0);
-	}
-	return cat;
-}
 
 static uint32_t add_dir(struct vu_tree *t, uint32_t parent, uint16_t guest, const char *name)
 {
@@ -164,7 +136,7 @@ static void populate(struct vu_catalog *cat, struct vu_guests *gs)
 static void test_round_trip(void **state)
 {
 	struct vu_guests gs;
-	struct vu_catalog *cat = fresh(&gs, 2);
+	struct vu_catalog *cat = catalog_fresh(path, &gs, 2);
 	(void)state;
 
 	populate(cat, &gs);
@@ -206,7 +178,7 @@ static void test_round_trip(void **state)
 static void test_fates(void **state)
 {
 	struct vu_guests gs;
-	struct vu_catalog *cat = fresh(&gs, 2);
+	struct vu_catalog *cat = catalog_fresh(path, &gs, 2);
 	uint64_t sum[2] = {0};
 	struct vu_inomap map = {0};
 	uint32_t key;
@@ -329,7 +301,7 @@ static void write_copy(const char *data, size_t n)
 static void test_damage(void **state)
 {
 	struct vu_guests gs;
-	struct vu_catalog *cat = fresh(&gs, 2);
+	struct vu_catalog *cat = catalog_fresh(path, &gs, 2);
 	struct stat st;
 	unsigned damaged = 0, rnd = 1;
 	(void)state;
@@ -419,7 +391,7 @@ static void test_types(void **state)
 		skip();
 	}
 	for (size_t i = 0; i < VU_ARRAY_SIZE(wrong); i++) {
-		cat = fresh(&gs, 2);
+		cat = catalog_fresh(path, &gs, 2);
 		populate(cat, &gs);
 		assert_int_equal(vu_catalog_close(cat), 0);
 		vu_guests_done(&gs);
@@ -435,7 +407,7 @@ static void test_types(void **state)
 static void test_run(void **state)
 {
 	struct vu_guests gs;
-	struct vu_catalog *cat = fresh(&gs, 1);
+	struct vu_catalog *cat = catalog_fresh(path, &gs, 1);
 	struct vu_run run = {.verb = "scan", .started_ns = 5};
 	struct vu_guest_stat in = {.guest = gs.v[0].id, .dirs = 3}, out;
 	(void)state;
@@ -461,7 +433,7 @@ static double cpu(void)
 static void test_size(void **state)
 {
 	struct vu_guests gs;
-	struct vu_catalog *cat = fresh(&gs, 10);
+	struct vu_catalog *cat = catalog_fresh(path, &gs, 10);
 	struct vu_tree *t = load(cat, &gs);
 	struct stat st;
 	uint64_t ino = 300000;
@@ -502,118 +474,13 @@ static void test_size(void **state)
 	vu_guests_done(&gs);
 }
 
-/* By a program that answers a guest's calls while a run may have the catalog open. */
-static void test_broken(void **state)
-{
-	static const char *const some[] = {"usr/a", "usr/\377b"}, *const more[] = {"usr/a", ""};
-	struct vu_guests guests;
-	struct vu_catalog *cat = fresh(&guests, 2), *note = NULL;
-	struct vu_run run = {.verb = "scan", .started_ns = 150};
-	struct vu_guest_stat stat = {.guest = guests.v[0].id};
-	uint32_t id = guests.v[0].id;
-	uint64_t n;
-
-	(void)state;
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_NOTE, &note, NULL), 0);
-	assert_int_equal(vu_catalog_broken_add(note, id, some, 2, 100), 0);
-	assert_int_equal(vu_catalog_broken_add(note, id, more, 2, 200), 0);
-	assert_int_equal(vu_catalog_broken_add(note, 77, some, 2, 100), 0);
-	assert_int_equal(vu_catalog_broken_count(cat, id, &n), 0);
-	assert_int_equal(n, 3);
-	assert_int_equal(vu_catalog_close(note), 0);
-	assert_int_equal(vu_catalog_broken_count(cat, 77, &n), 0);
-	assert_int_equal(n, 0);
-	assert_int_equal(vu_catalog_broken_count(cat, guests.v[1].id, &n), 0);
-	assert_int_equal(n, 0);
-	/* what was broken after the run began it may not have seen */
-	assert_int_equal(vu_catalog_run_begin(cat, &run), 0);
-	run.dry_run = true;
-	assert_int_equal(vu_catalog_run_end(cat, &run, &stat, 1), 0);
-	assert_int_equal(vu_catalog_broken_count(cat, id, &n), 0);
-	assert_int_equal(n, 3);
-	run.dry_run = false;
-	assert_int_equal(vu_catalog_run_end(cat, &run, &stat, 1), 0);
-	assert_int_equal(vu_catalog_broken_count(cat, id, &n), 0);
-	assert_int_equal(n, 2);
-	assert_int_equal(vu_catalog_guest_remove(cat, id), 0);
-	assert_int_equal(vu_catalog_broken_count(cat, id, &n), 0);
-	assert_int_equal(n, 0);
-	vu_guests_done(&guests);
-	vu_catalog_close(cat);
-}
-
-/* One of an older version is only brought up to date by who has it for himself. */
-static void test_old(void **state)
-{
-	struct vu_guests guests;
-	struct vu_catalog *cat = fresh(&guests, 1), *note = NULL;
-	char cmd[512];
-	uint64_t n;
-
-	(void)state;
-	vu_catalog_close(cat);
-	if (system("command -v sqlite3 >/dev/null")) {
-		print_message("# skip: needs sqlite3\n");
-		skip();
-	}
-	snprintf(cmd, sizeof(cmd),
-		 "sqlite3 '%s' 'DROP TABLE broken; DROP TABLE template_note;"
-		 " DROP TABLE template_file; ALTER TABLE guest DROP COLUMN template;"
-		 " PRAGMA user_version = 1'",
-		 path);
-	assert_int_equal(system(cmd), 0); /* NOLINT(cert-env33-c) */
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_NOTE, &note, NULL), VU_CATALOG_OLD);
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_READ, &note, NULL), VU_CATALOG_OLD);
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_WRITE, &cat, NULL), 0);
-	assert_int_equal(vu_catalog_broken_count(cat, guests.v[0].id, &n), 0);
-	vu_catalog_close(cat);
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_NOTE, &note, NULL), 0);
-	vu_catalog_close(note);
-	unlink(path);
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_NOTE, &note, NULL), VU_CATALOG_MISSING);
-	assert_int_not_equal(access(path, F_OK), 0);
-	vu_guests_done(&guests);
-}
-
-/* Who reads without locks is told of a writer that came behind him, though all that he sees is well formed. */
-static void test_written_meanwhile(void **state)
-{
-	struct vu_guests guests, seen = {0};
-	struct vu_catalog *reader = NULL, *cat = fresh(&guests, 3);
-
-	(void)state;
-	assert_int_equal(vu_catalog_close(cat), 0);
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_READ, &reader, NULL), 0);
-	assert_int_equal(vu_catalog_guests(reader, &seen), 0);
-	vu_guests_done(&seen);
-	usleep(20000); /* a tick of the clock that files are stamped with */
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_WRITE, &cat, NULL), 0);
-	assert_int_equal(vu_catalog_guest_remove(cat, guests.v[0].id), 0);
-	assert_int_equal(vu_catalog_close(cat), 0);
-	assert_int_equal(vu_catalog_guests(reader, &seen), -EBUSY);
-	assert_string_equal(vu_catalog_message(reader), "it was written while it was read");
-	assert_int_equal(seen.n, 0);
-	vu_catalog_close(reader);
-	assert_int_equal(vu_catalog_open(path, VU_CATALOG_READ, &reader, NULL), 0);
-	assert_int_equal(vu_catalog_guests(reader, &seen), 0);
-	assert_int_equal(seen.n, 2);
-	vu_guests_done(&seen);
-	vu_guests_done(&guests);
-	vu_catalog_close(reader);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_fates),
-		cmocka_unit_test(test_run),
-		cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_types),
-		cmocka_unit_test(test_size),
-		cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_old),
-		cmocka_unit_test(test_written_meanwhile),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fates),
+		cmocka_unit_test(test_run),	   cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_types),	   cmocka_unit_test(test_size),
+
 	};
 
 	if (!scratch_dir(dir, "test-catalog"))
